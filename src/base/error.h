@@ -1,0 +1,40 @@
+// Errors that reach a person: one line that names the file or option, says what is wrong and what would be right.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace kvpress {
+
+/// Anything that went wrong at run time (a damaged file, a full disk). The program ends with exit code 1.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A request that cannot be meant (an unknown press, a ratio of 2). The program ends with exit code 2.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Ctrl-C. The program ends with exit code 130 and leaves finished results whole.
+class Interrupted : public Error {
+ public:
+  Interrupted() : Error("interrupted") {}
+};
+
+template <typename... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <typename... Args>
+[[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
+  throw UsageError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace kvpress

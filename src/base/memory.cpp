@@ -1,0 +1,101 @@
+#include "kvpress/base/memory.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "kvpress/base/error.h"
+
+namespace kvpress {
+namespace {
+
+std::size_t round_to_pages(std::size_t bytes) {
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
+/// The number after `key` in a file of "key: value kB" lines, in bytes; 0 when it is not there.
+std::size_t kilobytes_in(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(key + ":")) continue;
+    return std::stoull(line.substr(key.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
+/// A control group's number; `fallback` when there is no such file or it says "max".
+std::size_t cgroup_number(const std::string& path, std::size_t fallback) {
+  std::ifstream file(path);
+  std::size_t value = 0;
+  return file >> value ? value : fallback;
+}
+
+}  // namespace
+
+PageBuffer::PageBuffer(PageBuffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), allocated_(std::exchange(other.allocated_, 0)) {}
+
+PageBuffer& PageBuffer::operator=(PageBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(allocated_, other.allocated_);
+  return *this;
+}
+
+PageBuffer::~PageBuffer() {
+  if (data_ != nullptr) ::munmap(data_, allocated_);
+}
+
+void PageBuffer::resize(std::size_t bytes) {
+  const std::size_t wanted = round_to_pages(bytes);
+  if (wanted == allocated_) return;
+  void* moved = nullptr;
+  if (wanted == 0) {
+    ::munmap(data_, allocated_);
+  } else if (data_ == nullptr) {
+    moved = ::mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  } else {
+    moved = ::mremap(data_, allocated_, wanted, MREMAP_MAYMOVE);
+  }
+  if (moved == MAP_FAILED) fail("memory: cannot get {} for the cache: {}", format_bytes(wanted), std::strerror(errno));
+  data_ = static_cast<std::byte*>(moved);
+  allocated_ = wanted;
+}
+
+std::size_t resident_bytes() { return kilobytes_in("/proc/self/status", "VmRSS"); }
+
+std::size_t peak_resident_bytes() { return kilobytes_in("/proc/self/status", "VmHWM"); }
+
+void reset_peak_resident() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5";
+}
+
+std::size_t available_bytes() {
+  const std::size_t machine = kilobytes_in("/proc/meminfo", "MemAvailable");
+  const std::size_t limit = cgroup_number("/sys/fs/cgroup/memory.max", std::numeric_limits<std::size_t>::max());
+  const std::size_t used = cgroup_number("/sys/fs/cgroup/memory.current", 0);
+  return std::min(machine, limit > used ? limit - used : 0);
+}
+
+std::string format_bytes(double bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024 && unit + 1 < std::size(kUnits)) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return fmt::format("{:.{}f} {}", bytes, bytes < 10 && unit > 0 ? 1 : 0, kUnits[unit]);
+}
+
+}  // namespace kvpress

@@ -1,0 +1,74 @@
+// Memory: vectors aligned for SIMD, page-granular buffers that really give memory back, and what the machine has.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace kvpress {
+
+/// Cache lines and the widest vectors are 64 bytes.
+inline constexpr std::size_t kAlignment = 64;
+
+template <typename T>
+struct AlignedAllocator {
+  using value_type = T;
+  AlignedAllocator() = default;
+  template <typename U>
+  AlignedAllocator(const AlignedAllocator<U>&) {}  // NOLINT(google-explicit-constructor): allocators convert
+  T* allocate(std::size_t n) {
+    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{kAlignment}));
+  }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{kAlignment}); }
+  /// resize() leaves new elements uninitialised: scratch is always written before it is read.
+  template <typename U>
+  void construct(U* p) {
+    ::new (static_cast<void*>(p)) U;
+  }
+  template <typename U, typename... Args>
+  void construct(U* p, Args&&... args) {
+    ::new (static_cast<void*>(p)) U(static_cast<Args&&>(args)...);
+  }
+  bool operator==(const AlignedAllocator&) const { return true; }
+};
+
+template <typename T>
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+
+/// Bytes straight from the kernel, in whole pages: growing keeps the content and may move it, shrinking gives the
+/// pages back at once (a heap would keep them). New bytes are zero. Movable, not copyable.
+class PageBuffer {
+ public:
+  PageBuffer() = default;
+  PageBuffer(PageBuffer&& other) noexcept;
+  PageBuffer& operator=(PageBuffer&& other) noexcept;
+  ~PageBuffer();
+
+  /// Makes room for exactly `bytes`, rounded up to pages. Throws Error when the machine has no more memory.
+  void resize(std::size_t bytes);
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  /// What is really held: a multiple of the page size.
+  std::size_t allocated() const { return allocated_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t allocated_ = 0;
+};
+
+/// Resident memory of this process now, and at its highest since the last reset, in bytes.
+std::size_t resident_bytes();
+std::size_t peak_resident_bytes();
+/// Starts the peak anew (where the kernel allows it; else the peak goes on from the start of the process).
+void reset_peak_resident();
+
+/// Memory this process may still take: what the machine has available, or what its control group leaves, if less.
+std::size_t available_bytes();
+
+/// "1.5 GiB", "320 MiB".
+std::string format_bytes(double bytes);
+
+}  // namespace kvpress

@@ -1,0 +1,44 @@
+#include "kvpress/base/threads.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+#include "kvpress/base/error.h"
+
+namespace kvpress {
+
+int available_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int cores = 1;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = std::max(1, CPU_COUNT(&set));
+  std::ifstream quota("/sys/fs/cgroup/cpu.max");
+  double allowed = 0;
+  double period = 0;
+  if (quota >> allowed >> period && period > 0) {
+    cores = std::clamp(static_cast<int>(std::ceil(allowed / period)), 1, cores);
+  }
+  return cores;
+}
+
+void set_threads(int n, const std::string& option) {
+  if (n < 0) fail_usage("{}: {} is negative; give the number of threads, or 0 for one a core", option, n);
+  omp_set_num_threads(n == 0 ? available_cores() : n);
+}
+
+int threads() { return omp_get_max_threads(); }
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("model name")) continue;
+    const auto colon = line.find(": ");
+    if (colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+}  // namespace kvpress
