@@ -1,0 +1,46 @@
+// Attention over a ragged cache: every KV head may hold another number of tokens. Blocked with an online softmax
+// (FlashAttention, https://arxiv.org/abs/2205.14135): no matrix of tokens x tokens is ever held.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kvpress/ops/matrix.h"
+
+namespace kvpress {
+
+/// The keys and values that one KV head holds: n x head_dim each, contiguous, of the cache's type.
+struct HeadKV {
+  const void* keys = nullptr;
+  const void* values = nullptr;
+  std::int64_t n = 0;
+};
+
+/// One attention of a block of n_new tokens whose keys and values already stand last in the cache. Query i (of n_new)
+/// sees the first n - n_new + i + 1 entries of its KV head. Query head h belongs to KV head h / (n_heads / n_kv_heads).
+struct AttentionArgs {
+  const float* queries = nullptr;  ///< [n_new, n_heads, head_dim], after RoPE
+  std::int64_t n_new = 0;
+  std::int64_t n_heads = 0;
+  std::int64_t head_dim = 0;
+  float scale = 1.0f;          ///< 1 / sqrt(head_dim)
+  std::span<const HeadKV> kv;  ///< one per KV head
+  DType kv_type = DType::f32;
+  float* log_sum_exp = nullptr;  ///< out, [n_heads, n_new]: log of each softmax's denominator; null if not wanted
+};
+
+/// out: [n_new, n_heads * head_dim], float32 or bfloat16. Uses every thread.
+void attention(const AttentionArgs& args, const Activations& out);
+
+/// The definition, in plain loops over float32: the oracle of the tests. Same results within rounding.
+void attention_plain(const AttentionArgs& args, const Activations& out);
+
+/// A second pass that adds, to sums[h][j] of KV head h, the weight that entry j got from every query of the block,
+/// averaged over the query heads of the group. `args.log_sum_exp` is an input here. sums[h] has kv[h].n values.
+void attention_column_sums(const AttentionArgs& args, std::span<float* const> sums);
+
+/// weights[h][j], for j < kv[h].n: the softmax weight of entry j, averaged over the n_new queries of the block and the
+/// query heads of the group. For the few queries of an observation window.
+void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights);
+
+}  // namespace kvpress

@@ -1,0 +1,158 @@
+#include "kvpress/ops/linear.h"
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "kvpress/base/error.h"
+
+namespace kvpress {
+namespace {
+
+using dnnl::memory;
+
+dnnl::engine& engine() {
+  static dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+  return instance;
+}
+
+dnnl::stream& stream() {
+  static dnnl::stream instance(engine());
+  return instance;
+}
+
+memory::data_type data_type(DType type) {
+  return type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+memory::desc rows_desc(std::int64_t rows, std::int64_t cols, DType type) {
+  return {{rows, cols}, data_type(type), memory::format_tag::ab};
+}
+
+/// The number of rows that the packing is chosen for: a long prefill's block.
+constexpr std::int64_t kTypicalRows = 512;
+
+/// Products kept per Linear; chunk tails of every length must not pile up.
+constexpr std::size_t kMaxProducts = 64;
+
+}  // namespace
+
+struct Linear::Impl {
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+  DType type = DType::f32;
+  Activation activation = Activation::none;
+  memory weights;
+  memory bias;
+
+  struct Product {
+    dnnl::matmul primitive;
+    std::string kernel;
+  };
+  std::unordered_map<std::int64_t, Product> products;
+
+  dnnl::primitive_attr attributes(bool accumulate) const {
+    dnnl::post_ops ops;
+    switch (activation) {
+      case Activation::none:
+        break;
+      case Activation::gelu_erf:
+        ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
+        break;
+      case Activation::gelu_tanh:
+        ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_gelu_tanh, 0.0f, 0.0f);
+        break;
+      case Activation::relu:
+        ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+        break;
+      case Activation::silu:
+        ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_swish, 1.0f, 0.0f);
+        break;
+    }
+    if (accumulate) ops.append_sum(1.0f);
+    dnnl::primitive_attr attr;
+    attr.set_post_ops(ops);
+    return attr;
+  }
+
+  dnnl::matmul::primitive_desc describe(std::int64_t rows, const memory::desc& weights_desc, DType out_type,
+                                        bool accumulate) const {
+    const memory::desc x = rows_desc(rows, in, type);
+    const memory::desc y = rows_desc(rows, out, out_type);
+    const dnnl::matmul::desc desc =
+        bias ? dnnl::matmul::desc(x, weights_desc, bias.get_desc(), y) : dnnl::matmul::desc(x, weights_desc, y);
+    return {desc, attributes(accumulate), engine()};
+  }
+
+  const Product& product(std::int64_t rows, DType out_type, bool accumulate) {
+    const std::int64_t key = rows * 4 + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0);
+    const auto found = products.find(key);
+    if (found != products.end()) return found->second;
+    if (products.size() >= kMaxProducts) products.clear();
+    const auto desc = describe(rows, weights.get_desc(), out_type, accumulate);
+    return products.emplace(key, Product{dnnl::matmul(desc), desc.impl_info_str()}).first->second;
+  }
+};
+
+Linear::Linear() = default;
+Linear::Linear(const Linear&) = default;
+Linear::Linear(Linear&&) noexcept = default;
+Linear::~Linear() = default;
+
+Linear& Linear::operator=(Linear other) noexcept {
+  impl_ = std::move(other.impl_);
+  return *this;
+}
+
+Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
+               Activation activation)
+    : impl_(std::make_shared<Impl>()) {
+  impl_->out = out;
+  impl_->in = in;
+  impl_->type = type;
+  impl_->activation = activation;
+  if (!bias.empty()) {
+    impl_->bias = memory({{1, out}, memory::data_type::f32, memory::format_tag::ab}, engine());
+    std::copy(bias.begin(), bias.end(), static_cast<float*>(impl_->bias.get_data_handle()));
+  }
+  AlignedVector<float> plain(static_cast<std::size_t>(out * in));
+  rows(0, out, plain.data());
+
+  const memory::desc any({in, out}, data_type(type), memory::format_tag::any);
+  const auto typical = impl_->describe(kTypicalRows, any, DType::f32, false);
+  // W is [out, in] row-major, the product wants [in, out]: the same bytes seen as "ba".
+  memory source({{in, out}, memory::data_type::f32, memory::format_tag::ba}, engine(), plain.data());
+  impl_->weights = memory(typical.weights_desc(), engine());
+  dnnl::reorder(source, impl_->weights).execute(stream(), source, impl_->weights);
+  stream().wait();
+}
+
+std::int64_t Linear::in_features() const { return impl_->in; }
+std::int64_t Linear::out_features() const { return impl_->out; }
+DType Linear::type() const { return impl_->type; }
+std::size_t Linear::bytes() const { return impl_->weights.get_desc().get_size(); }
+
+void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
+  if (x.rows == 0) return;
+  const auto& product = impl_->product(x.rows, y.type, accumulate);
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, memory(rows_desc(x.rows, x.cols, x.type), engine(), x.data)},
+      {DNNL_ARG_WEIGHTS, impl_->weights},
+      {DNNL_ARG_DST, memory(rows_desc(y.rows, y.cols, y.type), engine(), y.data)}};
+  if (impl_->bias) arguments.emplace(DNNL_ARG_BIAS, impl_->bias);
+  product.primitive.execute(stream(), arguments);
+  stream().wait();
+}
+
+std::string_view Linear::kernel(std::int64_t n) const { return impl_->product(n, DType::f32, false).kernel; }
+
+void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
+          const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
+  const auto status =
+      dnnl::sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  if (status != dnnl::status::success) fail("matrix product {} x {} x {}: oneDNN refused it", m, n, k);
+}
+
+}  // namespace kvpress

@@ -1,0 +1,53 @@
+// y = activation(x W^T + b): weights packed once for oneDNN, used for any number of rows.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "kvpress/ops/matrix.h"
+
+namespace kvpress {
+
+enum class Activation : std::uint8_t { none, gelu_erf, gelu_tanh, relu, silu };
+
+/// Fills rows [first_row, first_row + n_rows) of a weight matrix [out, in] as float32.
+using WeightRows = std::function<void(std::int64_t first_row, std::int64_t n_rows, float* out)>;
+
+/// Copies share the packed weights. Not to be called by two threads at once (it keeps a product per number of rows).
+class Linear {
+ public:
+  Linear();
+  /// Packs the weights [out, in] that `rows` yields, in `type` (float32 or bfloat16: the type of the inputs as well).
+  /// `bias` has `out` values or none. `activation` is applied to the result.
+  Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
+         Activation activation = Activation::none);
+  Linear(const Linear&);
+  Linear(Linear&&) noexcept;
+  Linear& operator=(Linear) noexcept;
+  ~Linear();
+
+  std::int64_t in_features() const;
+  std::int64_t out_features() const;
+  DType type() const;
+  std::size_t bytes() const;
+
+  /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result.
+  void operator()(const Activations& x, const Activations& y, bool accumulate = false) const;
+
+  /// The kernel oneDNN chose for n rows: for benchmarks and for the test that none is a slow reference.
+  std::string_view kernel(std::int64_t n) const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+/// C = alpha op(A) op(B) + beta C in float32, row-major; op(X) is X or its transpose. C is m x n, the inner size k.
+/// Single-threaded when called inside a parallel loop.
+void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
+          const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+
+}  // namespace kvpress
