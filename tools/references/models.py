@@ -1,0 +1,192 @@
+"""Small random models, saved as transformers saves them, and once as the Pythia files are published."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import torch
+from safetensors.torch import save_file
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+VOCAB = 192
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One model: its configuration, and how many reference tokens it gets."""
+
+    name: str
+    make_config: Callable[[], Any]
+    n_tokens: int
+    token_limit: int = VOCAB  # ids at or above this never occur, as in vocabularies padded beyond the tokenizer
+
+
+def neox_parallel() -> GPTNeoXConfig:
+    return GPTNeoXConfig(
+        vocab_size=VOCAB, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128,
+        hidden_act="gelu", rotary_pct=0.25, rotary_emb_base=10000, max_position_embeddings=512,
+        use_parallel_residual=True, tie_word_embeddings=False,
+    )
+
+
+def neox_sequential() -> GPTNeoXConfig:
+    return GPTNeoXConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        hidden_act="gelu_fast", rotary_pct=0.5, rotary_emb_base=5000, max_position_embeddings=512,
+        use_parallel_residual=False, tie_word_embeddings=False, layer_norm_eps=1e-6,
+    )
+
+
+def neox_legacy() -> GPTNeoXConfig:
+    return GPTNeoXConfig(
+        vocab_size=144, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        hidden_act="gelu", rotary_pct=0.25, rotary_emb_base=10000, max_position_embeddings=64,
+        use_parallel_residual=True, tie_word_embeddings=False,
+    )
+
+
+def llama_gqa() -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=VOCAB, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=96, max_position_embeddings=1024, rms_norm_eps=1e-5, rope_theta=10000.0,
+        tie_word_embeddings=False,
+    )
+
+
+def llama3_rope() -> LlamaConfig:
+    # head_dim is not hidden_size / heads here; the short original context makes every branch of llama3 scaling occur.
+    return LlamaConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=16, intermediate_size=64, max_position_embeddings=1024, rms_norm_eps=1e-6,
+        attention_bias=True, mlp_bias=True, tie_word_embeddings=True,
+        rope_parameters={
+            "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 64,
+        },
+    )
+
+
+SPECS: tuple[Spec, ...] = (
+    Spec("neox-parallel", neox_parallel, 192),
+    Spec("neox-sequential", neox_sequential, 96),
+    Spec("neox-legacy", neox_legacy, 64, token_limit=128),
+    Spec("llama-gqa", llama_gqa, 192),
+    Spec("llama3-rope", llama3_rope, 96),
+    Spec("neox-sharded-bf16", neox_sequential, 96),
+)
+
+
+def tokens_of(spec: Spec) -> torch.Tensor:
+    """Distinct tokens: repeated ones tie (equal key norms before any attention), and ties are free to fall either way."""
+    generator = torch.Generator().manual_seed(zlib.crc32(b"tokens " + spec.name.encode()))
+    return torch.randperm(spec.token_limit, generator=generator)[: spec.n_tokens].unsqueeze(0)
+
+
+def randomize(model: PreTrainedModel, seed: int) -> None:
+    """Weights of a scale at which attention is far from uniform, and norms and biases that matter."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: torch.Size, std: float) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * std
+
+    for name, p in sorted(model.named_parameters()):
+        if "norm" in name:
+            p.copy_(normal(p.shape, 0.2) + (1.0 if name.endswith("weight") else 0.0))
+        elif name.endswith("bias"):
+            p.copy_(normal(p.shape, 0.2))
+        elif "embed_in" in name or "embed_tokens" in name:
+            p.copy_(normal(p.shape, 1.0))
+        else:
+            gain = 1.0
+            if "q_proj" in name or "k_proj" in name or "query_key_value" in name:
+                gain = 1.5
+            if "embed_out" in name or "lm_head" in name:
+                gain = 1.5
+            p.copy_(normal(p.shape, gain / math.sqrt(p.shape[-1])))
+    if model.config.tie_word_embeddings:  # a unit embedding would make logits of std sqrt(hidden)
+        model.get_input_embeddings().weight.mul_(2.0 / math.sqrt(model.config.hidden_size))
+
+
+def published_config(config: Any) -> dict[str, Any]:
+    """config.json with the keys that hub repositories had before rope_parameters."""
+    d = config.to_dict()
+    rope = d.pop("rope_parameters")
+    for key in (
+        "transformers_version", "dtype", "id2label", "label2id", "_name_or_path", "chunk_size_feed_forward",
+        "is_encoder_decoder", "output_attentions", "output_hidden_states", "problem_type", "return_dict",
+    ):
+        d.pop(key, None)
+    if d["model_type"] == "gpt_neox":
+        keep = (
+            "hidden_act", "hidden_size", "initializer_range", "intermediate_size", "layer_norm_eps",
+            "max_position_embeddings", "model_type", "num_attention_heads", "num_hidden_layers",
+            "tie_word_embeddings", "use_cache", "use_parallel_residual", "vocab_size",
+        )
+        d = {k: d[k] for k in keep} | {
+            "architectures": ["GPTNeoXForCausalLM"], "bos_token_id": 0, "eos_token_id": 0,
+            "rotary_emb_base": int(rope["rope_theta"]), "rotary_pct": rope["partial_rotary_factor"],
+            "torch_dtype": "float16", "transformers_version": "4.24.0",
+        }
+    else:
+        scaling = {k: v for k, v in rope.items() if k != "rope_theta"}
+        d |= {
+            "architectures": ["LlamaForCausalLM"], "rope_theta": rope["rope_theta"],
+            "rope_scaling": scaling if scaling.get("rope_type", "default") != "default" else None,
+            "torch_dtype": "float32", "transformers_version": "4.43.0",
+        }
+    return dict(sorted(d.items()))
+
+
+def save_legacy(model: PreTrainedModel, folder: Path) -> None:
+    """As the Pythia repositories: float16, the old keys, and the buffers that transformers saved in 2022."""
+    state = {k: v.half() for k, v in model.state_dict().items()}
+    n = model.config.max_position_embeddings
+    mask = torch.tril(torch.ones(n, n, dtype=torch.uint8)).view(1, 1, n, n)
+    for i in range(model.config.num_hidden_layers):
+        prefix = f"gpt_neox.layers.{i}.attention."
+        state[prefix + "bias"] = mask.bool() if i else mask.clone()  # both types were published
+        state[prefix + "masked_bias"] = torch.tensor(-1e9).float() if i else torch.tensor(-65504.0).half()
+        state[prefix + "rotary_emb.inv_freq"] = model.gpt_neox.rotary_emb.inv_freq.clone().half()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(published_config(model.config), indent=2) + "\n")
+
+
+def build(spec: Spec) -> PreTrainedModel:
+    """The model in float32. Reduced weights are rounded first, so that all references are for the stored numbers."""
+    config = spec.make_config()
+    cls = GPTNeoXForCausalLM if config.model_type == "gpt_neox" else LlamaForCausalLM
+    model = cls(config).eval()
+    randomize(model, zlib.crc32(b"weights " + spec.name.encode()))
+    if spec.name == "neox-legacy":
+        model = model.half().float()
+    if spec.name == "neox-sharded-bf16":
+        model = model.bfloat16().float()
+    return model
+
+
+def save_model(spec: Spec, out: Path) -> None:
+    folder = out / "models" / spec.name
+    shutil.rmtree(folder, ignore_errors=True)
+    model = build(spec)
+    if spec.name == "neox-legacy":
+        save_legacy(model, folder)
+        return
+    if spec.name == "neox-sharded-bf16":
+        model.bfloat16().save_pretrained(folder, max_shard_size="16KB")
+    else:
+        model.save_pretrained(folder)
+        text = json.dumps(published_config(model.config), indent=2) + "\n"
+        (folder / "config.published.json").write_text(text)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+
+def main(out: Path) -> None:
+    for spec in SPECS:
+        save_model(spec, out)
