@@ -1,0 +1,111 @@
+#include "kvpress/cache/kv_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kvpress/ops/rowwise.h"
+
+namespace kvpress {
+namespace {
+
+/// Moves the rows at `indices` (ascending) to the front: no row is overwritten before it was moved.
+void compact(std::byte* rows, std::size_t row_bytes, std::span<const std::int32_t> indices) {
+  for (std::size_t to = 0; to < indices.size(); ++to) {
+    const auto from = static_cast<std::size_t>(indices[to]);
+    if (from != to) std::memcpy(rows + to * row_bytes, rows + from * row_bytes, row_bytes);
+  }
+}
+
+template <typename T>
+void compact(std::vector<T>& values, std::span<const std::int32_t> indices) {
+  for (std::size_t to = 0; to < indices.size(); ++to) values[to] = values[static_cast<std::size_t>(indices[to])];
+  values.resize(indices.size());
+  values.shrink_to_fit();
+}
+
+}  // namespace
+
+KVHead::KVHead(std::int64_t head_dim, DType type, bool accumulate_attention)
+    : head_dim_(head_dim), type_(type), accumulate_attention_(accumulate_attention) {}
+
+void KVHead::keys_as_float(std::int64_t first, std::int64_t n, float* out) const {
+  to_float(keys_.data() + static_cast<std::size_t>(first) * row_bytes(), type_, out, n * head_dim_);
+}
+
+void KVHead::values_as_float(std::int64_t first, std::int64_t n, float* out) const {
+  to_float(values_.data() + static_cast<std::size_t>(first) * row_bytes(), type_, out, n * head_dim_);
+}
+
+std::size_t KVHead::allocated_bytes() const {
+  return keys_.allocated() + values_.allocated() + positions_.capacity() * sizeof(std::int32_t) +
+         accumulated_attention_.capacity() * sizeof(float);
+}
+
+void KVHead::extend(std::int64_t n, std::int64_t first_position) {
+  const auto total = static_cast<std::size_t>(size() + n);
+  keys_.resize(total * row_bytes());
+  values_.resize(total * row_bytes());
+  positions_.reserve(total);
+  for (std::int64_t i = 0; i < n; ++i) positions_.push_back(static_cast<std::int32_t>(first_position + i));
+  if (accumulate_attention_) accumulated_attention_.resize(total, 0.0f);
+}
+
+void KVHead::keep(std::span<const std::int32_t> indices) {
+  compact(keys_.data(), row_bytes(), indices);
+  compact(values_.data(), row_bytes(), indices);
+  compact(positions_, indices);
+  if (accumulate_attention_) compact(accumulated_attention_, indices);
+  keys_.resize(indices.size() * row_bytes());
+  values_.resize(indices.size() * row_bytes());
+}
+
+KVCache::KVCache(const CacheShape& shape) : shape_(shape) {
+  const std::int64_t n_heads = shape.n_layers * shape.n_kv_heads;
+  heads_.reserve(static_cast<std::size_t>(n_heads));
+  for (std::int64_t i = 0; i < n_heads; ++i)
+    heads_.emplace_back(shape.head_dim, shape.type, shape.accumulate_attention);
+}
+
+template <typename Change>
+void KVCache::tracked(KVHead& head, Change change) {
+  allocated_ -= head.allocated_bytes();
+  change();
+  allocated_ += head.allocated_bytes();
+  peak_ = std::max(peak_, allocated_);
+}
+
+void KVCache::extend(std::int64_t layer, std::int64_t n, std::int64_t first_position) {
+  for (std::int64_t h = 0; h < shape_.n_kv_heads; ++h) {
+    KVHead& it = head(layer, h);
+    tracked(it, [&] { it.extend(n, first_position); });
+  }
+}
+
+void KVCache::write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* key,
+                        const float* value) {
+  KVHead& it = head(layer, kv_head);
+  const std::size_t at = static_cast<std::size_t>(i) * it.row_bytes();
+  from_float(key, it.keys_.data() + at, shape_.type, shape_.head_dim);
+  from_float(value, it.values_.data() + at, shape_.type, shape_.head_dim);
+}
+
+void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices) {
+  KVHead& it = head(layer, kv_head);
+  if (static_cast<std::int64_t>(indices.size()) == it.size()) return;
+  tracked(it, [&] { it.keep(indices); });
+}
+
+double KVCache::mean_tokens() const {
+  double sum = 0;
+  for (const KVHead& it : heads_) sum += static_cast<double>(it.size());
+  return heads_.empty() ? 0 : sum / static_cast<double>(heads_.size());
+}
+
+std::size_t KVCache::bytes_per_token(const CacheShape& shape) {
+  const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
+  const std::size_t one = 2 * static_cast<std::size_t>(shape.head_dim) * size_of(shape.type) + sizeof(std::int32_t) +
+                          (shape.accumulate_attention ? sizeof(float) : 0);
+  return heads * one;
+}
+
+}  // namespace kvpress

@@ -1,0 +1,102 @@
+// The KV cache: for every layer and KV head the keys, values and positions of the tokens it still holds. Heads may hold
+// different tokens and different numbers of them. Evicting really frees memory.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kvpress/base/dtype.h"
+#include "kvpress/base/memory.h"
+
+namespace kvpress {
+
+/// What one KV head of one layer holds: n tokens, in the order of their positions. Keys and values are [n, head_dim],
+/// contiguous, in the cache's type; keys carry the RoPE of the position they were stored with.
+class KVHead {
+ public:
+  KVHead(std::int64_t head_dim, DType type, bool accumulate_attention);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(positions_.size()); }
+  DType type() const { return type_; }
+  const void* keys() const { return keys_.data(); }
+  const void* values() const { return values_.data(); }
+  std::span<const std::int32_t> positions() const { return positions_; }
+
+  /// The attention each token has got so far from all queries (mean over its group's query heads), when the cache was
+  /// made to accumulate it; else empty. Written by whoever gathers it, evicted with its token.
+  std::span<float> accumulated_attention() { return accumulated_attention_; }
+  std::span<const float> accumulated_attention() const { return accumulated_attention_; }
+
+  /// Rows [first, first + n) of the keys or values, converted to float32.
+  void keys_as_float(std::int64_t first, std::int64_t n, float* out) const;
+  void values_as_float(std::int64_t first, std::int64_t n, float* out) const;
+
+  /// Bytes really held, in whole pages for keys and values.
+  std::size_t allocated_bytes() const;
+
+ private:
+  friend class KVCache;
+
+  void extend(std::int64_t n, std::int64_t first_position);
+  void keep(std::span<const std::int32_t> indices);
+  std::size_t row_bytes() const { return static_cast<std::size_t>(head_dim_) * size_of(type_); }
+
+  std::int64_t head_dim_;
+  DType type_;
+  bool accumulate_attention_;
+  PageBuffer keys_;
+  PageBuffer values_;
+  std::vector<std::int32_t> positions_;
+  std::vector<float> accumulated_attention_;
+};
+
+struct CacheShape {
+  std::int64_t n_layers = 0;
+  std::int64_t n_kv_heads = 0;
+  std::int64_t head_dim = 0;
+  DType type = DType::f32;
+  bool accumulate_attention = false;  ///< carry accumulated_attention() beside the tokens
+};
+
+class KVCache {
+ public:
+  explicit KVCache(const CacheShape& shape);
+
+  const CacheShape& shape() const { return shape_; }
+  const KVHead& head(std::int64_t layer, std::int64_t kv_head) const { return heads_[index(layer, kv_head)]; }
+  KVHead& head(std::int64_t layer, std::int64_t kv_head) { return heads_[index(layer, kv_head)]; }
+
+  /// Room for n more tokens, of positions first_position, first_position + 1, ..., in every head of a layer. Their
+  /// keys and values are then written through write_row(). Throws Error when memory runs out.
+  void extend(std::int64_t layer, std::int64_t n, std::int64_t first_position);
+  /// Writes the key and value of entry `i` of a head from float32. Heads and entries may be written in parallel.
+  void write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* key, const float* value);
+
+  /// Drops all entries of a head but those at `indices` (ascending) and gives their memory back.
+  void keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices);
+
+  /// Mean over layers and KV heads of the tokens held.
+  double mean_tokens() const;
+  /// Bytes held now, and the most ever held.
+  std::size_t allocated_bytes() const { return allocated_; }
+  std::size_t peak_bytes() const { return peak_; }
+
+  /// Bytes of one token in all layers and heads, without the rounding up to pages.
+  static std::size_t bytes_per_token(const CacheShape& shape);
+
+ private:
+  std::size_t index(std::int64_t layer, std::int64_t kv_head) const {
+    return static_cast<std::size_t>(layer * shape_.n_kv_heads + kv_head);
+  }
+  /// Runs `change` on a head and keeps the totals right.
+  template <typename Change>
+  void tracked(KVHead& head, Change change);
+
+  CacheShape shape_;
+  std::vector<KVHead> heads_;
+  std::size_t allocated_ = 0;
+  std::size_t peak_ = 0;
+};
+
+}  // namespace kvpress

@@ -1,0 +1,34 @@
+// One architecture = one file that reads its configuration and its weights into the shared decoder's terms. To add one:
+// write src/model/<name>.cpp beside llama.cpp and name it in architectures().
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kvpress/formats/gguf.h"
+#include "kvpress/model/config.h"
+#include "kvpress/model/weights.h"
+
+namespace kvpress {
+
+struct Architecture {
+  std::string_view model_type;  ///< transformers' name, in config.json
+  std::string_view gguf_name;   ///< llama.cpp's name, in general.architecture; empty: not read from GGUF
+  ModelConfig (*config_from_json)(const nlohmann::json& json, const std::string& path);
+  ModelConfig (*config_from_gguf)(const GgufFile& file);
+  DecoderWeights (*weights)(const ModelConfig& config, const TensorFile& file, bool is_gguf, const Numerics& numerics);
+};
+
+extern const Architecture kGptNeox;
+extern const Architecture kLlama;
+
+std::span<const Architecture* const> architectures();
+
+/// The one named in a config.json or GGUF; throws Error naming the file and the architectures known.
+const Architecture& architecture_by_model_type(std::string_view model_type, const std::string& path);
+const Architecture& architecture_by_gguf_name(std::string_view name, const std::string& path);
+
+}  // namespace kvpress

@@ -1,0 +1,94 @@
+// GPT-NeoX (https://arxiv.org/abs/2204.06745) as transformers saves it: Pythia and its kin.
+#include <fmt/format.h>
+
+#include <string>
+
+#include "kvpress/base/error.h"
+#include "kvpress/model/architecture.h"
+#include "kvpress/model/config_json.h"
+
+namespace kvpress {
+namespace {
+
+ModelConfig config_from_json(const nlohmann::json& json, const std::string& path) {
+  const JsonConfig from(json, path);
+  ModelConfig config;
+  config.architecture = kGptNeox.model_type;
+  config.n_layers = from.size("num_hidden_layers");
+  config.hidden_size = from.size("hidden_size");
+  config.n_heads = from.size("num_attention_heads");
+  config.n_kv_heads = config.n_heads;
+  config.intermediate_size = from.size("intermediate_size");
+  config.vocab_size = from.size("vocab_size");
+  config.max_positions = from.size_or("max_position_embeddings", 2048);
+  config.norm_eps = static_cast<float>(from.number_or("layer_norm_eps", 1e-5));
+  config.parallel_residual = from.flag_or("use_parallel_residual", true);
+  config.attention_bias = from.flag_or("attention_bias", true);
+  config.mlp_bias = true;
+  config.tied_output = from.flag_or("tie_word_embeddings", false);
+  config.activation = from.activation("hidden_act", "gelu");
+  if (config.hidden_size % config.n_heads != 0) {
+    fail("{}: hidden_size {} is not a multiple of num_attention_heads {}", path, config.hidden_size, config.n_heads);
+  }
+  config.head_dim = config.hidden_size / config.n_heads;
+  config.rope_frequencies = from.rope(config.head_dim, 0.25);
+  config.eos_ids = from.ids("eos_token_id");
+  check_config(config, path);
+  return config;
+}
+
+/// The file has, head by head, that head's query, key and value rows; the decoder wants all queries, all keys, all
+/// values.
+std::int64_t source_row(const ModelConfig& config, std::int64_t row) {
+  const std::int64_t d = config.head_dim;
+  const std::int64_t part = row / config.hidden_size;
+  const std::int64_t head = row % config.hidden_size / d;
+  return (head * 3 + part) * d + row % d;
+}
+
+/// Buffers that published checkpoints carry along with their weights.
+bool is_buffer(std::string_view name) {
+  return name.ends_with(".attention.bias") || name.ends_with(".attention.masked_bias") ||
+         name.ends_with(".rotary_emb.inv_freq");
+}
+
+DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool /*is_gguf*/, const Numerics& numerics) {
+  WeightReader reader(file, numerics);
+  const std::int64_t hidden = config.hidden_size;
+  DecoderWeights result;
+  result.embedding = reader.tensor("gpt_neox.embed_in.weight", {config.vocab_size, hidden});
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    const std::string prefix = fmt::format("gpt_neox.layers.{}.", l);
+    LayerWeights layer;
+    layer.attention_norm = reader.norm(prefix + "input_layernorm", hidden, true);
+    layer.mlp_norm = reader.norm(prefix + "post_attention_layernorm", hidden, true);
+
+    const TensorInfo& qkv = reader.tensor(prefix + "attention.query_key_value.weight", {3 * hidden, hidden});
+    RowMap rows;
+    for (std::int64_t r = 0; r < 3 * hidden; ++r) rows.emplace_back(&qkv, source_row(config, r));
+    std::vector<float> bias;
+    if (config.attention_bias) {
+      const auto stored = reader.vector(prefix + "attention.query_key_value.bias", 3 * hidden);
+      for (std::int64_t r = 0; r < 3 * hidden; ++r) {
+        bias.push_back(stored[static_cast<std::size_t>(source_row(config, r))]);
+      }
+    }
+    layer.qkv = reader.linear(rows, hidden, bias);
+    layer.attention_out = reader.linear(prefix + "attention.dense", hidden, hidden, config.attention_bias);
+    layer.mlp_in = reader.linear(prefix + "mlp.dense_h_to_4h", config.intermediate_size, hidden, config.mlp_bias,
+                                 config.activation);
+    layer.mlp_out = reader.linear(prefix + "mlp.dense_4h_to_h", hidden, config.intermediate_size, config.mlp_bias);
+    result.layers.push_back(std::move(layer));
+  }
+  result.final_norm = reader.norm("gpt_neox.final_layer_norm", hidden, true);
+  const bool tied = config.tied_output && !reader.has("embed_out.weight");
+  result.output = reader.linear(tied ? "gpt_neox.embed_in" : "embed_out", config.vocab_size, hidden, false);
+  reader.refuse_unused(is_buffer);
+  return result;
+}
+
+}  // namespace
+
+const Architecture kGptNeox = {"gpt_neox", "", config_from_json, nullptr, weights};
+
+}  // namespace kvpress

@@ -1,0 +1,190 @@
+// Llama (https://arxiv.org/abs/2302.13971, https://arxiv.org/abs/2407.21783), from transformers' files or from a GGUF.
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+
+#include "kvpress/base/error.h"
+#include "kvpress/formats/gguf.h"
+#include "kvpress/model/architecture.h"
+#include "kvpress/model/config_json.h"
+#include "kvpress/ops/rope.h"
+
+namespace kvpress {
+namespace {
+
+ModelConfig common() {
+  ModelConfig config;
+  config.architecture = kLlama.model_type;
+  config.rms_norm = true;
+  config.gated = true;
+  config.activation = Activation::silu;
+  return config;
+}
+
+ModelConfig config_from_json(const nlohmann::json& json, const std::string& path) {
+  const JsonConfig from(json, path);
+  ModelConfig config = common();
+  config.n_layers = from.size("num_hidden_layers");
+  config.hidden_size = from.size("hidden_size");
+  config.n_heads = from.size("num_attention_heads");
+  config.n_kv_heads = from.size_or("num_key_value_heads", config.n_heads);
+  config.head_dim = from.size_or("head_dim", std::max<std::int64_t>(1, config.hidden_size / config.n_heads));
+  config.intermediate_size = from.size("intermediate_size");
+  config.vocab_size = from.size("vocab_size");
+  config.max_positions = from.size_or("max_position_embeddings", 2048);
+  config.norm_eps = static_cast<float>(from.number_or("rms_norm_eps", 1e-6));
+  config.attention_bias = from.flag_or("attention_bias", false);
+  config.mlp_bias = from.flag_or("mlp_bias", false);
+  config.tied_output = from.flag_or("tie_word_embeddings", false);
+  if (from.activation("hidden_act", "silu") != Activation::silu) {
+    fail("{}: 'hidden_act' is '{}'; only silu gates are known", path, from.text_or("hidden_act", ""));
+  }
+  config.rope_frequencies = from.rope(config.head_dim, 1.0);
+  config.eos_ids = from.ids("eos_token_id");
+  check_config(config, path);
+  return config;
+}
+
+std::int64_t gguf_size(const GgufFile& file, const std::string& key) {
+  const auto* value = file.get<std::int64_t>(key);
+  if (value == nullptr) fail("{}: metadata {} is missing or not a whole number", file.path(), key);
+  if (*value < 1 || *value > (1LL << 31))
+    fail("{}: metadata {} is {}, it must be at least 1", file.path(), key, *value);
+  return *value;
+}
+
+double gguf_number(const GgufFile& file, const std::string& key, double fallback) {
+  const auto* value = file.get<double>(key);
+  return value == nullptr ? fallback : *value;
+}
+
+ModelConfig config_from_gguf(const GgufFile& file) {
+  ModelConfig config = common();
+  config.n_layers = gguf_size(file, "llama.block_count");
+  config.hidden_size = gguf_size(file, "llama.embedding_length");
+  config.n_heads = gguf_size(file, "llama.attention.head_count");
+  config.n_kv_heads = file.metadata().contains("llama.attention.head_count_kv")
+                          ? gguf_size(file, "llama.attention.head_count_kv")
+                          : config.n_heads;
+  config.head_dim = file.metadata().contains("llama.attention.key_length")
+                        ? gguf_size(file, "llama.attention.key_length")
+                        : std::max<std::int64_t>(1, config.hidden_size / config.n_heads);
+  config.intermediate_size = gguf_size(file, "llama.feed_forward_length");
+  config.max_positions = gguf_size(file, "llama.context_length");
+  config.norm_eps = static_cast<float>(gguf_number(file, "llama.attention.layer_norm_rms_epsilon", 1e-5));
+  const TensorInfo& embedding = file.at("token_embd.weight");
+  if (embedding.shape.size() != 2) fail("{}: tensor token_embd.weight is not a matrix", file.path());
+  config.vocab_size = embedding.shape[0];
+  config.tied_output = file.find("output.weight") == nullptr;
+  const std::int64_t rotary = file.metadata().contains("llama.rope.dimension_count")
+                                  ? gguf_size(file, "llama.rope.dimension_count")
+                                  : config.head_dim;
+  const double base = gguf_number(file, "llama.rope.freq_base", 10000.0);
+  if (rotary % 2 != 0 || !(base > 1))
+    fail("{}: rotary dimension {} or base {} out of range", file.path(), rotary, base);
+  config.rope_frequencies = rope_frequencies(rotary, base);
+  const auto* scaling = file.get<std::string>("llama.rope.scaling.type");
+  if (scaling != nullptr && *scaling == "linear") {
+    const double factor = gguf_number(file, "llama.rope.scaling.factor", 1.0);
+    for (float& frequency : config.rope_frequencies) frequency = static_cast<float>(frequency / factor);
+  } else if (scaling != nullptr && *scaling != "none") {
+    fail("{}: rotary scaling '{}' is not supported; known: none, linear, llama3's rope_freqs", file.path(), *scaling);
+  }
+  if (file.find("rope_freqs.weight") != nullptr) {  // Llama 3's stretching, already worked out per frequency
+    std::vector<float> factors(static_cast<std::size_t>(rotary / 2));
+    const TensorInfo& stored = file.at("rope_freqs.weight");
+    if (stored.n_elements() != rotary / 2) {
+      fail("{}: tensor rope_freqs.weight has {} values, {} are needed", file.path(), stored.n_elements(), rotary / 2);
+    }
+    decode_to_f32(stored, 0, factors);
+    for (std::size_t i = 0; i < factors.size(); ++i) config.rope_frequencies[i] /= factors[i];
+  }
+  if (const auto* eos = file.get<std::int64_t>("tokenizer.ggml.eos_token_id")) {
+    config.eos_ids.push_back(static_cast<std::int32_t>(*eos));
+  }
+  check_config(config, file.path());
+  return config;
+}
+
+/// Where an architecture's tensors are in either kind of file.
+struct Names {
+  std::string_view embedding, final_norm, output, layer;
+  std::string_view attention_norm, mlp_norm, q, k, v, attention_out, gate, up, down;
+};
+
+constexpr Names kTransformers = {"model.embed_tokens", "model.norm",       "lm_head",
+                                 "model.layers.{}.",   "input_layernorm",  "post_attention_layernorm",
+                                 "self_attn.q_proj",   "self_attn.k_proj", "self_attn.v_proj",
+                                 "self_attn.o_proj",   "mlp.gate_proj",    "mlp.up_proj",
+                                 "mlp.down_proj"};
+constexpr Names kGguf = {"token_embd", "output_norm", "output",      "blk.{}.",  "attn_norm", "ffn_norm", "attn_q",
+                         "attn_k",     "attn_v",      "attn_output", "ffn_gate", "ffn_up",    "ffn_down"};
+
+/// GGUF stores the query and key rows of a head for rotation of neighbouring channels (2i, 2i + 1); the decoder rotates
+/// i with i + d / 2. This gives the stored row of the decoder's row.
+std::int64_t unpermuted_row(std::int64_t row, std::int64_t d) {
+  const std::int64_t channel = row % d;
+  return row - channel + (channel < d / 2 ? 2 * channel : 2 * (channel - d / 2) + 1);
+}
+
+/// One product of several tensors' rows one after another.
+struct Stack {
+  RowMap rows;
+  std::vector<float> bias;
+
+  void add(WeightReader& reader, const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
+           std::int64_t permuted_head_dim = 0) {
+    const TensorInfo& tensor = reader.tensor(name + ".weight", {out, in});
+    const auto source = [&](std::int64_t r) {
+      return permuted_head_dim > 0 ? unpermuted_row(r, permuted_head_dim) : r;
+    };
+    for (std::int64_t r = 0; r < out; ++r) rows.emplace_back(&tensor, source(r));
+    if (!with_bias) return;
+    const auto stored = reader.vector(name + ".bias", out);
+    for (std::int64_t r = 0; r < out; ++r) bias.push_back(stored[static_cast<std::size_t>(source(r))]);
+  }
+};
+
+DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool is_gguf, const Numerics& numerics) {
+  const Names& names = is_gguf ? kGguf : kTransformers;
+  const auto named = [](std::string_view name) { return std::string(name); };
+  WeightReader reader(file, numerics);
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t permuted = is_gguf ? config.head_dim : 0;
+  DecoderWeights result;
+  result.embedding = reader.tensor(named(names.embedding) + ".weight", {config.vocab_size, hidden});
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    const std::string prefix = fmt::format(fmt::runtime(names.layer), l);
+    const auto in_layer = [&](std::string_view name) { return prefix + named(name); };
+    LayerWeights layer;
+    layer.attention_norm = reader.norm(in_layer(names.attention_norm), hidden, false);
+    layer.mlp_norm = reader.norm(in_layer(names.mlp_norm), hidden, false);
+    Stack qkv;
+    const std::int64_t q_rows = config.n_heads * config.head_dim;
+    const std::int64_t kv_rows = config.n_kv_heads * config.head_dim;
+    qkv.add(reader, in_layer(names.q), q_rows, hidden, config.attention_bias, permuted);
+    qkv.add(reader, in_layer(names.k), kv_rows, hidden, config.attention_bias, permuted);
+    qkv.add(reader, in_layer(names.v), kv_rows, hidden, config.attention_bias);
+    layer.qkv = reader.linear(qkv.rows, hidden, qkv.bias);
+    layer.attention_out = reader.linear(in_layer(names.attention_out), hidden, q_rows, config.attention_bias);
+    Stack gate_up;
+    gate_up.add(reader, in_layer(names.gate), config.intermediate_size, hidden, config.mlp_bias);
+    gate_up.add(reader, in_layer(names.up), config.intermediate_size, hidden, config.mlp_bias);
+    layer.mlp_in = reader.linear(gate_up.rows, hidden, gate_up.bias);
+    layer.mlp_out = reader.linear(in_layer(names.down), hidden, config.intermediate_size, config.mlp_bias);
+    result.layers.push_back(std::move(layer));
+  }
+  result.final_norm = reader.norm(named(names.final_norm), hidden, false);
+  const bool tied = config.tied_output && !reader.has(named(names.output) + ".weight");
+  result.output = reader.linear(named(tied ? names.embedding : names.output), config.vocab_size, hidden, false);
+  reader.refuse_unused(
+      [](std::string_view name) { return name == "rope_freqs.weight" || name.ends_with(".rotary_emb.inv_freq"); });
+  return result;
+}
+
+}  // namespace
+
+const Architecture kLlama = {"llama", "llama", config_from_json, config_from_gguf, weights};
+
+}  // namespace kvpress

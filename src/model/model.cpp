@@ -1,0 +1,304 @@
+#include "kvpress/model/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/interrupt.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/model/architecture.h"
+#include "kvpress/ops/attention.h"
+#include "kvpress/ops/rowwise.h"
+
+namespace kvpress {
+namespace {
+
+/// Tokens that go through the feed-forward part at a time: enough for full speed, few enough that its wide
+/// intermediate stays small whatever the prefill's length.
+constexpr std::int64_t kMlpBlock = 1024;
+
+Numerics choose_numerics(const DTypeChoice& choice, StoredType stored) {
+  DType type = choice.type;
+  if (choice.automatic) {
+    const bool rounded = stored != StoredType::f32 && stored != StoredType::f16;
+    type = rounded && has_fast_bfloat16() ? DType::bf16 : DType::f32;
+  }
+  const bool in_bfloat16 = type == DType::bf16 && has_fast_bfloat16();
+  return {type, in_bfloat16 ? DType::bf16 : DType::f32};
+}
+
+/// Weights that make the activations of every layer of a like size, as a trained model's are.
+WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
+  return [in, seed](std::int64_t first, std::int64_t n, float* out) {
+#pragma omp parallel for schedule(static)
+    for (std::int64_t r = 0; r < n; ++r) {
+      std::minstd_rand random(static_cast<unsigned>(seed * 7919 + static_cast<std::uint64_t>(first + r) * 104729 + 1));
+      const float spread = std::sqrt(3.0f / static_cast<float>(in));
+      std::uniform_real_distribution<float> uniform(-spread, spread);
+      for (std::int64_t c = 0; c < in; ++c) out[r * in + c] = uniform(random);
+    }
+  };
+}
+
+}  // namespace
+
+DTypeChoice parse_dtype_choice(const std::string& text, const std::string& option) {
+  if (text == "auto") return {};
+  return {false, parse_dtype(text, option)};
+}
+
+bool has_fast_bfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+struct Model::Impl {
+  ModelConfig config;
+  Numerics numerics;
+  std::shared_ptr<const ModelFiles> files;
+  AlignedVector<float> random_embedding;  // what weights.embedding shows when there is no file
+  DecoderWeights weights;
+  Rope rope;
+
+  // Scratch of the forward pass, kept from call to call.
+  ActivationBuffer residual_buffer, normed_buffer, qkv_buffer, queries_buffer, attended_buffer, wide_buffer,
+      gated_buffer, output_buffer;
+
+  void make_random(std::uint64_t seed);
+  void embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const;
+  void norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
+  void attend(std::int64_t layer, Matrix<const float> residual, std::int64_t first_position, KVCache& cache,
+              AttentionListener* listener, const Activations& attended);
+  void store_keys_and_rotate(std::int64_t layer, Matrix<const float> qkv, std::int64_t first_position,
+                             const Activations& queries, KVCache& cache) const;
+  void feed_forward(const LayerWeights& weights, Matrix<const float> input, const Activations& sum);
+};
+
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model::Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype) : impl_(std::make_unique<Impl>()) {
+  impl_->config = read_config(*files);
+  const bool is_gguf = files->gguf != nullptr;
+  const auto& tensors = files->tensors->tensors();
+  // The type of the largest tensor stands for the file's.
+  const auto largest = std::max_element(tensors.begin(), tensors.end(),
+                                        [](const auto& a, const auto& b) { return a.n_elements() < b.n_elements(); });
+  if (largest == tensors.end()) fail("{}: holds no tensors", files->path.string());
+  impl_->numerics = choose_numerics(dtype, largest->type);
+  const auto& architecture = architecture_by_model_type(impl_->config.architecture, files->path.string());
+  impl_->weights = architecture.weights(impl_->config, *files->tensors, is_gguf, impl_->numerics);
+  impl_->rope = Rope(impl_->config.rope_frequencies);
+  impl_->files = std::move(files);
+}
+
+Model::Model(const ModelConfig& config, const DTypeChoice& dtype, std::uint64_t seed)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->config = config;
+  impl_->numerics = choose_numerics(dtype, StoredType::bf16);
+  impl_->rope = Rope(config.rope_frequencies);
+  impl_->make_random(seed);
+}
+
+void Model::Impl::make_random(std::uint64_t seed) {
+  const std::int64_t hidden = config.hidden_size;
+  const auto linear = [&](std::int64_t out, std::int64_t in, bool bias, Activation activation = Activation::none) {
+    const std::vector<float> zeros(bias ? static_cast<std::size_t>(out) : 0, 0.0f);
+    return Linear(out, in, random_rows(in, ++seed), zeros, numerics.compute, activation);
+  };
+  const auto ones = [&] {
+    NormWeights norm;
+    norm.weight.assign(static_cast<std::size_t>(hidden), 1.0f);
+    if (!config.rms_norm) norm.bias.assign(static_cast<std::size_t>(hidden), 0.0f);
+    return norm;
+  };
+  random_embedding.resize(static_cast<std::size_t>(config.vocab_size * hidden));
+  random_rows(hidden, ++seed)(0, config.vocab_size, random_embedding.data());
+  weights.embedding = {"embedding",
+                       StoredType::f32,
+                       "F32",
+                       {config.vocab_size, hidden},
+                       std::as_bytes(std::span(random_embedding.data(), random_embedding.size()))};
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    LayerWeights layer;
+    layer.attention_norm = ones();
+    layer.mlp_norm = ones();
+    layer.qkv = linear((config.n_heads + 2 * config.n_kv_heads) * config.head_dim, hidden, config.attention_bias);
+    layer.attention_out = linear(hidden, config.n_heads * config.head_dim, config.attention_bias);
+    layer.mlp_in = config.gated ? linear(2 * config.intermediate_size, hidden, config.mlp_bias)
+                                : linear(config.intermediate_size, hidden, config.mlp_bias, config.activation);
+    layer.mlp_out = linear(hidden, config.intermediate_size, config.mlp_bias);
+    weights.layers.push_back(std::move(layer));
+  }
+  weights.final_norm = ones();
+  weights.output = linear(config.vocab_size, hidden, false);
+}
+
+const ModelConfig& Model::config() const { return impl_->config; }
+DType Model::dtype() const { return impl_->numerics.storage; }
+DType Model::compute_type() const { return impl_->numerics.compute; }
+const Linear& Model::output() const { return impl_->weights.output; }
+
+std::size_t Model::weight_bytes() const {
+  std::size_t bytes = impl_->weights.embedding.data.size() + impl_->weights.output.bytes();
+  for (const LayerWeights& layer : impl_->weights.layers) {
+    bytes += layer.qkv.bytes() + layer.attention_out.bytes() + layer.mlp_in.bytes() + layer.mlp_out.bytes();
+  }
+  return bytes;
+}
+
+KVCache Model::make_cache(DType type, bool accumulate_attention) const {
+  const ModelConfig& config = impl_->config;
+  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, type, accumulate_attention});
+}
+
+void Model::Impl::embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const {
+  for (const std::int32_t token : tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      fail("token id {} is outside the model's vocabulary of {}", token, config.vocab_size);
+    }
+  }
+  std::vector<std::byte> rounded(static_cast<std::size_t>(config.hidden_size) * sizeof(float));
+  for (std::int64_t i = 0; i < residual.rows; ++i) {
+    const std::int64_t row = tokens[static_cast<std::size_t>(i)];
+    decode_to_f32(weights.embedding, row * config.hidden_size,
+                  {residual.row(i), static_cast<std::size_t>(config.hidden_size)});
+    if (numerics.storage != DType::f32) {
+      from_float(residual.row(i), rounded.data(), numerics.storage, config.hidden_size);
+      to_float(rounded.data(), numerics.storage, residual.row(i), config.hidden_size);
+    }
+  }
+}
+
+void Model::Impl::norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const {
+  if (config.rms_norm) {
+    rms_norm(x, norm.weight.data(), config.norm_eps, out);
+  } else {
+    layer_norm(x, norm.weight.data(), norm.bias.data(), config.norm_eps, out);
+  }
+}
+
+/// Splits a block's projections: queries and keys are turned to their positions, keys and values go to the cache.
+void Model::Impl::store_keys_and_rotate(std::int64_t layer, Matrix<const float> qkv, std::int64_t first_position,
+                                        const Activations& queries, KVCache& cache) const {
+  const std::int64_t n_new = qkv.rows;
+  const std::int64_t d = config.head_dim;
+  cache.extend(layer, n_new, first_position);
+#pragma omp parallel for schedule(static)
+  for (std::int64_t t = 0; t < n_new; ++t) {
+    thread_local AlignedVector<float> key;
+    key.resize(static_cast<std::size_t>(d));
+    float* query = queries.as<float>() + t * queries.cols;
+    std::copy_n(qkv.row(t), queries.cols, query);
+    for (std::int64_t h = 0; h < config.n_heads; ++h) rope.apply(query + h * d, first_position + t);
+    for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
+      std::copy_n(qkv.row(t) + (config.n_heads + h) * d, d, key.data());
+      rope.apply(key.data(), first_position + t);
+      const std::int64_t at = cache.head(layer, h).size() - n_new + t;
+      cache.write_row(layer, h, at, key.data(), qkv.row(t) + (config.n_heads + config.n_kv_heads + h) * d);
+    }
+  }
+}
+
+void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::int64_t first_position, KVCache& cache,
+                         AttentionListener* listener, const Activations& attended) {
+  const LayerWeights& weights_of_layer = weights.layers[static_cast<std::size_t>(layer)];
+  const std::int64_t n_new = residual.rows;
+  const std::int64_t query_cols = config.n_heads * config.head_dim;
+  const Activations normed = normed_buffer.get(numerics.compute, n_new, config.hidden_size);
+  norm(weights_of_layer.attention_norm, residual, normed);
+  const Activations qkv = qkv_buffer.get(DType::f32, n_new, weights_of_layer.qkv.out_features());
+  weights_of_layer.qkv(normed, qkv);
+  const Activations queries = queries_buffer.get(DType::f32, n_new, query_cols);
+  store_keys_and_rotate(layer, qkv.as_float(), first_position, queries, cache);
+
+  std::vector<HeadKV> kv;
+  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
+    const KVHead& head = cache.head(layer, h);
+    kv.push_back({head.keys(), head.values(), head.size()});
+  }
+  std::vector<float> log_sum_exp;
+  if (cache.shape().accumulate_attention) log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));
+  AttentionArgs args;
+  args.queries = queries.as<float>();
+  args.n_new = n_new;
+  args.n_heads = config.n_heads;
+  args.head_dim = config.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  args.kv = kv;
+  args.kv_type = cache.shape().type;
+  args.log_sum_exp = log_sum_exp.empty() ? nullptr : log_sum_exp.data();
+  attention(args, attended);
+  if (listener != nullptr) {
+    listener->after_attention({layer, first_position, n_new, config, rope, queries.as_float(),
+                               qkv.as_float().columns(0, query_cols), args.log_sum_exp, cache});
+  }
+}
+
+/// sum += feed-forward(norm(input)); input may be what sum was before.
+void Model::Impl::feed_forward(const LayerWeights& layer, Matrix<const float> input, const Activations& sum) {
+  for (std::int64_t first = 0; first < input.rows; first += kMlpBlock) {
+    const std::int64_t n = std::min(kMlpBlock, input.rows - first);
+    const Activations normed = normed_buffer.get(numerics.compute, n, config.hidden_size);
+    norm(layer.mlp_norm, input.block(first, n), normed);
+    Activations inner;
+    if (config.gated) {
+      const Activations wide = wide_buffer.get(DType::f32, n, 2 * config.intermediate_size);
+      layer.mlp_in(normed, wide);
+      inner = gated_buffer.get(numerics.compute, n, config.intermediate_size);
+      silu_multiply(wide.as_float(), inner);
+    } else {
+      inner = wide_buffer.get(numerics.compute, n, config.intermediate_size);
+      layer.mlp_in(normed, inner);
+    }
+    layer.mlp_out(inner, sum.block(first, n), true);
+  }
+}
+
+void Model::forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
+                    AttentionListener* listener, Matrix<float> hidden) {
+  forward(tokens, first_position, cache, listener, hidden, Trace());
+}
+
+void Model::forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
+                    AttentionListener* listener, Matrix<float> hidden, const Trace& trace) {
+  Impl& it = *impl_;
+  const auto n_new = static_cast<std::int64_t>(tokens.size());
+  if (n_new == 0) return;
+  const Activations residual = it.residual_buffer.get(DType::f32, n_new, it.config.hidden_size);
+  it.embed(tokens, residual.as_float());
+  it.rope.prepare(first_position + n_new);
+  const Activations attended =
+      it.attended_buffer.get(it.numerics.compute, n_new, it.config.n_heads * it.config.head_dim);
+
+  for (std::int64_t l = 0; l < it.config.n_layers; ++l) {
+    check_interrupt();
+    const LayerWeights& layer = it.weights.layers[static_cast<std::size_t>(l)];
+    it.attend(l, residual.as_float(), first_position, cache, listener, attended);
+    // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
+    if (it.config.parallel_residual) it.feed_forward(layer, residual.as_float(), residual);
+    layer.attention_out(attended, residual, true);
+    if (!it.config.parallel_residual) it.feed_forward(layer, residual.as_float(), residual);
+    if (trace) trace(l, residual.as_float());
+  }
+  if (hidden.rows > 0) {
+    const Matrix<float> last = residual.as_float().block(n_new - hidden.rows, hidden.rows);
+    it.norm(it.weights.final_norm, last, {hidden.data, DType::f32, hidden.rows, hidden.cols});
+  }
+}
+
+void Model::logits(Matrix<const float> hidden, Matrix<float> out) {
+  Impl& it = *impl_;
+  const Activations rows = it.output_buffer.get(it.numerics.compute, hidden.rows, hidden.cols);
+  for (std::int64_t i = 0; i < hidden.rows; ++i) {
+    from_float(hidden.row(i), rows.block(i, 1).data, rows.type, hidden.cols);
+  }
+  it.weights.output(rows, {out.data, DType::f32, out.rows, out.cols});
+}
+
+}  // namespace kvpress

@@ -1,0 +1,71 @@
+// A causal language model: configuration, weights, and the forward pass over a cache.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "kvpress/cache/kv_cache.h"
+#include "kvpress/formats/model_files.h"
+#include "kvpress/model/attention_listener.h"
+#include "kvpress/model/config.h"
+#include "kvpress/model/weights.h"
+
+namespace kvpress {
+
+/// What "--dtype" asks for. `automatic` takes the file's own: bfloat16 for bfloat16 and quantized weights where the
+/// processor multiplies it, else float32.
+struct DTypeChoice {
+  bool automatic = true;
+  DType type = DType::f32;
+};
+/// "auto" or a name parse_dtype() takes.
+DTypeChoice parse_dtype_choice(const std::string& text, const std::string& option);
+
+/// Whether products in bfloat16 are faster here than in float32.
+bool has_fast_bfloat16();
+
+class Model {
+ public:
+  /// Decodes and packs the weights; `files` is kept for its mappings. Throws Error naming file and tensor.
+  Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype);
+  /// Random weights of a shape: for measuring. The same seed gives the same weights.
+  Model(const ModelConfig& config, const DTypeChoice& dtype, std::uint64_t seed);
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+  ~Model();
+
+  const ModelConfig& config() const;
+  /// What the weights are rounded to, and the default of the cache.
+  DType dtype() const;
+  /// The type of activations that products read.
+  DType compute_type() const;
+  /// Bytes of the packed weights.
+  std::size_t weight_bytes() const;
+  /// The output product: [vocab_size, hidden_size], reads rows of compute_type().
+  const Linear& output() const;
+
+  KVCache make_cache(DType type, bool accumulate_attention = false) const;
+
+  /// Runs `tokens` (positions first_position, ...) through the model, appending to `cache`. Writes the final-normed
+  /// hidden states of the last hidden.rows tokens (at most all of them). `listener` may be null. Throws Error for a
+  /// token outside the vocabulary. Not to be called by two threads at once.
+  void forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
+               AttentionListener* listener, Matrix<float> hidden);
+
+  /// The same, and after each layer the residual stream [tokens, hidden_size] is shown to `trace` (for tests).
+  using Trace = std::function<void(std::int64_t layer, Matrix<const float> residual)>;
+  void forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
+               AttentionListener* listener, Matrix<float> hidden, const Trace& trace);
+
+  /// Logits of rows of final-normed hidden states: [rows, vocab_size].
+  void logits(Matrix<const float> hidden, Matrix<float> out);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kvpress

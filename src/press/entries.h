@@ -1,0 +1,22 @@
+// The registry entry of each press, defined at the end of the press's own file.
+#pragma once
+
+#include "kvpress/press/registry.h"
+
+namespace kvpress {
+
+extern const PressEntry kRandomPress;
+extern const PressEntry kKnormPress;
+extern const PressEntry kStreamingLlmPress;
+extern const PressEntry kKeyDiffPress;
+extern const PressEntry kTovaPress;
+extern const PressEntry kSnapKVPress;
+extern const PressEntry kExpectedAttentionPress;
+extern const PressEntry kObservedAttentionPress;
+
+template <typename T>
+std::unique_ptr<Press> make_press() {
+  return std::make_unique<T>();
+}
+
+}  // namespace kvpress

@@ -1,0 +1,145 @@
+// Expected attention (https://arxiv.org/abs/2510.00636): the queries to come are taken as Gaussian, with the mean and
+// covariance of those seen, turned to the positions ahead; the expected weight of key k is then
+//   E exp(q k / sqrt(d)) = exp(mu k / sqrt(d) + k' Sigma k / (2 d)).
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kvpress/ops/linear.h"
+#include "kvpress/ops/rowwise.h"
+#include "kvpress/press/entries.h"
+#include "kvpress/press/key_rows.h"
+#include "kvpress/press/query_statistics.h"
+
+namespace kvpress {
+namespace {
+
+class ExpectedAttention : public Scorer<ExpectedAttention> {
+ public:
+  void visit_parameters(ParameterVisitor& visitor) override {
+    visitor.integer("n_future_positions", n_future_positions_, 1, "positions ahead that queries are averaged over");
+    visitor.integer("n_sink", n_sink_, 0, "first tokens that always stay, and whose queries are left out");
+    visitor.flag("use_covariance", use_covariance_, "take the spread of the queries into account");
+    visitor.flag("use_vnorm", use_vnorm_, "weigh by the norm of the value");
+    visitor.real("epsilon", epsilon_, 0.0, "added to the weight before the value's norm multiplies it");
+  }
+  PressNeeds needs() const override { return {.queries = true}; }
+
+  void observe(const LayerView& layer) override {
+    const auto l = static_cast<std::size_t>(layer.block.layer);
+    if (statistics_.size() <= l) statistics_.resize(l + 1);
+    statistics_[l].add(layer.block, n_sink_, use_covariance_);
+  }
+
+  void score(const LayerView& layer, Scores& scores) override {
+    const ModelConfig& config = layer.block.config;
+    const QueryStatistics& seen = statistics_[static_cast<std::size_t>(layer.block.layer)];
+    const AverageRotation rotation(layer.block.rope.inverse_frequencies(), layer.n_seen, n_future_positions_);
+    // Per query head: the rotated mean, scaled by 1 / sqrt(d), and the rotated covariance, by 1 / (2 d).
+    const auto d = static_cast<std::size_t>(config.head_dim);
+    std::vector<std::vector<float>> means(static_cast<std::size_t>(config.n_heads));
+    std::vector<std::vector<float>> covariances(static_cast<std::size_t>(config.n_heads));
+    parallel_for(config.n_heads, [&](std::int64_t h) {
+      const auto at = static_cast<std::size_t>(h);
+      means[at] = rotation.mean(seen.mean(h));
+      for (float& value : means[at]) value /= std::sqrt(static_cast<float>(d));
+      if (!use_covariance_) return;
+      covariances[at] = rotation.covariance(seen.covariance(h), config.head_dim);
+      for (float& value : covariances[at]) value /= static_cast<float>(2 * d);
+    });
+    fill_logits(layer, means, covariances);
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) to_weights(layer, h, scores[static_cast<std::size_t>(h)]);
+    if (use_vnorm_) weigh_by_value(layer, scores);
+    force_sinks(layer, scores);
+  }
+
+ private:
+  std::int64_t first_scored(const KVHead& head) const {
+    const auto positions = head.positions();
+    return std::lower_bound(positions.begin(), positions.end(), n_sink_) - positions.begin();
+  }
+
+  /// logits_[query head][entry]
+  void fill_logits(const LayerView& layer, const std::vector<std::vector<float>>& means,
+                   const std::vector<std::vector<float>>& covariances) {
+    const ModelConfig& config = layer.block.config;
+    const std::int64_t d = config.head_dim;
+    const std::int64_t group = config.group_size();
+    logits_.resize(static_cast<std::size_t>(config.n_heads));
+    for (std::int64_t h = 0; h < config.n_heads; ++h) {
+      logits_[static_cast<std::size_t>(h)].resize(static_cast<std::size_t>(layer.head(h / group).size()));
+    }
+    for_each_stretch(
+        layer, Rows::keys, [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* keys) {
+          AlignedVector<float> turned(static_cast<std::size_t>(n * d));
+          for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+            const auto at = static_cast<std::size_t>(h);
+            // One dot product a key gives both terms: k (Sigma k + mu).
+            for (std::int64_t j = 0; j < n; ++j) std::copy(means[at].begin(), means[at].end(), turned.data() + j * d);
+            if (use_covariance_)
+              gemm(false, false, n, d, d, 1.0f, keys, d, covariances[at].data(), d, 1.0f, turned.data(), d);
+            for (std::int64_t j = 0; j < n; ++j) {
+              const auto row = static_cast<std::size_t>(d);
+              logits_[at][static_cast<std::size_t>(first + j)] =
+                  dot(std::span(keys + j * d, row), std::span<const float>(turned.data() + j * d, row));
+            }
+          }
+        });
+  }
+
+  /// Softmax over the entries past the sinks, averaged over the group.
+  void to_weights(const LayerView& layer, std::int64_t kv_head, AlignedVector<float>& row) {
+    const std::int64_t first = first_scored(layer.head(kv_head));
+    const std::int64_t n = layer.head(kv_head).size() - first;
+    const std::int64_t group = layer.block.config.group_size();
+    std::fill(row.begin(), row.end(), 0.0f);
+    if (n <= 0) return;
+    for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+      float* logits = logits_[static_cast<std::size_t>(h)].data() + first;
+      const float sum = exp_shifted(logits, n, max_value(logits, n));
+      scale(logits, n, 1.0f / (sum * static_cast<float>(group)));
+      add(logits, row.data() + first, n);
+    }
+  }
+
+  void weigh_by_value(const LayerView& layer, Scores& scores) const {
+    const auto d = static_cast<std::size_t>(layer.block.config.head_dim);
+    for_each_stretch(layer, Rows::values, [&](std::int64_t h, std::int64_t first, std::int64_t n, const float* values) {
+      for (std::int64_t j = 0; j < n; ++j) {
+        const std::span<const float> value(values + static_cast<std::size_t>(j) * d, d);
+        float& score = scores[static_cast<std::size_t>(h)][static_cast<std::size_t>(first + j)];
+        score = (score + static_cast<float>(epsilon_)) * std::sqrt(dot(value, value));
+      }
+    });
+  }
+
+  void force_sinks(const LayerView& layer, Scores& scores) const {
+    // Sinks were not scored: the largest score is that of the others.
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+      auto& row = scores[static_cast<std::size_t>(h)];
+      std::fill_n(row.begin(), first_scored(layer.head(h)), 0.0f);
+    }
+    const float forced = above_all(scores);
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+      auto& row = scores[static_cast<std::size_t>(h)];
+      std::fill_n(row.begin(), first_scored(layer.head(h)), forced);
+    }
+  }
+
+  std::int64_t n_future_positions_ = 512;
+  std::int64_t n_sink_ = 4;
+  bool use_covariance_ = true;
+  bool use_vnorm_ = true;
+  double epsilon_ = 0.0;
+  std::vector<QueryStatistics> statistics_;  // one a layer
+  std::vector<AlignedVector<float>> logits_;
+};
+
+}  // namespace
+
+const PressEntry kExpectedAttentionPress = {
+    "expected_attention", "keeps the tokens that the queries to come are expected to attend to",
+    "https://arxiv.org/abs/2510.00636", "keys, values, every query's mean and covariance",
+    make_press<ExpectedAttention>};
+
+}  // namespace kvpress

@@ -1,0 +1,34 @@
+// Random: every token is worth the same; the floor that a method has to beat.
+#include <random>
+
+#include "kvpress/press/entries.h"
+
+namespace kvpress {
+namespace {
+
+class Random : public Scorer<Random> {
+ public:
+  void visit_parameters(ParameterVisitor& visitor) override {
+    visitor.optional_integer("seed", seed_, 0,
+                             "the same scores in every layer and call, those of torch.rand; none: they differ");
+  }
+
+  void score(const LayerView& layer, Scores& scores) override {
+    // torch's generator for float32 on a CPU: the low 24 bits of each Mersenne Twister output.
+    std::mt19937 generator(static_cast<std::uint32_t>(
+        seed_.value_or(static_cast<std::int64_t>(layer.block.layer * 1000003 + layer.n_seen))));
+    for (auto& row : scores) {
+      for (float& value : row) value = static_cast<float>(generator() & 0xffffffu) / static_cast<float>(1 << 24);
+    }
+  }
+
+ private:
+  std::optional<std::int64_t> seed_;
+};
+
+}  // namespace
+
+const PressEntry kRandomPress = {"random", "keeps tokens at random: the floor that a method has to beat", "", "nothing",
+                                 make_press<Random>};
+
+}  // namespace kvpress

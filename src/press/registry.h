@@ -1,0 +1,46 @@
+// Presses by name, and how they are written on a command line: "knorm", "snapkv(window_size=32)".
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kvpress/press/press.h"
+
+namespace kvpress {
+
+struct PressEntry {
+  std::string_view name;
+  std::string_view summary;  ///< what it does, in a line
+  std::string_view paper;    ///< its address; empty when there is none
+  std::string_view needs;    ///< what it looks at: "keys", "queries of the last window", ...
+  std::unique_ptr<Press> (*make)();
+};
+
+/// Every press but no_press, in the order they are listed. To add one: write its file, declare its entry in entries.h,
+/// and name it in registry.cpp.
+std::span<const PressEntry* const> press_entries();
+
+/// One parameter as it stands.
+struct ParameterValue {
+  std::string name;
+  std::string value;
+  std::string meaning;
+};
+std::vector<ParameterValue> parameters_of(Press& press);
+
+/// A press as the user wrote it, made and checked. Null press for "no_press".
+struct NamedPress {
+  std::string text;  ///< as written
+  std::shared_ptr<const Press> press;
+
+  bool is_none() const { return press == nullptr; }
+};
+
+/// Throws UsageError that says what is wrong (unknown name or parameter, value out of range, unbalanced parentheses)
+/// and lists what would be right.
+NamedPress parse_press(const std::string& text);
+
+}  // namespace kvpress

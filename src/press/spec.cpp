@@ -1,0 +1,62 @@
+#include "kvpress/press/spec.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "kvpress/base/error.h"
+
+namespace kvpress {
+namespace {
+
+std::string trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\n");
+  if (first == std::string_view::npos) return "";
+  return std::string(text.substr(first, text.find_last_not_of(" \t\n") - first + 1));
+}
+
+}  // namespace
+
+std::vector<std::string> split_presses(const std::string& text) {
+  std::vector<std::string> items;
+  int depth = 0;
+  std::size_t start = 0;
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    const char c = i < text.size() ? text[i] : ',';
+    if (c == '(') ++depth;
+    if (c == ')') --depth;
+    if (depth < 0) fail_usage("press '{}': a ) without its (", text);
+    if (c != ',' || depth > 0) {
+      if (i == text.size()) break;
+      continue;
+    }
+    items.push_back(trimmed(std::string_view(text).substr(start, i - start)));
+    if (items.back().empty()) fail_usage("press '{}': an empty name between commas", text);
+    start = i + 1;
+  }
+  if (depth > 0) fail_usage("press '{}': a ( without its )", text);
+  return items;
+}
+
+PressSpec parse_press_spec(const std::string& text) {
+  const std::vector<std::string> items = split_presses(text);
+  if (items.size() != 1) fail_usage("press '{}': one press is wanted here", text);
+  const std::string& item = items.front();
+  PressSpec spec;
+  const auto open = item.find('(');
+  spec.name = trimmed(item.substr(0, open));
+  if (spec.name.empty()) fail_usage("press '{}': the name before ( is missing", text);
+  if (open == std::string::npos) return spec;
+  if (item.back() != ')') fail_usage("press '{}': '{}' after the )", text, item.substr(item.rfind(')') + 1));
+  const std::string inside = trimmed(item.substr(open + 1, item.size() - open - 2));
+  if (inside.empty()) return spec;
+  for (const std::string& argument : split_presses(inside)) {
+    const auto equals = argument.find('=');
+    if (equals == std::string::npos) {
+      fail_usage("press '{}': '{}' is not of the form parameter=value", text, argument);
+    }
+    spec.arguments.emplace_back(trimmed(argument.substr(0, equals)), trimmed(argument.substr(equals + 1)));
+  }
+  return spec;
+}
+
+}  // namespace kvpress

@@ -1,0 +1,42 @@
+#include "kvpress/press/window.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kvpress/ops/attention.h"
+
+namespace kvpress {
+
+std::int64_t window_attention(const LayerView& layer, std::int64_t window, Scores& scores) {
+  const ModelConfig& config = layer.block.config;
+  // The last `used` entries of every head must be the queries' own tokens for "up to its own" to be a matter of slots.
+  std::int64_t used = std::min(window, layer.recent_queries.rows);
+  for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+    const auto positions = layer.head(h).positions();
+    std::int64_t contiguous = 0;
+    while (contiguous < std::min(used, layer.head(h).size()) &&
+           positions[positions.size() - 1 - static_cast<std::size_t>(contiguous)] == layer.n_seen - 1 - contiguous) {
+      ++contiguous;
+    }
+    used = contiguous;
+  }
+  std::vector<HeadKV> kv;
+  std::vector<float*> rows;
+  for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+    kv.push_back({layer.head(h).keys(), layer.head(h).values(), layer.head(h).size()});
+    rows.push_back(scores[static_cast<std::size_t>(h)].data());
+  }
+  AttentionArgs args;
+  args.queries = layer.recent_queries.row(layer.recent_queries.rows - used);
+  args.n_new = used;
+  args.n_heads = config.n_heads;
+  args.head_dim = config.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  args.kv = kv;
+  args.kv_type = layer.block.cache.shape().type;
+  attention_mean_weights(args, rows);
+  return used;
+}
+
+}  // namespace kvpress
