@@ -9,7 +9,7 @@ from pathlib import Path
 
 import common
 
-PARTS = ("models", "forward")
+PARTS = ("models", "forward", "press_scores", "protocols")
 
 
 def main() -> None:
