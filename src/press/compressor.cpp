@@ -10,14 +10,14 @@
 
 namespace kvpress {
 
-Compressor::Compressor(const Press* press, const Budget& budget) : budget_(budget) {
+Compressor::Compressor(const Press* press, const Budget& budget, std::uint64_t seed) : budget_(budget), seed_(seed) {
   if (press == nullptr) return;
   press_ = press->clone();
   needs_ = press_->needs();
 }
 
 void Compressor::after_attention(const AttentionBlock& block) {
-  if (press_ == nullptr || budget_.keeps_all()) return;
+  if (press_ == nullptr) return;
   const ScopedTimer timer(seconds_);
   if (needs_.recent_queries > 0) remember_queries(block);
   if (needs_.accumulated_attention) accumulate_attention(block);
@@ -25,13 +25,14 @@ void Compressor::after_attention(const AttentionBlock& block) {
   LayerView view{block};
   view.n_seen = block.first_position + block.n_new;
   view.n_kept = budget_.n_kept(view.n_seen);
+  view.seed = seed_;
   if (needs_.recent_queries > 0) {
     auto& rows = recent_queries_[static_cast<std::size_t>(block.layer)];
     const std::int64_t cols = block.queries.cols;
     view.recent_queries = {rows.data(), static_cast<std::int64_t>(rows.size()) / cols, cols};
   }
   if (needs_.queries) press_->observe(view);
-  if (active_) compress(view);
+  if (active_ && !budget_.keeps_all()) compress(view);
 }
 
 void Compressor::remember_queries(const AttentionBlock& block) {

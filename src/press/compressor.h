@@ -17,8 +17,9 @@ namespace kvpress {
 /// needs().accumulated_attention.
 class Compressor : public AttentionListener {
  public:
-  /// Copies the press into its initial state. A null press (no_press) compresses nothing.
-  Compressor(const Press* press, const Budget& budget);
+  /// Copies the press into its initial state. A null press (no_press) compresses nothing. `seed` is for presses that
+  /// draw random numbers.
+  Compressor(const Press* press, const Budget& budget, std::uint64_t seed = 0);
 
   /// Whether the next blocks are followed by compression, or only observed. On at first.
   void set_active(bool active) { active_ = active; }
@@ -44,6 +45,7 @@ class Compressor : public AttentionListener {
   std::unique_ptr<Press> press_;
   PressNeeds needs_;
   Budget budget_;
+  std::uint64_t seed_;
   bool active_ = true;
   double seconds_ = 0;
   std::vector<AlignedVector<float>> recent_queries_;  // one a layer, the newest row last

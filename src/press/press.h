@@ -26,8 +26,9 @@ struct PressNeeds {
 /// One layer after a block's attention. Views: valid during the call only.
 struct LayerView {
   const AttentionBlock& block;
-  std::int64_t n_seen = 0;             ///< tokens of the text so far, evicted ones included
-  std::int64_t n_kept = 0;             ///< the budget: tokens that each head may keep
+  std::int64_t n_seen = 0;                  ///< tokens of the text so far, evicted ones included
+  std::int64_t n_kept = 0;                  ///< the budget: tokens that each head may keep
+  std::uint64_t seed = 0;                   ///< of the run
   Matrix<const float> recent_queries = {};  ///< [<= needs().recent_queries, n_heads * head_dim], the newest last
 
   std::int64_t n_kv_heads() const { return block.config.n_kv_heads; }

@@ -15,8 +15,10 @@ class Random : public Scorer<Random> {
 
   void score(const LayerView& layer, Scores& scores) override {
     // torch's generator for float32 on a CPU: the low 24 bits of each Mersenne Twister output.
-    std::mt19937 generator(static_cast<std::uint32_t>(
-        seed_.value_or(static_cast<std::int64_t>(layer.block.layer * 1000003 + layer.n_seen))));
+    const auto own =
+        static_cast<std::uint32_t>(layer.seed * 7919 + static_cast<std::uint64_t>(layer.block.layer) * 104729 +
+                                   static_cast<std::uint64_t>(layer.n_seen));
+    std::mt19937 generator(seed_ ? static_cast<std::uint32_t>(*seed_) : own);
     for (auto& row : scores) {
       for (float& value : row) value = static_cast<float>(generator() & 0xffffffu) / static_cast<float>(1 << 24);
     }

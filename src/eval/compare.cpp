@@ -1,0 +1,82 @@
+#include "kvpress/eval/compare.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/interrupt.h"
+#include "kvpress/ops/cross_entropy.h"
+
+namespace kvpress {
+namespace {
+
+constexpr std::int64_t kRows = 64;
+constexpr std::size_t kBootstrapBlock = 64;
+constexpr int kDraws = 2000;
+
+double mean(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+std::array<double, 2> block_bootstrap_ci95(std::span<const double> values, std::size_t block, std::uint64_t seed) {
+  std::vector<std::pair<double, double>> blocks;  // sum, count
+  for (std::size_t first = 0; first < values.size(); first += block) {
+    const auto part = values.subspan(first, std::min(block, values.size() - first));
+    blocks.emplace_back(std::accumulate(part.begin(), part.end(), 0.0), static_cast<double>(part.size()));
+  }
+  if (blocks.size() < 2) return {mean(values), mean(values)};
+  std::mt19937_64 random(seed);
+  std::uniform_int_distribution<std::size_t> pick(0, blocks.size() - 1);
+  std::vector<double> means;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    double sum = 0;
+    double count = 0;
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      const auto& [block_sum, block_count] = blocks[pick(random)];
+      sum += block_sum;
+      count += block_count;
+    }
+    means.push_back(sum / count);
+  }
+  std::sort(means.begin(), means.end());
+  return {means[kDraws * 25 / 1000], means[kDraws * 975 / 1000 - 1]};
+}
+
+Comparison compare_runs(Model& model, const RunResult& full, const RunResult& compressed, std::uint64_t seed) {
+  if (full.targets != compressed.targets) fail("compared runs scored different tokens");
+  const auto n = static_cast<std::int64_t>(full.nll.size());
+  const std::int64_t vocab = model.config().vocab_size;
+  const std::int64_t hidden = model.config().hidden_size;
+  AlignedVector<float> full_logits(static_cast<std::size_t>(kRows * vocab));
+  AlignedVector<float> compressed_logits(static_cast<std::size_t>(kRows * vocab));
+  std::vector<float> kl(full.nll.size());
+  std::vector<std::uint8_t> same_top(full.nll.size());
+  for (std::int64_t at = 0; at < n; at += kRows) {
+    check_interrupt();
+    const std::int64_t rows = std::min(kRows, n - at);
+    const Matrix<float> p(full_logits.data(), rows, vocab);
+    const Matrix<float> q(compressed_logits.data(), rows, vocab);
+    model.logits({full.hidden.data() + at * hidden, rows, hidden}, p);
+    model.logits({compressed.hidden.data() + at * hidden, rows, hidden}, q);
+    const auto part = [&](auto& values) {
+      return std::span(values).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(rows));
+    };
+    compare_logits(p, q, part(kl), part(same_top));
+  }
+
+  std::vector<double> deltas(full.nll.size());
+  for (std::size_t i = 0; i < deltas.size(); ++i) {
+    deltas[i] = static_cast<double>(compressed.nll[i]) - static_cast<double>(full.nll[i]);
+  }
+  Comparison result;
+  result.delta_nll = mean(deltas);
+  result.delta_nll_ci95 = block_bootstrap_ci95(deltas, kBootstrapBlock, seed);
+  result.kl_full = std::accumulate(kl.begin(), kl.end(), 0.0) / static_cast<double>(n);
+  result.top1_agreement = static_cast<double>(std::count(same_top.begin(), same_top.end(), 1)) / static_cast<double>(n);
+  return result;
+}
+
+}  // namespace kvpress

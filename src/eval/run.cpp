@@ -1,0 +1,262 @@
+#include "kvpress/eval/run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/interrupt.h"
+#include "kvpress/base/timer.h"
+#include "kvpress/ops/cross_entropy.h"
+#include "kvpress/press/compressor.h"
+
+namespace kvpress {
+namespace {
+
+/// Rows of logits held at a time: 64 rows of 50,304 words are 13 MB.
+constexpr std::int64_t kLossRows = 64;
+
+using Ids = std::span<const std::int32_t>;
+
+/// The windows of a text: [first, first + length), of which the last n_new tokens were in no window before.
+struct Window {
+  std::int64_t first, length, n_new;
+};
+
+std::vector<Window> windows_of(const ProtocolSettings& settings, std::int64_t n) {
+  const std::int64_t step = settings.protocol == Protocol::window ? settings.stride : settings.max_length;
+  std::vector<Window> windows;
+  std::int64_t covered = 0;
+  for (std::int64_t first = 0; covered < n; first += step) {
+    const std::int64_t end = std::min(first + settings.max_length, n);
+    windows.push_back({first, end - first, end - covered});
+    covered = end;
+  }
+  return windows;
+}
+
+class Runner {
+ public:
+  Runner(Model& model, const NamedPress& press, const RunSettings& settings, const OnProgress& on_progress)
+      : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {
+    logits_.resize(static_cast<std::size_t>(kLossRows * model.config().vocab_size));
+  }
+
+  void run_text(const TokenizedText& text, std::int64_t index) {
+    const auto n = static_cast<std::int64_t>(text.ids.size());
+    text_ = &text;
+    switch (settings_.protocol.protocol) {
+      case Protocol::window:
+      case Protocol::chunked:
+        for (const Window& window : windows_of(settings_.protocol, n)) {
+          SegmentResult& segment = begin_segment(index, window.first, window.length);
+          if (settings_.protocol.protocol == Protocol::window) {
+            run_window(window, segment);
+          } else {
+            run_chunks(window, segment);
+          }
+        }
+        break;
+      case Protocol::continuation:
+      case Protocol::decode: {
+        SegmentResult& segment = begin_segment(index, 0, n);
+        run_rest(segment, context_of(settings_.protocol, n));
+        break;
+      }
+    }
+  }
+
+  RunResult finish() {
+    for (const SegmentResult& it : result_.segments) {
+      if (it.cache_tokens <= result_.cache_tokens) continue;
+      result_.cache_tokens = it.cache_tokens;
+      result_.cache_bytes = it.cache_bytes;
+    }
+    return std::move(result_);
+  }
+
+ private:
+  /// A cache and a fresh press, for one segment.
+  struct Pass {
+    Compressor compressor;
+    KVCache cache;
+  };
+
+  Pass new_pass() const {
+    // With nothing to evict ever, the press is not even asked: such a run is the full cache's, bit for bit.
+    const bool idle = settings_.budget.keeps_all() && !settings_.protocol.target_size;
+    Compressor compressor(idle ? nullptr : press_.press.get(), settings_.budget, settings_.seed);
+    const bool accumulate = compressor.needs_accumulated_attention();
+    return {std::move(compressor), model_.make_cache(settings_.cache_type, accumulate)};
+  }
+
+  SegmentResult& begin_segment(std::int64_t text, std::int64_t first, std::int64_t length) {
+    const auto scored = static_cast<std::int64_t>(result_.nll.size());
+    return result_.segments.emplace_back(SegmentResult{text, first, length, scored, 0, 0, 0});
+  }
+
+  Ids ids(std::int64_t first, std::int64_t n) const { return {text_->ids.data() + first, static_cast<std::size_t>(n)}; }
+
+  /// A forward pass whose time goes to `phase`, but for the press's.
+  void forward(Pass& pass, Ids tokens, std::int64_t position, Matrix<float> hidden, double& phase) const {
+    const Timer timer;
+    const double before = pass.compressor.seconds();
+    model_.forward(tokens, position, pass.cache, &pass.compressor, hidden);
+    phase += timer.seconds() - (pass.compressor.seconds() - before);
+  }
+
+  void end_compressing(const Pass& pass, SegmentResult& segment) {
+    segment.cache_tokens = pass.cache.mean_tokens();
+    segment.cache_bytes = pass.cache.allocated_bytes();
+  }
+
+  void end_segment(const Pass& pass, SegmentResult& segment) {
+    segment.n_scored = static_cast<std::int64_t>(result_.nll.size()) - segment.first_scored;
+    result_.cache_bytes_peak = std::max(result_.cache_bytes_peak, pass.cache.peak_bytes());
+    result_.times.compress += pass.compressor.seconds();
+  }
+
+  void run_window(const Window& window, SegmentResult& segment) {
+    Pass pass = new_pass();
+    AlignedVector<float> hidden = rows(window.length);
+    forward(pass, ids(window.first, window.length), 0, matrix(hidden), result_.times.prefill);
+    end_compressing(pass, segment);
+    // The first token of a text has nothing before it that could predict it.
+    const std::int64_t first_target = std::max<std::int64_t>(1, window.length - window.n_new);
+    score(matrix(hidden).block(first_target - 1, window.length - first_target), window.first + first_target);
+    end_segment(pass, segment);
+    progress(window.n_new);
+  }
+
+  void run_chunks(const Window& window, SegmentResult& segment) {
+    Pass pass = new_pass();
+    AlignedVector<float> hidden = rows(window.length);
+    for (std::int64_t at = 0; at < window.length; at += settings_.protocol.chunk_size) {
+      const std::int64_t n = std::min(settings_.protocol.chunk_size, window.length - at);
+      forward(pass, ids(window.first + at, n), at, matrix(hidden).block(at, n), result_.times.prefill);
+      progress(n);
+    }
+    end_compressing(pass, segment);
+    score(matrix(hidden).block(0, window.length - 1), window.first + 1);
+    end_segment(pass, segment);
+  }
+
+  void run_rest(SegmentResult& segment, std::int64_t context) {
+    Pass pass = new_pass();
+    const std::int64_t n = segment.n_tokens;
+    AlignedVector<float> hidden = rows(n - context);
+    // The prefill's last state predicts the first token of the rest; the last token predicts nothing that is scored.
+    forward(pass, ids(0, context), 0, matrix(hidden).block(0, 1), result_.times.prefill);
+    progress(context);
+    if (settings_.protocol.protocol == Protocol::continuation) {
+      pass.compressor.set_active(false);
+      end_compressing(pass, segment);
+      const std::int64_t n_rest = n - context - 1;
+      if (n_rest > 0) {
+        forward(pass, ids(context, n_rest), context, matrix(hidden).block(1, n_rest), result_.times.score);
+      }
+      score(matrix(hidden), context);
+      progress(n - context);
+    } else {
+      decode(pass, segment, context, matrix(hidden));
+    }
+    end_segment(pass, segment);
+  }
+
+  void decode(Pass& pass, SegmentResult& segment, std::int64_t context, Matrix<float> hidden) {
+    end_compressing(pass, segment);
+    const std::int64_t interval = settings_.protocol.compression_interval;
+    if (interval > 0) pass.compressor.set_budget({0.0, settings_.protocol.target_size});
+    score(hidden.block(0, 1), context);
+    for (std::int64_t at = context; at + 1 < segment.n_tokens; ++at) {
+      const std::int64_t n_decoded = at - context + 1;
+      const bool compress = interval > 0 && n_decoded % interval == 0;
+      pass.compressor.set_active(compress);
+      const Matrix<float> row = hidden.block(n_decoded, 1);
+      forward(pass, ids(at, 1), at, row, result_.times.score);
+      if (compress) end_compressing(pass, segment);
+      score(row, at + 1);
+      progress(1);
+    }
+  }
+
+  /// The losses of tokens [first_target, first_target + hidden.rows) of the text.
+  void score(Matrix<float> hidden, std::int64_t first_target) {
+    const Timer timer;
+    const auto n_before = result_.nll.size();
+    result_.nll.resize(n_before + static_cast<std::size_t>(hidden.rows));
+    const Ids targets = ids(first_target, hidden.rows);
+    for (std::int64_t at = 0; at < hidden.rows; at += kLossRows) {
+      check_interrupt();
+      const std::int64_t n = std::min(kLossRows, hidden.rows - at);
+      const Matrix<float> logits(logits_.data(), n, model_.config().vocab_size);
+      model_.logits(hidden.block(at, n), logits);
+      cross_entropy(
+          logits, targets.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)),
+          std::span(result_.nll).subspan(n_before + static_cast<std::size_t>(at), static_cast<std::size_t>(n)));
+    }
+    result_.times.score += timer.seconds();
+    result_.targets.insert(result_.targets.end(), targets.begin(), targets.end());
+    result_.hidden.insert(result_.hidden.end(), hidden.data, hidden.data + hidden.rows * hidden.cols);
+    for (std::int64_t i = 0; i < hidden.rows; ++i) {
+      result_.n_bytes += text_->n_bytes[static_cast<std::size_t>(first_target + i)];
+    }
+  }
+
+  AlignedVector<float> rows(std::int64_t n) const {
+    return AlignedVector<float>(static_cast<std::size_t>(n * model_.config().hidden_size));
+  }
+  Matrix<float> matrix(AlignedVector<float>& values) const {
+    const std::int64_t cols = model_.config().hidden_size;
+    return {values.data(), static_cast<std::int64_t>(values.size()) / cols, cols};
+  }
+  void progress(std::int64_t n) const {
+    if (on_progress_) on_progress_(n);
+  }
+
+  Model& model_;
+  const NamedPress& press_;
+  const RunSettings& settings_;
+  const OnProgress& on_progress_;
+  const TokenizedText* text_ = nullptr;
+  AlignedVector<float> logits_;
+  RunResult result_;
+};
+
+}  // namespace
+
+double RunResult::mean_nll() const {
+  return std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
+}
+
+double RunResult::perplexity() const { return std::exp(mean_nll()); }
+
+double RunResult::bits_per_byte() const {
+  const double bits = std::accumulate(nll.begin(), nll.end(), 0.0) / std::log(2.0);
+  return n_bytes > 0 ? bits / static_cast<double>(n_bytes) : 0.0;
+}
+
+RunResult run_protocol(Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
+                       const RunSettings& settings, const OnProgress& on_progress) {
+  check_settings(settings.protocol);
+  reset_peak_resident();
+  Runner runner(model, press, settings, on_progress);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].ids.size() < 2) {
+      fail_usage("text {}: {} token(s); at least 2 are needed to score one", i, texts[i].ids.size());
+    }
+    runner.run_text(texts[i], static_cast<std::int64_t>(i));
+  }
+  RunResult result = runner.finish();
+  if (result.nll.empty()) fail_usage("no text to score: give one of at least 2 tokens");
+  result.peak_rss_bytes = peak_resident_bytes();
+  return result;
+}
+
+std::int64_t progress_total(const std::vector<TokenizedText>& texts) {
+  std::int64_t total = 0;
+  for (const TokenizedText& text : texts) total += static_cast<std::int64_t>(text.ids.size());
+  return total;
+}
+
+}  // namespace kvpress
