@@ -1,0 +1,46 @@
+# What the scripts share. Source it; it goes to the root of the project.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# The comment at the top of a script is its help.
+help_and_exit() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "scripts/$(basename "$0")"; exit 0; }
+
+# Needed to build and to run the tests. README.md says what each library is for.
+BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
+  libdnnl-dev libhwy-dev libeigen3-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
+  libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev
+  libgtest-dev libgmock-dev libbenchmark-dev gnuplot-nox)
+
+# Installs those of the named Debian packages that are missing. Looks first, so that a machine that has them needs
+# neither root nor a network.
+install_packages() {
+  command -v dpkg-query apt-get >/dev/null ||
+    die "this is not Debian: install the counterparts of '$*' by hand, then use --no-install"
+  local missing=() name
+  for name in "$@"; do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null) == installed ]] || missing+=("$name")
+  done
+  ((${#missing[@]})) || return 0
+  local root=()
+  if [[ $(id -u) != 0 ]]; then
+    command -v sudo >/dev/null || die "run as root once, or: apt-get install ${missing[*]}"
+    root=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  "${root[@]}" apt-get update -q >/dev/null || die "apt-get update failed; is the network there?"
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "apt-get could not install ${missing[*]}"
+}
+
+# build PRESET [cmake options]: configures where needed and builds everything in build/PRESET.
+build() {
+  local preset=$1
+  shift
+  # Only the first configuration of a folder looks at this.
+  if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+  say "building build/$preset"
+  cmake --preset "$preset" "$@" >/dev/null
+  cmake --build --preset "$preset" --parallel "$(nproc)"
+}
