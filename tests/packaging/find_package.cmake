@@ -1,0 +1,28 @@
+# cmake -D BUILD_DIR=... -D SOURCE_DIR=... -P find_package.cmake: see CMakeLists.txt beside this.
+set(prefix ${WORK_DIR}/prefix)
+set(example ${WORK_DIR}/example)
+file(REMOVE_RECURSE ${prefix} ${example})
+
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    list(JOIN ARGV " " command)
+    message(FATAL_ERROR "this failed: ${command}")
+  endif()
+endfunction()
+
+run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${prefix})
+foreach(path bin/kvpress include/kvpress/base/error.h share/kvpress/models/kvpress-demo/config.json
+             share/kvpress/data/wikitext-103-v1/test.jsonl)
+  if(NOT EXISTS ${prefix}/${path})
+    message(FATAL_ERROR "not installed: ${path}")
+  endif()
+endforeach()
+
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE_DIR}/examples/library -B ${example} -D CMAKE_PREFIX_PATH=${prefix}
+    -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_BUILD_TYPE=${BUILD_TYPE})
+run(${CMAKE_COMMAND} --build ${example})
+
+# The files that ship are found in the prefix, by the program itself and by what the environment says.
+run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/tensors demo)
+run(${prefix}/bin/kvpress --version)
