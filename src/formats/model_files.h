@@ -14,12 +14,12 @@ namespace kvpress {
 /// The open files of a model: a folder of transformers' kind (config.json, safetensors, tokenizer.json), or a GGUF,
 /// which holds all three.
 struct ModelFiles {
-  std::string name;                         ///< as the user gave it
-  std::filesystem::path path;               ///< the folder or file it resolved to
+  std::string name;            ///< as the user gave it
+  std::filesystem::path path;  ///< the folder or file it resolved to
   std::unique_ptr<TensorFile> tensors;
-  const GgufFile* gguf = nullptr;           ///< `tensors` seen as a GGUF, else null
-  std::filesystem::path config_json;        ///< empty for a GGUF
-  std::filesystem::path tokenizer_json;     ///< empty for a GGUF or when the folder has none
+  const GgufFile* gguf = nullptr;        ///< `tensors` seen as a GGUF, else null
+  std::filesystem::path config_json;     ///< empty for a GGUF
+  std::filesystem::path tokenizer_json;  ///< empty for a GGUF or when the folder has none
 };
 
 /// `name` is a folder, a .gguf file, a .safetensors file beside its config.json, "demo" (what ships), or a hub id such

@@ -22,9 +22,9 @@ std::string_view to_string(StoredType type);
 struct TensorInfo {
   std::string name;
   StoredType type = StoredType::other;
-  std::string type_name;              ///< as the file says it, also when `type` is other
-  std::vector<std::int64_t> shape;    ///< row-major, outermost first (GGUF's order reversed)
-  std::span<const std::byte> data;    ///< into the mapping; owned by the TensorFile
+  std::string type_name;            ///< as the file says it, also when `type` is other
+  std::vector<std::int64_t> shape;  ///< row-major, outermost first (GGUF's order reversed)
+  std::span<const std::byte> data;  ///< into the mapping; owned by the TensorFile
 
   std::int64_t n_elements() const;
 };

@@ -1,0 +1,103 @@
+#include "kvpress/formats/tensor_file.h"
+
+#include <cstring>
+#include <utility>
+
+#include "kvpress/base/dtype.h"
+#include "kvpress/base/error.h"
+#include "kvpress/formats/printable.h"
+#include "kvpress/formats/quants.h"
+
+namespace kvpress {
+
+std::string_view to_string(StoredType type) {
+  switch (type) {
+    case StoredType::f32:
+      return "F32";
+    case StoredType::f16:
+      return "F16";
+    case StoredType::bf16:
+      return "BF16";
+    case StoredType::q4_0:
+      return "Q4_0";
+    case StoredType::q4_1:
+      return "Q4_1";
+    case StoredType::q5_0:
+      return "Q5_0";
+    case StoredType::q5_1:
+      return "Q5_1";
+    case StoredType::q8_0:
+      return "Q8_0";
+    case StoredType::other:
+      return "other";
+  }
+  return "?";
+}
+
+std::int64_t TensorInfo::n_elements() const {
+  std::int64_t n = 1;
+  for (const std::int64_t extent : shape) n *= extent;
+  return n;
+}
+
+const TensorInfo* TensorFile::find(std::string_view name) const {
+  const auto it = by_name_.find(std::string(name));
+  return it == by_name_.end() ? nullptr : &tensors_[it->second];
+}
+
+const TensorInfo& TensorFile::at(std::string_view name) const {
+  const TensorInfo* found = find(name);
+  if (found == nullptr) fail("{}: tensor {} is missing", path_, printable(name));
+  return *found;
+}
+
+void TensorFile::add(TensorInfo tensor) {
+  if (!by_name_.emplace(tensor.name, tensors_.size()).second) {
+    fail("{}: tensor {} stands twice; each name may stand once", path_, printable(tensor.name));
+  }
+  tensors_.push_back(std::move(tensor));
+}
+
+namespace {
+
+/// Elements that stand one by one; memcpy, since a file need not align them.
+template <typename T>
+void decode_plain(const std::byte* from, std::span<float> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    T value;
+    std::memcpy(&value, from + i * sizeof(T), sizeof(T));
+    out[i] = to_float(value);
+  }
+}
+
+}  // namespace
+
+void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float> out) {
+  const auto at = [&](std::size_t element_bytes) {
+    return tensor.data.data() + static_cast<std::size_t>(first) * element_bytes;
+  };
+  switch (tensor.type) {
+    case StoredType::f32:
+      decode_plain<float>(at(4), out);
+      return;
+    case StoredType::f16:
+      decode_plain<f16>(at(2), out);
+      return;
+    case StoredType::bf16:
+      decode_plain<bf16>(at(2), out);
+      return;
+    case StoredType::other:
+      fail("tensor {}: its type {} cannot be decoded; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 can",
+           printable(tensor.name), printable(tensor.type_name));
+    default:
+      if (first % kQuantBlock != 0 || out.size() % kQuantBlock != 0) {
+        fail("tensor {}: {} blocks hold {} elements; part of one was asked for", printable(tensor.name),
+             tensor.type_name, kQuantBlock);
+      }
+      dequantize(tensor.type,
+                 tensor.data.data() + static_cast<std::size_t>(first / kQuantBlock) * quant_block_bytes(tensor.type),
+                 out);
+  }
+}
+
+}  // namespace kvpress
