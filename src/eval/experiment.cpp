@@ -1,0 +1,65 @@
+#include "kvpress/eval/experiment.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
+
+namespace kvpress {
+
+Experiment::Experiment(Model& model, std::vector<TokenizedText> texts, const RunSettings& settings)
+    : model_(model), texts_(std::move(texts)), settings_(settings) {
+  check_settings(settings_.protocol);
+  if (texts_.empty()) fail_usage("no text to score: the data set is empty");
+  for (const TokenizedText& text : texts_) {
+    const auto n = static_cast<std::int64_t>(text.ids.size());
+    if (n < 2) fail_usage("no text to score: a text of {} token(s); at least 2 are needed", n);
+    if (!settings_.protocol.splits_text()) context_of(settings_.protocol, n);
+  }
+}
+
+void Experiment::warm_up() {
+  TokenizedText first = texts_.front();
+  const auto n = static_cast<std::size_t>(
+      settings_.protocol.splits_text() ? settings_.protocol.max_length : static_cast<std::int64_t>(first.ids.size()));
+  first.ids.resize(std::min(n, first.ids.size()));
+  first.n_bytes.resize(first.ids.size());
+  RunSettings settings = settings_;
+  settings.budget = {};
+  // Token by token there is nothing more to warm up than the first few.
+  if (settings.protocol.protocol == Protocol::decode) {
+    const auto context =
+        static_cast<std::size_t>(context_of(settings.protocol, static_cast<std::int64_t>(first.ids.size())));
+    first.ids.resize(std::min(first.ids.size(), context + 4));
+    first.n_bytes.resize(first.ids.size());
+    settings.protocol.context_tokens = static_cast<std::int64_t>(context);
+  }
+  run_protocol(model_, {first}, {"no_press", nullptr}, settings);
+}
+
+RunResult Experiment::measure(const NamedPress& press, double compression_ratio) const {
+  RunSettings settings = settings_;
+  settings.budget = {compression_ratio, {}};
+  if (press.is_none()) {
+    settings.budget = {};
+    settings.protocol.compression_interval = 0;
+    settings.protocol.target_size.reset();
+  }
+  Progress progress(press.text, n_tokens());
+  return run_protocol(model_, texts_, press, settings, [&](std::int64_t n) { progress.advance(n); });
+}
+
+const RunResult& Experiment::baseline() {
+  if (!baseline_) baseline_ = measure({"no_press", nullptr}, 0.0);
+  return *baseline_;
+}
+
+Outcome Experiment::run(const NamedPress& press, double compression_ratio) {
+  const RunResult& full = baseline();
+  Outcome outcome{press.text, press.is_none() ? 0.0 : compression_ratio, measure(press, compression_ratio), {}};
+  outcome.comparison = compare_runs(model_, full, outcome.run, settings_.seed);
+  return outcome;
+}
+
+}  // namespace kvpress

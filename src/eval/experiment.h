@@ -1,0 +1,49 @@
+// One model on one data set under one protocol: the full cache is run once and every press is compared with it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvpress/eval/compare.h"
+#include "kvpress/eval/run.h"
+
+namespace kvpress {
+
+/// A run and how it compares with the full cache's.
+struct Outcome {
+  std::string press;
+  double compression_ratio = 0;
+  RunResult run;
+  Comparison comparison;
+};
+
+class Experiment {
+ public:
+  /// Keeps a reference to the model. Throws UsageError when the settings make no sense for the texts.
+  Experiment(Model& model, std::vector<TokenizedText> texts, const RunSettings& settings);
+
+  /// Runs the first segment once, unmeasured: products are compiled and pages touched before anything is timed.
+  void warm_up();
+
+  /// The full cache's run, made when first asked for.
+  const RunResult& baseline();
+
+  /// A run of its own, with a fresh press, whatever ran before.
+  Outcome run(const NamedPress& press, double compression_ratio);
+
+  const std::vector<TokenizedText>& texts() const { return texts_; }
+  const RunSettings& settings() const { return settings_; }
+  std::int64_t n_tokens() const { return progress_total(texts_); }
+
+ private:
+  RunResult measure(const NamedPress& press, double compression_ratio) const;
+
+  Model& model_;
+  std::vector<TokenizedText> texts_;
+  RunSettings settings_;
+  std::optional<RunResult> baseline_;
+};
+
+}  // namespace kvpress

@@ -1,0 +1,26 @@
+// Will it fit? Asked before weights are loaded.
+#pragma once
+
+#include <cstdint>
+
+#include "kvpress/base/dtype.h"
+#include "kvpress/model/config.h"
+
+namespace kvpress {
+
+struct MemoryPlan {
+  double weights = 0;  ///< bytes
+  double cache = 0;
+  double activations = 0;
+  double total() const { return weights + cache + activations; }
+};
+
+/// For a model computed in `compute`, a cache of `cache_type`, and forward passes over `n_block` tokens at once with
+/// `n_cached` in the cache.
+MemoryPlan plan_memory(const ModelConfig& config, DType compute, DType cache_type, std::int64_t n_block,
+                       std::int64_t n_cached);
+
+/// Throws Error with the numbers when more is needed than `available` bytes.
+void check_memory(const MemoryPlan& plan, double available);
+
+}  // namespace kvpress

@@ -1,0 +1,92 @@
+#include "kvpress/report/result_folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <system_error>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+
+namespace kvpress {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string with_dashes(std::string name) {
+  for (std::size_t at = name.find('/'); at != std::string::npos; at = name.find('/', at)) name.replace(at, 1, "--");
+  return name;
+}
+
+/// Renames a folder to a name that must not exist yet; false when it does.
+bool rename_to_new(const fs::path& from, const fs::path& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno == EEXIST || errno == ENOTEMPTY) return false;
+  // Some file systems do not know the flag; a plain rename does not replace a folder that holds anything.
+  if (errno == EINVAL && !fs::exists(to) && ::rename(from.c_str(), to.c_str()) == 0) return true;
+  if (errno == EEXIST || errno == ENOTEMPTY || fs::exists(to)) return false;
+  fail("{}: cannot be made: {}", to.string(), errno_text());
+}
+
+}  // namespace
+
+std::string result_folder_name(const std::string& dataset, const std::string& model, const std::string& press,
+                               double compression_ratio) {
+  return fmt::format("{}__{}__{}__{:.2f}", with_dashes(dataset), with_dashes(model), with_dashes(press),
+                     compression_ratio);
+}
+
+fs::path write_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
+                             const Json& metrics, const Json& config) {
+  std::error_code error;
+  fs::create_directories(output_dir, error);
+  if (error) fail("{}: cannot be made: {}", output_dir.string(), error.message());
+  const fs::path temporary = output_dir / fmt::format(".{}.tmp{}", name, ::getpid());
+  fs::create_directory(temporary, error);
+  if (error) fail("{}: cannot be made: {}", temporary.string(), error.message());
+  try {
+    write_file(temporary / "predictions.csv", predictions);
+    write_file(temporary / "metrics.json", metrics.dump(2) + "\n");
+    write_file(temporary / "config.yaml", to_yaml(config));
+    fs::path target = output_dir / name;
+    if (rename_to_new(temporary, target)) return target;
+    for (int i = 1;; ++i) {
+      const fs::path sub = target / std::to_string(i);
+      if (rename_to_new(temporary, sub)) return sub;
+    }
+  } catch (...) {
+    fs::remove_all(temporary, error);
+    throw;
+  }
+}
+
+std::string predictions_csv(const RunResult& run, const RunResult& full) {
+  std::string csv =
+      "text,first_token,n_tokens,n_scored_tokens,mean_nll,perplexity,delta_nll,cache_tokens,cache_bytes\n";
+  for (const SegmentResult& it : run.segments) {
+    const auto first = static_cast<std::ptrdiff_t>(it.first_scored);
+    const auto last = first + static_cast<std::ptrdiff_t>(it.n_scored);
+    const double n = static_cast<double>(it.n_scored);
+    const double nll = std::accumulate(run.nll.begin() + first, run.nll.begin() + last, 0.0) / n;
+    const double full_nll = std::accumulate(full.nll.begin() + first, full.nll.begin() + last, 0.0) / n;
+    // A last segment of one token has nothing to score: its means stay empty.
+    const std::string means = it.n_scored == 0 ? ",," : fmt::format("{},{},{}", nll, std::exp(nll), nll - full_nll);
+    csv += fmt::format("{},{},{},{},{},{},{}\n", it.text, it.first_token, it.n_tokens, it.n_scored, means,
+                       it.cache_tokens, it.cache_bytes);
+  }
+  return csv;
+}
+
+std::string to_yaml(const Json& object) {
+  std::string yaml;
+  // A JSON scalar is a YAML scalar too, and a JSON list a YAML list: dump() is right for every value.
+  for (const auto& [key, value] : object.items()) yaml += fmt::format("{}: {}\n", key, value.dump());
+  return yaml;
+}
+
+}  // namespace kvpress

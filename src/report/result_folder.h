@@ -1,0 +1,28 @@
+// Result folders in the layout of kvpress's evaluation: <data set>__<model>__<press>__<ratio>/ with predictions.csv,
+// metrics.json and config.yaml. A folder appears whole or not at all and is never overwritten.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "kvpress/report/run_document.h"
+
+namespace kvpress {
+
+/// "wikitext_ppl__EleutherAI--pythia-70m__knorm__0.50"
+std::string result_folder_name(const std::string& dataset, const std::string& model, const std::string& press,
+                               double compression_ratio);
+
+/// Writes the files into output_dir/name, or, where that exists, into its first free sub-folder 1, 2, ... Returns the
+/// folder. Throws Error naming the path when it cannot be written; nothing is left behind then.
+std::filesystem::path write_result_folder(const std::filesystem::path& output_dir, const std::string& name,
+                                          const std::string& predictions_csv, const Json& metrics, const Json& config);
+
+/// A row per window, segment or text.
+std::string predictions_csv(const RunResult& run, const RunResult& full);
+
+/// A flat object as YAML; strings quoted where YAML would read them as something else.
+std::string to_yaml(const Json& object);
+
+}  // namespace kvpress

@@ -1,0 +1,131 @@
+#include "kvpress/report/run_document.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "kvpress/base/threads.h"
+#include "kvpress/base/version.h"
+
+namespace kvpress {
+
+Json describe_experiment(const ExperimentInfo& info) {
+  Json json;
+  json["model"] = info.model;
+  json["dataset"] = info.dataset;
+  json["protocol"] = to_string(info.protocol.protocol);
+  switch (info.protocol.protocol) {
+    case Protocol::window:
+      json["max_length"] = info.protocol.max_length;
+      json["stride"] = info.protocol.stride;
+      break;
+    case Protocol::chunked:
+      json["max_length"] = info.protocol.max_length;
+      json["chunk_size"] = info.protocol.chunk_size;
+      break;
+    case Protocol::continuation:
+    case Protocol::decode:
+      json["context_tokens"] = context_of(info.protocol, info.n_tokens);
+      if (info.protocol.target_size) {
+        json["compression_interval"] = info.protocol.compression_interval;
+        json["target_size"] = *info.protocol.target_size;
+      }
+      break;
+  }
+  json["dtype"] = info.dtype;
+  json["cache_dtype"] = info.cache_dtype;
+  json["threads"] = threads();
+  json["seed"] = info.seed;
+  json["n_tokens"] = info.n_tokens;
+  json["load_sec"] = info.load_sec;
+  json["tokenize_sec"] = info.tokenize_sec;
+  json["version"] = version();
+  json["cpu"] = cpu_name();
+  if (info.protocol.protocol == Protocol::window) json["caveat"] = kWindowCaveat;
+  return json;
+}
+
+Json describe_run(const std::string& press, double compression_ratio, const RunResult& run,
+                  const ExperimentInfo& info) {
+  Json json;
+  json["press"] = press;
+  json["compression_ratio"] = compression_ratio;
+  json["perplexity"] = run.perplexity();
+  json["mean_nll"] = run.mean_nll();
+  json["n_scored_tokens"] = run.nll.size();
+  json["bits_per_byte"] = run.bits_per_byte();
+  json["cache_tokens"] = run.cache_tokens;
+  json["cache_bytes"] = run.cache_bytes;
+  json["cache_bytes_peak"] = run.cache_bytes_peak;
+  json["peak_rss_bytes"] = run.peak_rss_bytes;
+  json["runtime_sec"] = info.prefill_only ? run.times.prefill + run.times.compress : run.times.total();
+  json["prefill_sec"] = run.times.prefill;
+  json["compress_sec"] = run.times.compress;
+  json["score_sec"] = run.times.score;
+  json["total_runtime_sec"] = run.times.total();
+  return json;
+}
+
+Json describe_outcome(const Outcome& outcome, const ExperimentInfo& info) {
+  const Json run = describe_run(outcome.press, outcome.compression_ratio, outcome.run, info);
+  Json json;
+  for (const auto& [key, value] : run.items()) {
+    json[key] = value;
+    if (key != "bits_per_byte") continue;
+    json["delta_nll"] = outcome.comparison.delta_nll;
+    json["delta_nll_ci95"] = outcome.comparison.delta_nll_ci95;
+    json["kl_full"] = outcome.comparison.kl_full;
+    json["top1_agreement"] = outcome.comparison.top1_agreement;
+  }
+  return json;
+}
+
+std::string outcome_table(const std::vector<Json>& runs) {
+  std::size_t width = 5;
+  for (const Json& run : runs) width = std::max(width, run["press"].get_ref<const std::string&>().size());
+  std::string table = fmt::format(
+      "{:<{}}  ratio  perplexity  delta NLL [95 % interval]      KL  top-1 %  cache tokens  cache MiB  prefill s  "
+      "compress s  score s\n",
+      "press", width);
+  for (const Json& run : runs) {
+    std::string delta = "-";
+    std::string kl = "-";
+    std::string top = "-";
+    if (run.contains("delta_nll")) {
+      delta = fmt::format("{:+.4f} [{:+.4f}, {:+.4f}]", run["delta_nll"].get<double>(),
+                          run["delta_nll_ci95"][0].get<double>(), run["delta_nll_ci95"][1].get<double>());
+      kl = fmt::format("{:.4f}", run["kl_full"].get<double>());
+      top = fmt::format("{:.1f}", 100 * run["top1_agreement"].get<double>());
+    }
+    table += fmt::format(
+        "{:<{}}  {:>5.2f}  {:>10.3f}  {:>26}  {:>6}  {:>7}  {:>12.1f}  {:>9.2f}  {:>9.3f}  {:>10.3f}  {:>7.3f}\n",
+        run["press"].get_ref<const std::string&>(), width, run["compression_ratio"].get<double>(),
+        run["perplexity"].get<double>(), delta, kl, top, run["cache_tokens"].get<double>(),
+        run["cache_bytes"].get<double>() / (1 << 20), run["prefill_sec"].get<double>(),
+        run["compress_sec"].get<double>(), run["score_sec"].get<double>());
+  }
+  return table;
+}
+
+std::string outcome_sentence(const std::vector<Json>& runs) {
+  const Json* best = nullptr;
+  const Json* worst = nullptr;
+  for (const Json& run : runs) {
+    if (!run.contains("kl_full") || run["compression_ratio"].get<double>() == 0.0) continue;
+    if (best == nullptr || run["kl_full"] < (*best)["kl_full"]) best = &run;
+    if (worst == nullptr || run["kl_full"] > (*worst)["kl_full"]) worst = &run;
+  }
+  if (best == nullptr) return "";
+  const auto told = [](const Json& run) {
+    return fmt::format("{} (KL {:.4f} nats, {:+.4f} nats per token, the same first word {:.1f} % of the time)",
+                       run["press"].get<std::string>(), run["kl_full"].get<double>(), run["delta_nll"].get<double>(),
+                       100 * run["top1_agreement"].get<double>());
+  };
+  std::string sentence = fmt::format("With {:.0f} % of the cache evicted, {} stays nearest to the full cache",
+                                     100 * (*best)["compression_ratio"].get<double>(), told(*best));
+  if (best != worst) sentence += fmt::format(", and {} strays farthest", told(*worst));
+  return sentence + ".";
+}
+
+}  // namespace kvpress

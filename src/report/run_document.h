@@ -1,0 +1,45 @@
+// What a run tells, as JSON: the document of `kvpress ppl`, metrics.json, and the rows of tables all come from here.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kvpress/eval/experiment.h"
+
+namespace kvpress {
+
+using Json = nlohmann::ordered_json;
+
+/// What holds for every run of an experiment.
+struct ExperimentInfo {
+  std::string model;
+  std::string dataset;
+  std::string dtype;
+  std::string cache_dtype;
+  ProtocolSettings protocol;
+  std::int64_t n_tokens = 0;
+  std::uint64_t seed = 0;
+  bool prefill_only = false;  ///< runtime_sec counts prefill and compression alone
+  double load_sec = 0;
+  double tokenize_sec = 0;
+};
+
+/// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.
+Json describe_experiment(const ExperimentInfo& info);
+
+/// A run by itself: press, ratio, perplexity, mean_nll, ..., cache and times.
+Json describe_run(const std::string& press, double compression_ratio, const RunResult& run, const ExperimentInfo& info);
+
+/// The same and the comparison with the full cache: delta_nll, delta_nll_ci95, kl_full, top1_agreement.
+Json describe_outcome(const Outcome& outcome, const ExperimentInfo& info);
+
+/// The table of several outcomes of one data set, for people. One line each.
+std::string outcome_table(const std::vector<Json>& runs);
+
+/// What the table shows, in a sentence: which presses stay near the full cache, which do not.
+std::string outcome_sentence(const std::vector<Json>& runs);
+
+}  // namespace kvpress
