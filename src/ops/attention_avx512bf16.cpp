@@ -171,15 +171,15 @@ void weigh_rows(const u16* weights, i64 n_keys, const u32* values, i64 cols, con
   }
 }
 
-/// 2^x for x <= 0 or so; below 2^-150 it is 0. Relative error below 2e-7.
+/// 2^x for x <= 0 or so; below 2^-150 it is 0. Relative error below 2e-7 (the polynomial: 9e-8).
 inline __m512 exp2_fast(__m512 x) {
   const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 rest = _mm512_sub_ps(x, whole);
-  __m512 y = _mm512_set1_ps(1.33952095e-3f);
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(9.61844600e-3f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(5.55032395e-2f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(2.40226493e-1f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(6.93147182e-1f));
+  __m512 y = _mm512_set1_ps(1.326472696e-3f);
+  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(9.671512668e-3f));
+  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(5.550733744e-2f));
+  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(2.402224208e-1f));
+  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(6.931469776e-1f));
   y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(1.0f));
   return _mm512_scalef_ps(y, whole);
 }

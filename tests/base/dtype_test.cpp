@@ -11,7 +11,8 @@ namespace kvpress {
 namespace {
 
 TEST(DType, NamesRoundTrip) {
-  for (const DType type : {DType::f32, DType::bf16, DType::f16}) EXPECT_EQ(parse_dtype(to_string(type), "--dtype"), type);
+  for (const DType type : {DType::f32, DType::bf16, DType::f16})
+    EXPECT_EQ(parse_dtype(to_string(type), "--dtype"), type);
   EXPECT_THROW(parse_dtype("int3", "--dtype"), UsageError);
 }
 

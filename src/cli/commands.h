@@ -1,0 +1,12 @@
+// One function per command: it adds the command to the program, with its options, help and what it does.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace kvpress {
+
+void add_ppl_command(CLI::App& program);
+void add_evaluate_command(CLI::App& program);
+void add_presses_command(CLI::App& program);
+
+}  // namespace kvpress

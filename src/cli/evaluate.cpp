@@ -1,0 +1,138 @@
+// kvpress evaluate: data sets and presses by name, a result folder for each run, as kvpress's evaluation writes them.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/formats/text_dataset.h"
+#include "kvpress/press/spec.h"
+#include "kvpress/report/result_folder.h"
+
+namespace kvpress {
+namespace {
+
+struct EvaluateOptions {
+  ComputeOptions compute;
+  ProtocolOptions protocol;
+  std::string datasets = "wikitext_ppl";
+  std::string press_name = "knorm";
+  std::string press_sequence;
+  double compression_ratio = 0.5;
+  std::int64_t max_samples = 0;
+  std::int64_t max_tokens = 0;
+  bool prefill_only = false;
+  std::string output_dir = "runs";
+};
+
+/// kvpress's way: a data set's name, what it loads, and how much of it by default.
+struct NamedDataset {
+  std::string_view name, source;
+  std::int64_t max_samples, max_tokens;
+};
+constexpr NamedDataset kDatasets[] = {{"wikitext_ppl", "wikitext", 64, 4096}, {"pg19_ppl", "pg19", 1, 8192}};
+
+NamedDataset dataset_by_name(const std::string& name) {
+  for (const NamedDataset& it : kDatasets) {
+    if (it.name == name) return it;
+  }
+  if (name.find('.') != std::string::npos) return {name, name, 0, 8192};
+  fail_usage("--dataset: '{}' is not known; known: wikitext_ppl, pg19_ppl, or a path to a .jsonl or .txt file", name);
+}
+
+void run_dataset(const EvaluateOptions& options, const std::string& name, const std::vector<NamedPress>& presses,
+                 const OpenedModel& opened, const ProtocolSettings& protocol, bool max_tokens_given) {
+  const NamedDataset named = dataset_by_name(name);
+  const TextDataset dataset =
+      load_texts(std::string(named.source), "", "", options.max_samples > 0 ? options.max_samples : named.max_samples);
+  const PreparedTexts texts =
+      prepare_texts(open_tokenizer(*opened.files), dataset, max_tokens_given ? options.max_tokens : named.max_tokens,
+                    max_tokens_given, protocol, opened.config);
+  const std::int64_t n_cached = longest_cache(protocol, texts.longest());
+  LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
+  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
+  experiment.warm_up();
+
+  ExperimentInfo info;
+  info.model = options.compute.model;
+  info.dataset = name;
+  info.dtype = to_string(loaded.model->dtype());
+  info.cache_dtype = to_string(loaded.cache_type);
+  info.protocol = protocol;
+  info.n_tokens = experiment.n_tokens();
+  info.seed = options.compute.seed;
+  info.prefill_only = options.prefill_only;
+  info.load_sec = loaded.load_sec;
+  info.tokenize_sec = texts.tokenize_sec;
+
+  std::vector<Json> rows;
+  for (const NamedPress& press : presses) {
+    const Outcome outcome = experiment.run(press, options.compression_ratio);
+    const Json metrics = describe_outcome(outcome, info);
+    Json config = describe_experiment(info);
+    config["press"] = outcome.press;
+    config["compression_ratio"] = outcome.compression_ratio;
+    config["prefill_only"] = options.prefill_only;
+    const auto folder = write_result_folder(
+        options.output_dir, result_folder_name(name, options.compute.model, outcome.press, outcome.compression_ratio),
+        predictions_csv(outcome.run, experiment.baseline()), metrics, config);
+    log_info(fmt::format("wrote {}", folder.string()));
+    rows.push_back(metrics);
+  }
+  fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", name, info.n_tokens, to_string(protocol.protocol),
+             info.model, info.dtype, outcome_table(rows));
+  if (protocol.protocol == Protocol::window) {
+    fmt::print("Caution: {}.\n", kWindowCaveat);
+  } else if (const std::string sentence = outcome_sentence(rows); !sentence.empty()) {
+    fmt::print("{}\n", sentence);
+  }
+  std::fflush(stdout);
+}
+
+void run(const EvaluateOptions& options, bool max_tokens_given) {
+  options.compute.apply();
+  check_ratio(options.compression_ratio, "--compression-ratio");
+  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes the default", options.max_samples);
+  std::vector<NamedPress> presses;
+  for (const std::string& it :
+       split_presses(options.press_sequence.empty() ? options.press_name : options.press_sequence)) {
+    presses.push_back(parse_press(it));
+  }
+  const std::vector<std::string> datasets = split_presses(options.datasets);
+  for (const std::string& it : datasets) dataset_by_name(it);
+  const OpenedModel opened = open_model(options.compute.model);
+  const ProtocolSettings protocol = options.protocol.settings(opened.config);
+  for (const std::string& it : datasets) run_dataset(options, it, presses, opened, protocol, max_tokens_given);
+}
+
+}  // namespace
+
+void add_evaluate_command(CLI::App& program) {
+  auto options = std::make_shared<EvaluateOptions>();
+  CLI::App* command = program.add_subcommand("evaluate", "Run presses on data sets; a result folder for each run");
+  options->compute.add_to(*command, "-m,--model");
+  command->add_option("--dataset", options->datasets, "wikitext_ppl, pg19_ppl, or a path; several by commas")
+      ->capture_default_str();
+  command->add_option("--press-name", options->press_name, "See kvpress presses")->capture_default_str();
+  command->add_option("--press-sequence", options->press_sequence, "Several presses by commas, in one process");
+  command->add_option("--compression-ratio", options->compression_ratio, "Share of the tokens to evict, in [0, 1)")
+      ->capture_default_str();
+  command->add_option("--max-samples", options->max_samples, "Rows or books (default: 64 and 1)");
+  CLI::Option* max_tokens =
+      command->add_option("--max-tokens", options->max_tokens, "Of each text (default: 4096 and 8192)");
+  command->add_option("--prefill-only", options->prefill_only, "true: runtime_sec counts prefill and compression alone")
+      ->capture_default_str();
+  command->add_option("--output-dir", options->output_dir, "Where result folders go")->capture_default_str();
+  options->protocol.add_to(*command);
+  command->footer(
+      "Examples:\n"
+      "  kvpress evaluate --model demo --dataset wikitext_ppl --press_name knorm --compression_ratio 0.5\n"
+      "  kvpress evaluate --model demo --dataset pg19_ppl --press_sequence no_press,knorm,streaming_llm \\\n"
+      "    --prefill_only true --output_dir runs");
+  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+}
+
+}  // namespace kvpress

@@ -1,0 +1,73 @@
+// The kvpress program: commands, errors, exit codes (0 done, 1 failed, 2 wrong usage, 130 interrupted).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/interrupt.h"
+#include "kvpress/base/log.h"
+#include "kvpress/base/version.h"
+#include "kvpress/cli/commands.h"
+
+namespace {
+
+/// Long options are accepted with - or _: --compression_ratio is --compression-ratio. Values stay as they are.
+std::vector<std::string> normalized(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  bool options_ended = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    if (argument == "--") options_ended = true;
+    if (!options_ended && argument.starts_with("--")) {
+      std::replace(argument.begin(),
+                   argument.begin() + static_cast<std::ptrdiff_t>(std::min(argument.find('='), argument.size())), '_',
+                   '-');
+    }
+    arguments.push_back(std::move(argument));
+  }
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  return arguments;
+}
+
+int complain(std::string message, int code) {
+  // One line, whatever a library put into its message.
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  fmt::print(stderr, "kvpress: {}\n", message);
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App program("Measure what compressing the KV cache of a language model costs and buys.", "kvpress");
+  program.set_version_flag("--version", std::string(kvpress::version()));
+  program.require_subcommand(1);
+  program.footer("kvpress COMMAND --help shows a command's options and examples.");
+  kvpress::add_ppl_command(program);
+  kvpress::add_evaluate_command(program);
+  kvpress::add_presses_command(program);
+
+  kvpress::install_interrupt_handler();
+  try {
+    program.parse(normalized(argc, argv));
+    std::fflush(stdout);
+    if (std::ferror(stdout) != 0) return complain("standard output: cannot be written to", 1);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    return complain(std::string(error.what()) + "; see --help", 2);
+  } catch (const kvpress::UsageError& error) {
+    return complain(error.what(), 2);
+  } catch (const kvpress::Interrupted& error) {
+    return complain(error.what(), 130);
+  } catch (const std::bad_alloc&) {
+    return complain("memory: not enough for this run; take fewer tokens or a smaller model", 1);
+  } catch (const std::exception& error) {
+    return complain(error.what(), 1);
+  }
+}

@@ -1,0 +1,108 @@
+// kvpress ppl: one press against the full cache on one text, as one JSON document.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/log.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/formats/text_dataset.h"
+
+namespace kvpress {
+namespace {
+
+struct PplOptions {
+  ComputeOptions compute;
+  ProtocolOptions protocol;
+  std::string dataset_name = "wikitext";
+  std::string dataset_config;
+  std::string split;
+  std::int64_t max_samples = 0;
+  std::int64_t max_tokens = 0;
+  std::string press = "knorm";
+  double compression_ratio = 0.5;
+  bool prefill_only = false;
+  std::string output;
+};
+
+void run(const PplOptions& options, bool max_tokens_given) {
+  options.compute.apply();
+  check_ratio(options.compression_ratio, "--compression-ratio");
+  const NamedPress press = parse_press(options.press);
+  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
+  parse_protocol(options.protocol.protocol, "--protocol");
+
+  const OpenedModel opened = open_model(options.compute.model);
+  const ProtocolSettings protocol = options.protocol.settings(opened.config);
+  const TextDataset dataset =
+      load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
+  const PreparedTexts texts = prepare_texts(open_tokenizer(*opened.files), dataset, options.max_tokens,
+                                            max_tokens_given, protocol, opened.config);
+  const std::int64_t n_cached = longest_cache(protocol, texts.longest());
+  LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
+
+  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
+  if (protocol.protocol == Protocol::window && !press.is_none()) log_warning_once(std::string(kWindowCaveat));
+  experiment.warm_up();
+
+  ExperimentInfo info;
+  info.model = options.compute.model;
+  info.dataset = dataset.name;
+  info.dtype = to_string(loaded.model->dtype());
+  info.cache_dtype = to_string(loaded.cache_type);
+  info.protocol = protocol;
+  info.n_tokens = experiment.n_tokens();
+  info.seed = options.compute.seed;
+  info.prefill_only = options.prefill_only;
+  info.load_sec = loaded.load_sec;
+  info.tokenize_sec = texts.tokenize_sec;
+
+  Json document = describe_experiment(info);
+  document["baseline"] = describe_run("no_press", 0.0, experiment.baseline(), info);
+  document["compressed"] = describe_outcome(experiment.run(press, options.compression_ratio), info);
+  const std::string text = document.dump(2) + "\n";
+  const std::string table = outcome_table({document["baseline"], document["compressed"]});
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+    if (!is_quiet()) fmt::print(stderr, "{}", table);
+  } else {
+    write_file(options.output, text);
+    fmt::print("{}", table);
+  }
+}
+
+}  // namespace
+
+void add_ppl_command(CLI::App& program) {
+  auto options = std::make_shared<PplOptions>();
+  CLI::App* command =
+      program.add_subcommand("ppl", "Perplexity, KL, time and memory of one press against the full cache");
+  options->compute.add_to(*command, "-m,--model-name,--model");
+  command
+      ->add_option("--dataset-name,--dataset", options->dataset_name,
+                   "wikitext, pg19, or a .jsonl (field text) or .txt file, also .gz, .xz, .zst")
+      ->capture_default_str();
+  command->add_option("--dataset-config", options->dataset_config, "wikitext-103-v1");
+  command->add_option("--split", options->split, "test");
+  command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
+  CLI::Option* max_tokens =
+      command->add_option("--max-tokens", options->max_tokens, "Cut each text after so many tokens");
+  command->add_option("--press,--press-name", options->press, "See kvpress presses")->capture_default_str();
+  command->add_option("--compression-ratio", options->compression_ratio, "Share of the tokens to evict, in [0, 1)")
+      ->capture_default_str();
+  options->protocol.add_to(*command);
+  command->add_flag("--prefill-only", options->prefill_only, "runtime_sec counts prefill and compression alone");
+  command->add_option("-o,--output", options->output, "Write the JSON document here, and a table to stdout");
+  command->footer(
+      "Examples:\n"
+      "  kvpress ppl -m demo --press knorm --compression-ratio 0.5\n"
+      "  kvpress ppl --model-name EleutherAI/pythia-70m --dataset-name wikitext --dataset-config wikitext-103-v1 \\\n"
+      "    --split test --max-samples 64 --max-length 1024 --stride 512 --compression-ratio 0.5 --output r.json\n"
+      "  kvpress ppl -m demo --dataset-name book.txt.gz --protocol continuation --context-tokens 1024 --press snapkv");
+  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+}
+
+}  // namespace kvpress

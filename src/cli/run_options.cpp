@@ -1,0 +1,141 @@
+#include "kvpress/cli/run_options.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
+#include "kvpress/base/memory.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/base/timer.h"
+#include "kvpress/eval/memory_plan.h"
+#include "kvpress/eval/text_input.h"
+
+namespace kvpress {
+
+void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
+  if (!model_names.empty()) {
+    command.add_option(model_names, model, "A folder, a .gguf file, demo, or a hub id in the local hub cache")
+        ->required();
+  }
+  command.add_option("--dtype", dtype, "float32, bfloat16, float16, or auto: the file's own")->capture_default_str();
+  command.add_option("--cache-dtype", cache_dtype, "Of the KV cache; auto: as --dtype")->capture_default_str();
+  command.add_option("--threads", threads, "0: one a core")->capture_default_str();
+  command.add_option("--device", device, "cpu")->capture_default_str();
+  command.add_option("--seed", seed, "For presses that draw, sampling, and intervals")->capture_default_str();
+  command.add_flag("--quiet", quiet, "Tell nothing on stderr but errors");
+}
+
+void ComputeOptions::apply() const {
+  set_quiet(quiet);
+  set_threads(threads);
+  if (device != "cpu") fail_usage("--device: '{}' is not in this build; use cpu", device);
+  dtype_choice();
+  if (cache_dtype != "auto") parse_dtype(cache_dtype, "--cache-dtype");
+}
+
+void ProtocolOptions::add_to(CLI::App& command) {
+  command.add_option("--protocol", protocol, "window, chunked, continuation or decode")->capture_default_str();
+  command.add_option("--max-length", max_length,
+                     "Tokens of a window or segment (default: 1024, or the trained context if less)");
+  command.add_option("--stride", stride, "window: tokens from window to window (default: half of --max-length)");
+  command.add_option("--chunk-size", chunk_size, "chunked: tokens between compressions")->capture_default_str();
+  command.add_option("--context-tokens", context_tokens, "continuation, decode: tokens before scoring (default: half)");
+  command.add_option("--compression-interval", compression_interval, "decode: compress again every so many tokens");
+  command.add_option("--target-size", target_size, "decode: down to so many tokens each time");
+}
+
+ProtocolSettings ProtocolOptions::settings(const ModelConfig& config) const {
+  for (const auto& [option, value] : {std::pair<const char*, std::int64_t>{"--max-length", max_length},
+                                      {"--stride", stride},
+                                      {"--target-size", target_size}}) {
+    if (value < 0) fail_usage("{}: {} is negative; at least 1 is needed", option, value);
+  }
+  ProtocolSettings settings;
+  settings.protocol = parse_protocol(protocol, "--protocol");
+  settings.max_length = max_length > 0 ? max_length : std::min<std::int64_t>(1024, config.max_positions);
+  settings.stride = stride > 0 ? stride : std::max<std::int64_t>(1, settings.max_length / 2);
+  settings.chunk_size = chunk_size;
+  settings.context_tokens = context_tokens;
+  settings.compression_interval = compression_interval;
+  if (target_size > 0) settings.target_size = target_size;
+  check_settings(settings);
+  if (settings.splits_text() && settings.max_length > config.max_positions) {
+    log_warning_once(
+        fmt::format("--max-length {} exceeds the {} tokens the model was trained for: there a press can look better "
+                    "than the full cache, which says nothing about the press",
+                    settings.max_length, config.max_positions));
+  }
+  return settings;
+}
+
+void check_ratio(double ratio, const std::string& option) {
+  if (!(ratio >= 0 && ratio < 1)) fail_usage("{}: {} is not a compression ratio; it must be in [0, 1)", option, ratio);
+}
+
+OpenedModel open_model(const std::string& name) {
+  OpenedModel opened;
+  opened.files = std::make_shared<ModelFiles>(open_model_files(name));
+  opened.config = read_config(*opened.files);
+  return opened;
+}
+
+Tokenizer open_tokenizer(const ModelFiles& files) {
+  if (files.gguf != nullptr) return Tokenizer::from_gguf(*files.gguf);
+  if (files.tokenizer_json.empty())
+    fail("{}: has no tokenizer.json, which is needed to read text", files.path.string());
+  return Tokenizer::from_json(files.tokenizer_json);
+}
+
+LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,
+                       std::int64_t n_cached) {
+  const DTypeChoice choice = options.dtype_choice();
+  // What auto will choose is not known before the weights are seen: plan for the larger.
+  const DType compute =
+      !choice.automatic && choice.type == DType::bf16 && has_fast_bfloat16() ? DType::bf16 : DType::f32;
+  const DType cache = options.cache_dtype == "auto" ? compute : parse_dtype(options.cache_dtype, "--cache-dtype");
+  check_memory(plan_memory(opened.config, compute, cache, n_block, n_cached), static_cast<double>(available_bytes()));
+
+  const Timer timer;
+  LoadedModel loaded;
+  loaded.files = opened.files;
+  loaded.model = std::make_unique<Model>(opened.files, choice);
+  loaded.cache_type = cache_type_of(options, *loaded.model);
+  loaded.load_sec = timer.seconds();
+  return loaded;
+}
+
+DType cache_type_of(const ComputeOptions& options, const Model& model) {
+  return options.cache_dtype == "auto" ? model.dtype() : parse_dtype(options.cache_dtype, "--cache-dtype");
+}
+
+std::int64_t PreparedTexts::longest() const {
+  std::size_t longest = 0;
+  for (const TokenizedText& text : texts) longest = std::max(longest, text.ids.size());
+  return static_cast<std::int64_t>(longest);
+}
+
+PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset, std::int64_t max_tokens,
+                            bool max_tokens_given, const ProtocolSettings& settings, const ModelConfig& config) {
+  if (max_tokens < 0)
+    fail_usage("--max-tokens: {} is negative; give the tokens to take of a text, or 0 for all", max_tokens);
+  if (!settings.splits_text()) {
+    const std::int64_t trained = std::max(config.max_positions, settings.context_tokens + 1);
+    if (!max_tokens_given) {
+      max_tokens = max_tokens > 0 ? std::min(max_tokens, trained) : trained;
+    } else if (max_tokens == 0 || max_tokens > config.max_positions) {
+      log_warning_once(
+          fmt::format("--max-tokens {} exceeds the {} tokens the model was trained for: there a press can look better "
+                      "than the full cache, which says nothing about the press",
+                      max_tokens, config.max_positions));
+    }
+  }
+  const Timer timer;
+  PreparedTexts prepared;
+  prepared.name = dataset.name;
+  prepared.texts = tokenize_texts(tokenizer, dataset, max_tokens);
+  prepared.tokenize_sec = timer.seconds();
+  return prepared;
+}
+
+}  // namespace kvpress

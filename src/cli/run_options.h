@@ -1,0 +1,91 @@
+// Options that several commands share: the model, how to compute, how to score; and opening what they name.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvpress/eval/experiment.h"
+#include "kvpress/formats/text_dataset.h"
+#include "kvpress/model/model.h"
+#include "kvpress/report/run_document.h"
+#include "kvpress/tokenizer/tokenizer.h"
+
+namespace kvpress {
+
+/// --model, --dtype, --cache-dtype, --threads, --device, --seed, --quiet.
+struct ComputeOptions {
+  std::string model;
+  std::string dtype = "auto";
+  std::string cache_dtype = "auto";
+  std::string device = "cpu";
+  int threads = 0;
+  std::uint64_t seed = 0;
+  bool quiet = false;
+
+  /// `model_names` is what the model's option is called, "--model-name,-m,--model" say; empty: no such option.
+  void add_to(CLI::App& command, const std::string& model_names);
+  /// Checks the values and puts threads and quiet into effect. Call it first.
+  void apply() const;
+  DTypeChoice dtype_choice() const { return parse_dtype_choice(dtype, "--dtype"); }
+};
+
+/// --protocol and what belongs to the protocols.
+struct ProtocolOptions {
+  std::string protocol = "chunked";
+  std::int64_t max_length = 0;
+  std::int64_t stride = 0;
+  std::int64_t chunk_size = 256;
+  std::int64_t context_tokens = 0;
+  std::int64_t compression_interval = 0;
+  std::int64_t target_size = 0;
+
+  void add_to(CLI::App& command);
+  /// Defaults that depend on the model: windows never exceed the context it was trained for. Warns when asked to.
+  ProtocolSettings settings(const ModelConfig& config) const;
+};
+
+/// Throws UsageError unless ratio is in [0, 1).
+void check_ratio(double ratio, const std::string& option);
+
+/// A model with its tokenizer, ready to run.
+struct LoadedModel {
+  std::shared_ptr<ModelFiles> files;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<Model> model;
+  DType cache_type = DType::f32;
+  double load_sec = 0;
+};
+
+/// Opened, but no weights decoded: what memory planning needs.
+struct OpenedModel {
+  std::shared_ptr<ModelFiles> files;
+  ModelConfig config;
+};
+OpenedModel open_model(const std::string& name);
+Tokenizer open_tokenizer(const ModelFiles& files);
+
+/// Decodes and packs the weights, after checking that they fit in memory beside a cache of n_cached tokens and passes
+/// over n_block tokens.
+LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,
+                       std::int64_t n_cached);
+
+/// The cache's number format: as asked for, or the model's.
+DType cache_type_of(const ComputeOptions& options, const Model& model);
+
+/// A data set made ready: tokenized, with the time it took.
+struct PreparedTexts {
+  std::string name;
+  std::vector<TokenizedText> texts;
+  double tokenize_sec = 0;
+  std::int64_t longest() const;
+};
+/// max_tokens 0: whole texts, but no more than the trained context where a protocol takes a text whole.
+PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset, std::int64_t max_tokens,
+                            bool max_tokens_given, const ProtocolSettings& settings, const ModelConfig& config);
+
+}  // namespace kvpress
