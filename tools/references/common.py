@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,5 +54,10 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
 
 
 def save_json(path: Path, value: Any) -> None:
+    """Indented, but for lists of numbers or pairs, which take one line: thousands of lines say nothing in a diff."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+    text = re.sub(r"\[[\s\d.,e\-\[\]]+?\](?=,?\n *[\"}])", lambda m: re.sub(r"\s+", "", m[0]), text)
+    if json.loads(text) != json.loads(json.dumps(value)):
+        raise AssertionError("the shortened JSON says something else")
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,8 @@
-"""Makes every reference file: python tools/references/make_all.py --out tests/data"""
+"""Makes every reference file: python tools/references/make_all.py --out tests/data
+
+The references on a real model need two files that do not come with the sources:
+--gguf SmolLM2-135M-Instruct.Q4_1.gguf --wikitext test.jsonl (rows {"text": ...} of WikiText-103's test split).
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,42 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 import common
+import forward
+import models
+import press_scores
+import protocols
+import smollm2
 
-PARTS = ("models", "forward", "press_scores", "protocols")
+PARTS: dict[str, Callable[..., None]] = {
+    "models": models.main,
+    "forward": forward.main,
+    "press_scores": press_scores.main,
+    "protocols": protocols.main,
+    "smollm2": smollm2.main,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--gguf", type=Path, help="SmolLM2 in GGUF")
+    parser.add_argument("--wikitext", type=Path, help="WikiText-103 test split, JSON lines")
+    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    common.setup()
-    for part in PARTS:
-        if part not in args.only:
-            continue
+    common.setup(args.threads)
+    for part in args.only:
+        extra = ()
+        if part == "smollm2":
+            if not (args.gguf and args.wikitext):
+                print("smollm2: skipped, needs --gguf and --wikitext", file=sys.stderr)
+                continue
+            extra = (args.gguf, args.wikitext)
         start = time.perf_counter()
-        __import__(part).main(args.out)
+        PARTS[part](args.out, *extra)
         print(f"{part}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
 
 
