@@ -29,9 +29,12 @@ install_packages() {
     root=(sudo)
   fi
   say "installing ${missing[*]}"
-  "${root[@]}" apt-get update -q >/dev/null || die "apt-get update failed; is the network there?"
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
-    die "apt-get could not install ${missing[*]}"
+  local log
+  log=$(mktemp)
+  "${root[@]}" apt-get update -q >"$log" 2>&1 &&
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
+      >"$log" 2>&1 || { grep '^E:' "$log" >&2 || tail -5 "$log" >&2; die "apt-get could not install ${missing[*]}"; }
+  rm -f "$log"
 }
 
 # build PRESET [cmake options]: configures where needed and builds everything in build/PRESET.
