@@ -1,131 +1,184 @@
 #include "kvpress/tokenizer/bpe.h"
 
-#include <array>
+#include <algorithm>
+#include <bit>
+#include <limits>
 #include <queue>
-#include <utility>
 
-#include "kvpress/base/error.h"
+#include "kvpress/tokenizer/hash.h"
 
 namespace kvpress {
 namespace {
 
-std::string utf8(std::uint32_t code) {
-  if (code < 0x80) return {static_cast<char>(code)};
-  return {static_cast<char>(0xc0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3f))};
-}
+/// Up to this many bytes looking through all pairs each time beats keeping a heap.
+constexpr std::size_t kShortWord = 32;
 
-/// GPT-2 writes each byte as a visible character: printable ones as themselves, the others from U+0100 on.
-std::array<std::uint32_t, 256> byte_characters() {
-  std::array<std::uint32_t, 256> codes{};
-  std::uint32_t next = 256;
-  for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    const bool visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    codes[byte] = visible ? byte : next++;
-  }
-  return codes;
-}
-
-std::uint64_t pair_key(std::int32_t a, std::int32_t b) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32 | static_cast<std::uint32_t>(b);
+std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
 }
 
 }  // namespace
 
-Bpe::Bpe(std::unordered_map<std::string, std::int32_t> vocab,
-         const std::vector<std::pair<std::string, std::string>>& merges, bool ignore_merges, const std::string& path)
-    : vocab_(std::move(vocab)), ignore_merges_(ignore_merges) {
-  const auto codes = byte_characters();
-  std::unordered_map<std::uint32_t, char> byte_of;
-  for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    byte_of[codes[byte]] = static_cast<char>(byte);
-    const auto it = vocab_.find(utf8(codes[byte]));
-    byte_ids_.push_back(it == vocab_.end() ? -1 : it->second);
+bool WordCache::holds(const Entry& entry, std::uint32_t tag, std::string_view word) const {
+  return entry.tag == tag && entry.word_length == word.size() &&
+         std::string_view(words_).substr(entry.word_begin, entry.word_length) == word;
+}
+
+bool WordCache::append(std::string_view word, std::vector<std::int32_t>& ids) const {
+  if (slots_.empty()) return false;
+  const std::uint64_t hash = hash_bytes(word);
+  const auto tag = static_cast<std::uint32_t>(hash >> 32) | 1u;
+  for (std::size_t slot = hash & (kSlots - 1); slots_[slot].tag != 0; slot = (slot + 1) & (kSlots - 1)) {
+    const Entry& entry = slots_[slot];
+    if (!holds(entry, tag, word)) continue;
+    const std::int32_t* from = ids_.data() + entry.ids_begin;
+    ids.insert(ids.end(), from, from + entry.n_ids);
+    return true;
   }
-  for (const auto& [token, id] : vocab_) {
-    std::string bytes;
-    for (std::size_t i = 0; i < token.size(); ++i) {
-      auto code = static_cast<std::uint32_t>(static_cast<unsigned char>(token[i]));
-      if (code >= 0xc0 && code < 0xe0 && i + 1 < token.size()) {
-        code = (code & 0x1f) << 6 | (static_cast<unsigned char>(token[++i]) & 0x3f);
-      }
-      const auto it = byte_of.find(code);
-      if (it == byte_of.end()) {  // not in the byte-level alphabet: an added token, written as it is
-        bytes = token;
-        break;
-      }
-      bytes += it->second;
-    }
-    if (ignore_merges_) whole_.emplace(bytes, id);
-    bytes_.emplace(id, std::move(bytes));
+  return false;
+}
+
+void WordCache::store(std::string_view word, const std::int32_t* ids, std::size_t n_ids) {
+  if (slots_.empty() || n_entries_ == kMaxEntries) {  // full: begin anew, common words are soon back
+    slots_.assign(kSlots, Entry{});
+    words_.clear();
+    ids_.clear();
+    n_entries_ = 0;
   }
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const auto a = vocab_.find(merges[rank].first);
-    const auto b = vocab_.find(merges[rank].second);
-    const auto both = vocab_.find(merges[rank].first + merges[rank].second);
-    if (a == vocab_.end() || b == vocab_.end() || both == vocab_.end()) {
-      fail("{}: merge {} ('{} {}') names a token that is not in the vocabulary", path, rank, merges[rank].first,
-           merges[rank].second);
-    }
-    merges_.emplace(pair_key(a->second, b->second), Merge{static_cast<std::int32_t>(rank), both->second});
+  const std::uint64_t hash = hash_bytes(word);
+  std::size_t slot = hash & (kSlots - 1);
+  while (slots_[slot].tag != 0) slot = (slot + 1) & (kSlots - 1);
+  slots_[slot] = {static_cast<std::uint32_t>(words_.size()), static_cast<std::uint32_t>(ids_.size()),
+                  static_cast<std::uint16_t>(word.size()), static_cast<std::uint16_t>(n_ids),
+                  static_cast<std::uint32_t>(hash >> 32) | 1u};
+  words_ += word;
+  ids_.insert(ids_.end(), ids, ids + n_ids);
+  ++n_entries_;
+}
+
+BytePairEncoder::BytePairEncoder() { byte_ids_.fill(-1); }
+
+void BytePairEncoder::reserve(std::size_t n_merges) {
+  if (table_.empty()) table_.resize(std::bit_ceil(std::max<std::size_t>(16, n_merges * 2)));
+}
+
+BytePairEncoder::Merge& BytePairEncoder::slot_of(std::uint64_t pair) {
+  std::size_t slot = mix(mix(pair)) & (table_.size() - 1);
+  while (table_[slot].pair != kNoPair && table_[slot].pair != pair) slot = (slot + 1) & (table_.size() - 1);
+  return table_[slot];
+}
+
+void BytePairEncoder::grow_table() {
+  std::vector<Merge> old(std::max<std::size_t>(16, table_.size() * 2));
+  old.swap(table_);
+  for (const Merge& merge : old) {
+    if (merge.pair != kNoPair) slot_of(merge.pair) = merge;
   }
 }
 
-void Bpe::encode(std::string_view bytes, std::vector<std::int32_t>& ids) const {
-  if (ignore_merges_) {
-    if (const auto it = whole_.find(std::string(bytes)); it != whole_.end()) {
-      ids.push_back(it->second);
-      return;
-    }
+void BytePairEncoder::add_merge(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged) {
+  if (table_.size() < 2 * (n_merges_ + 1)) grow_table();
+  Merge& slot = slot_of(pair_key(left, right));
+  if (slot.pair == kNoPair) ++n_merges_;
+  slot = {pair_key(left, right), rank, merged};
+}
+
+const BytePairEncoder::Merge* BytePairEncoder::find(std::int32_t left, std::int32_t right) const {
+  if (table_.empty()) return nullptr;
+  const std::uint64_t pair = pair_key(left, right);
+  std::size_t slot = mix(mix(pair)) & (table_.size() - 1);
+  while (table_[slot].pair != kNoPair) {
+    if (table_[slot].pair == pair) return &table_[slot];
+    slot = (slot + 1) & (table_.size() - 1);
   }
+  return nullptr;
+}
+
+void BytePairEncoder::encode(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const {
+  const bool cached = word.size() <= WordCache::kMaxWordBytes;
+  if (cached && cache.append(word, ids)) return;
+  const std::size_t before = ids.size();
+  if (word.size() <= kShortWord) {
+    merge_short(word, ids);
+  } else {
+    merge_long(word, ids);
+  }
+  if (cached) cache.store(word, ids.data() + before, ids.size() - before);
+}
+
+void BytePairEncoder::merge_short(std::string_view word, std::vector<std::int32_t>& ids) const {
+  constexpr std::int32_t kNever = std::numeric_limits<std::int32_t>::max();
+  std::int32_t tokens[kShortWord];
+  Merge merges[kShortWord];  // of each token with the next
+  std::size_t n = 0;
+  for (const char c : word) {
+    if (const std::int32_t id = byte_ids_[static_cast<unsigned char>(c)]; id >= 0) tokens[n++] = id;
+  }
+  const auto look_up = [&](std::size_t i) {
+    const Merge* found = i + 1 < n ? find(tokens[i], tokens[i + 1]) : nullptr;
+    merges[i] = found != nullptr ? *found : Merge{kNoPair, kNever, 0};
+  };
+  for (std::size_t i = 0; i < n; ++i) look_up(i);
+  while (n > 1) {
+    const auto first =
+        std::min_element(merges, merges + n - 1, [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
+    if (first->rank == kNever) break;
+    const auto at = static_cast<std::size_t>(first - merges);
+    tokens[at] = first->merged;
+    std::copy(tokens + at + 2, tokens + n, tokens + at + 1);
+    std::copy(merges + at + 2, merges + n, merges + at + 1);
+    --n;
+    look_up(at);
+    if (at > 0) look_up(at - 1);
+  }
+  ids.insert(ids.end(), tokens, tokens + n);
+}
+
+void BytePairEncoder::merge_long(std::string_view word, std::vector<std::int32_t>& ids) const {
+  constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
   struct Symbol {
-    std::int32_t id, previous, next;
+    std::int32_t id;  // -1 once merged into the one before
+    std::size_t previous, next;
+  };
+  struct Candidate {
+    std::int32_t rank;
+    std::size_t at;
+    std::int32_t merged;
+    bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
   };
   std::vector<Symbol> symbols;
-  for (const char c : bytes) {
+  symbols.reserve(word.size());
+  for (const char c : word) {
     const std::int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-    if (id < 0) continue;  // a byte the vocabulary does not have gives nothing, as in the reference
-    const auto at = static_cast<std::int32_t>(symbols.size());
-    symbols.push_back({id, at - 1, at + 1});
+    if (id >= 0) symbols.push_back({id, symbols.size() - 1, symbols.size() + 1});
   }
   if (symbols.empty()) return;
-  symbols.back().next = -1;
+  symbols.back().next = kNone;
 
-  struct Candidate {
-    std::int32_t rank, left, left_id, right_id, id;
-    bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
-  };
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
-  const auto consider = [&](std::int32_t left) {
-    if (left < 0) return;
-    const Symbol& a = symbols[static_cast<std::size_t>(left)];
-    if (a.next < 0) return;
-    const std::int32_t right_id = symbols[static_cast<std::size_t>(a.next)].id;
-    const auto it = merges_.find(pair_key(a.id, right_id));
-    if (it != merges_.end()) queue.push({it->second.rank, left, a.id, right_id, it->second.id});
+  const auto consider = [&](std::size_t at) {
+    if (at == kNone || symbols[at].next == kNone) return;
+    if (const Merge* found = find(symbols[at].id, symbols[symbols[at].next].id); found != nullptr) {
+      queue.push({found->rank, at, found->merged});
+    }
   };
-  for (std::size_t i = 0; i + 1 < symbols.size(); ++i) consider(static_cast<std::int32_t>(i));
+  for (std::size_t i = 0; i < symbols.size(); ++i) consider(i);
   while (!queue.empty()) {
     const Candidate best = queue.top();
     queue.pop();
-    Symbol& a = symbols[static_cast<std::size_t>(best.left)];
-    if (a.id != best.left_id || a.next < 0) continue;  // one of the two has been merged meanwhile
-    Symbol& b = symbols[static_cast<std::size_t>(a.next)];
-    if (b.id != best.right_id) continue;
-    a.id = best.id;
-    b.id = -1;
-    a.next = b.next;
-    if (a.next >= 0) symbols[static_cast<std::size_t>(a.next)].previous = best.left;
-    consider(a.previous);
-    consider(best.left);
+    Symbol& left = symbols[best.at];
+    if (left.id < 0 || left.next == kNone) continue;
+    Symbol& right = symbols[left.next];
+    const Merge* still = find(left.id, right.id);  // one of the two may have merged elsewhere meanwhile
+    if (still == nullptr || still->merged != best.merged) continue;
+    left.id = best.merged;
+    right.id = -1;
+    left.next = right.next;
+    if (left.next != kNone) symbols[left.next].previous = best.at;
+    consider(left.previous);
+    consider(best.at);
   }
-  for (std::int32_t at = 0; at >= 0; at = symbols[static_cast<std::size_t>(at)].next) {
-    ids.push_back(symbols[static_cast<std::size_t>(at)].id);
-  }
-}
-
-std::string Bpe::bytes_of(std::int32_t id) const {
-  const auto it = bytes_.find(id);
-  return it == bytes_.end() ? "" : it->second;
+  for (std::size_t i = 0; i != kNone; i = symbols[i].next) ids.push_back(symbols[i].id);
 }
 
 }  // namespace kvpress

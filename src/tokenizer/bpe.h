@@ -1,37 +1,69 @@
-// Byte-pair merging over ids, by rank, in O(n log n).
+// Byte-pair encoding of one word: its bytes' tokens, of which neighbours merge, the pair first learned first.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace kvpress {
 
-/// Vocabulary and merges of a byte-level BPE. Tokens are written in the byte-level alphabet of GPT-2.
-class Bpe {
+/// What words gave, for those seen before. Of one thread at a time.
+class WordCache {
  public:
-  /// Merges in the order of their ranks. Throws Error naming `path` when a merge names a token that is not there.
-  Bpe(std::unordered_map<std::string, std::int32_t> vocab,
-      const std::vector<std::pair<std::string, std::string>>& merges, bool ignore_merges, const std::string& path);
+  static constexpr std::size_t kMaxWordBytes = 64;
 
-  /// Appends the ids of one pre-token, given as plain bytes.
-  void encode(std::string_view bytes, std::vector<std::int32_t>& ids) const;
-  /// The bytes of a token; empty when unknown.
-  std::string bytes_of(std::int32_t id) const;
-  const std::unordered_map<std::string, std::int32_t>& vocab() const { return vocab_; }
+  /// Appends the word's ids and answers true if it is here.
+  bool append(std::string_view word, std::vector<std::int32_t>& ids) const;
+  void store(std::string_view word, const std::int32_t* ids, std::size_t n_ids);
+
+ private:
+  struct Entry {
+    std::uint32_t word_begin = 0, ids_begin = 0;
+    std::uint16_t word_length = 0, n_ids = 0;
+    std::uint32_t tag = 0;  ///< of the hash, to look at the word only when it is likely the same; 0 where empty
+  };
+  static constexpr std::size_t kSlots = 1 << 16;
+  static constexpr std::size_t kMaxEntries = kSlots / 2;
+  bool holds(const Entry& entry, std::uint32_t tag, std::string_view word) const;
+
+  std::vector<Entry> slots_;
+  std::string words_;
+  std::vector<std::int32_t> ids_;
+  std::size_t n_entries_ = 0;
+};
+
+class BytePairEncoder {
+ public:
+  BytePairEncoder();
+
+  /// Id of each byte; -1 for one that is not in the vocabulary, which is left out as the reference does.
+  void set_byte(unsigned char byte, std::int32_t id) { byte_ids_[byte] = id; }
+
+  void reserve(std::size_t n_merges);
+  /// `left` `right` becomes `merged`; of lower rank is what merges first. A pair that is added again has its new rank.
+  void add_merge(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged);
+
+  /// Appends the ids of `word`. Thread-safe, with a cache for each thread. n log n in the word's length.
+  void encode(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const;
 
  private:
   struct Merge {
-    std::int32_t rank, id;
+    std::uint64_t pair = kNoPair;
+    std::int32_t rank = 0, merged = 0;
   };
-  std::unordered_map<std::string, std::int32_t> vocab_;
-  std::unordered_map<std::uint64_t, Merge> merges_;
-  std::unordered_map<std::int32_t, std::string> bytes_;
-  std::unordered_map<std::string, std::int32_t> whole_;  // bytes to id, when merges may be ignored
-  std::vector<std::int32_t> byte_ids_;
-  bool ignore_merges_;
+  static constexpr std::uint64_t kNoPair = ~std::uint64_t{0};
+
+  const Merge* find(std::int32_t left, std::int32_t right) const;
+  void grow_table();
+  Merge& slot_of(std::uint64_t pair);
+  void merge_short(std::string_view word, std::vector<std::int32_t>& ids) const;
+  void merge_long(std::string_view word, std::vector<std::int32_t>& ids) const;
+
+  std::array<std::int32_t, 256> byte_ids_;
+  std::vector<Merge> table_;
+  std::size_t n_merges_ = 0;
 };
 
 }  // namespace kvpress

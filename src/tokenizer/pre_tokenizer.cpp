@@ -1,101 +1,135 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "kvpress/tokenizer/pre_tokenizer.h"
 
-#include <pcre2.h>
-#include <utf8proc.h>
+#include <algorithm>
+#include <string>
 
-#include <cstdlib>
-
-#include "kvpress/base/error.h"
+#include "kvpress/tokenizer/unicode.h"
 
 namespace kvpress {
+namespace {
 
-struct Splitter::Code {
-  pcre2_code* code = nullptr;
-  Code() = default;
-  Code(const Code&) = delete;
-  Code& operator=(const Code&) = delete;
-  ~Code() { pcre2_code_free(code); }
+struct Stretch {
+  std::size_t begin, end;
+  bool is_match;
 };
 
-Splitter::Splitter(std::string_view pattern, const std::string& path) {
-  auto code = std::make_shared<Code>();
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                             PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &error, &offset, nullptr);
-  if (code->code == nullptr) fail("{}: the pre-tokenizer's pattern '{}' does not compile", path, pattern);
-  pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);
-  code_ = std::move(code);
-}
-
-std::vector<std::string_view> Splitter::split(const std::vector<std::string_view>& pieces) const {
-  const std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> match(
-      pcre2_match_data_create_from_pattern(code_->code, nullptr), pcre2_match_data_free);
-  std::vector<std::string_view> result;
-  for (const std::string_view piece : pieces) {
-    const auto* subject = reinterpret_cast<PCRE2_SPTR>(piece.data());
-    std::size_t at = 0;       // where the next match is looked for
-    std::size_t emitted = 0;  // up to where pieces have been given out
-    while (at < piece.size()) {
-      if (pcre2_match(code_->code, subject, piece.size(), at, PCRE2_NO_UTF_CHECK, match.get(), nullptr) < 0) break;
-      const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
-      if (range[1] == range[0]) {  // an empty match: go on at the next character
-        at = range[1] + 1;
-        while (at < piece.size() && (static_cast<unsigned char>(piece[at]) & 0xc0) == 0x80) ++at;
-        continue;
+/// Matches and what lies between them, without gaps.
+template <typename Emit>
+void find_stretches(const Regex& regex, std::string_view subject, Emit emit) {
+  std::size_t done = 0;
+  std::size_t from = 0;
+  Regex::Match match{};
+  while (from <= subject.size() && regex.find(subject, from, match)) {
+    from = match.end;
+    if (match.begin == match.end) {  // look on behind the next character
+      if (from == subject.size()) {
+        from = subject.size() + 1;
+      } else {
+        next_code_point(subject, from);
       }
-      if (range[0] > emitted) result.push_back(piece.substr(emitted, range[0] - emitted));
-      result.push_back(piece.substr(range[0], range[1] - range[0]));
-      at = emitted = range[1];
     }
-    if (emitted < piece.size()) result.push_back(piece.substr(emitted));
+    if (match.begin > done) emit(Stretch{done, match.begin, false});
+    if (match.end > match.begin) emit(Stretch{match.begin, match.end, true});
+    done = match.end;
   }
-  return result;
+  if (done < subject.size()) emit(Stretch{done, subject.size(), false});
 }
 
-std::string valid_utf8(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size();) {
-    const unsigned char lead = byte(i);
-    const std::size_t length = lead < 0x80                   ? 1
-                               : lead >= 0xc2 && lead < 0xe0 ? 2
-                               : lead >= 0xe0 && lead < 0xf0 ? 3
-                               : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                             : 0;
-    std::size_t good = length == 0 ? 0 : 1;
-    while (good > 0 && good < length && i + good < text.size()) {
-      const unsigned char next = byte(i + good);
-      // The second byte's range is narrower after some leads: no overlong forms, surrogates, or past U+10FFFF.
-      unsigned char low = 0x80;
-      unsigned char high = 0xbf;
-      if (good == 1 && lead == 0xe0) low = 0xa0;
-      if (good == 1 && lead == 0xed) high = 0x9f;
-      if (good == 1 && lead == 0xf0) low = 0x90;
-      if (good == 1 && lead == 0xf4) high = 0x8f;
-      if (next < low || next > high) break;
-      ++good;
-    }
-    if (length > 0 && good == length) {
-      out.append(text.substr(i, length));
+template <typename Emit>
+void find_numbers(std::string_view text, Emit emit) {
+  std::size_t done = 0;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t begin = at;
+    if (!is_numeric(next_code_point(text, at))) continue;
+    if (begin > done) emit(Stretch{done, begin, false});
+    emit(Stretch{begin, at, true});
+    done = at;
+  }
+  if (done < text.size()) emit(Stretch{done, text.size(), false});
+}
+
+/// Joins neighbours as the behaviour wants; drops what it wants removed.
+std::vector<Stretch> join(std::vector<Stretch> stretches, SplitBehavior behavior) {
+  std::vector<Stretch> joined;
+  bool after_match = false;
+  const auto put = [&](const Stretch& it, bool to_neighbour) {
+    if (to_neighbour && !joined.empty()) {
+      joined.back().begin = std::min(joined.back().begin, it.begin);
+      joined.back().end = std::max(joined.back().end, it.end);
     } else {
-      out += "\xef\xbf\xbd";
+      joined.push_back(it);
     }
-    i += good == 0 ? 1 : good;
+    after_match = it.is_match;
+  };
+  switch (behavior) {
+    case SplitBehavior::isolated:
+      return stretches;
+    case SplitBehavior::removed:
+      std::erase_if(stretches, [](const Stretch& it) { return it.is_match; });
+      return stretches;
+    case SplitBehavior::merged_with_previous:
+      for (const Stretch& it : stretches) put(it, it.is_match && !after_match);
+      return joined;
+    case SplitBehavior::merged_with_next:
+      std::reverse(stretches.begin(), stretches.end());
+      for (const Stretch& it : stretches) put(it, it.is_match && !after_match);
+      std::reverse(joined.begin(), joined.end());
+      return joined;
+    case SplitBehavior::contiguous:
+      for (const Stretch& it : stretches) put(it, it.is_match == after_match);
+      return joined;
   }
-  return out;
+  return stretches;
 }
 
-std::string nfc(const std::string& text) {
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t n =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &mapped, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> guard(mapped, std::free);
-  if (n < 0) return text;
-  return {reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(n)};
+}  // namespace
+
+void PreTokenizer::split(std::string_view text, const Sink& sink) const {
+  if (text.empty()) return;
+  std::string storage;
+  run(0, {text, to_regex_subject(text, storage)}, sink);
+}
+
+void PreTokenizer::run(std::size_t step, const Piece& piece, std::size_t begin, std::size_t end,
+                       const Sink& sink) const {
+  run(step, {piece.text.substr(begin, end - begin), piece.subject.substr(begin, end - begin)}, sink);
+}
+
+void PreTokenizer::run(std::size_t step, const Piece& piece, const Sink& sink) const {
+  if (step == steps_.size()) {
+    sink(piece.text);
+    return;
+  }
+  const auto pass_on = [&](const Stretch& it) { run(step + 1, piece, it.begin, it.end, sink); };
+  if (const auto* regex = std::get_if<RegexSplit>(&steps_[step])) {
+    if (regex->behavior == SplitBehavior::isolated) {
+      find_stretches(regex->regex, piece.subject, pass_on);
+      return;
+    }
+    std::vector<Stretch> stretches;
+    find_stretches(regex->regex, piece.subject, [&](Stretch it) {
+      it.is_match = it.is_match != regex->invert;
+      stretches.push_back(it);
+    });
+    for (const Stretch& it : join(std::move(stretches), regex->behavior)) pass_on(it);
+  } else if (const auto* digits = std::get_if<DigitsSplit>(&steps_[step])) {
+    if (digits->individual) {
+      find_numbers(piece.text, pass_on);
+      return;
+    }
+    std::vector<Stretch> stretches;
+    find_numbers(piece.text, [&](const Stretch& it) { stretches.push_back(it); });
+    for (const Stretch& it : join(std::move(stretches), SplitBehavior::contiguous)) pass_on(it);
+  } else if (piece.text.front() == ' ') {
+    run(step + 1, piece, sink);
+  } else {
+    std::string text(1, ' ');
+    text += piece.text;
+    std::string subject(1, ' ');
+    subject += piece.subject;
+    run(step + 1, {text, subject}, sink);
+  }
 }
 
 }  // namespace kvpress

@@ -1,0 +1,39 @@
+#include "kvpress/tokenizer/parts.h"
+
+#include "kvpress/base/error.h"
+#include "kvpress/formats/printable.h"
+
+namespace kvpress {
+
+void set_bytes(TokenizerParts& parts) {
+  const ByteAlphabet alphabet;
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto id = parts.vocabulary.find(alphabet.character(static_cast<unsigned char>(byte)));
+    parts.encoder.set_byte(static_cast<unsigned char>(byte), id.value_or(-1));
+  }
+}
+
+std::int32_t MergeReader::id_of(std::string_view token) const {
+  const auto id = parts_.vocabulary.find(token);
+  if (!id) {
+    fail("{}: merge {} needs the token {}, which is not in the vocabulary", path_, rank_, printable(token));
+  }
+  return *id;
+}
+
+void MergeReader::add(std::string_view left, std::string_view right) {
+  joined_.assign(left);
+  joined_ += right;
+  parts_.encoder.add_merge(id_of(left), id_of(right), rank_, id_of(joined_));
+  ++rank_;
+}
+
+void MergeReader::add(std::string_view line) {
+  const auto space = line.find(' ');
+  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+    fail("{}: merge {} is '{}'; two tokens with a space between them are needed", path_, rank_, printable(line));
+  }
+  add(line.substr(0, space), line.substr(space + 1));
+}
+
+}  // namespace kvpress

@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <iterator>
+
+#include "kvpress/base/error.h"
+#include "kvpress/formats/printable.h"
+#include "kvpress/tokenizer/parts.h"
+#include "kvpress/tokenizer/unicode.h"
+
+namespace kvpress {
+namespace {
+
+/// llama.cpp's kinds of tokens, of those that are looked for in the text.
+constexpr std::int64_t kUnknown = 2, kControl = 3, kUserDefined = 4;
+
+constexpr std::string_view kLlama3Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kTekkenPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kGpt4oPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+/// How text is cut for the names that a GGUF's tokenizer.ggml.pre may have (llama.cpp's; the expressions are those of
+/// the models' own tokenizer.json).
+struct Pre {
+  std::string_view name;
+  std::string_view patterns[4];  ///< one after another, the unused ones empty
+  bool digits = false;           ///< each digit by itself, before the patterns
+  bool nfc = false;
+  bool ignore_merges = false;
+};
+constexpr Pre kPres[] = {
+    {"gpt-2", {kGpt2Pattern}},
+    {"phi-2", {kGpt2Pattern}},
+    {"mpt", {kGpt2Pattern}, false, true},
+    {"olmo", {kGpt2Pattern}, false, true},  // Pythia's too
+    {"trillion", {kGpt2Pattern}},
+    {"granite-docling", {kGpt2Pattern}},
+    {"smollm", {kGpt2Pattern}, true},
+    {"starcoder", {kGpt2Pattern}, true},
+    {"refact", {kGpt2Pattern}, true},
+    {"codeshell", {kGpt2Pattern}, true},
+    {"command-r", {kGpt2Pattern}, true, true},
+    {"llama-bpe", {kLlama3Pattern}, false, false, true},
+    {"llama3", {kLlama3Pattern}, false, false, true},
+    {"llama-v3", {kLlama3Pattern}, false, false, true},
+    {"dbrx", {kLlama3Pattern}},
+    {"smaug-bpe", {kLlama3Pattern}},
+    {"qwen2", {kQwen2Pattern}, false, true},
+    {"deepseek-r1-qwen", {kQwen2Pattern}},
+    {"tekken", {kTekkenPattern}, false, false, true},
+    {"gpt-4o", {kGpt4oPattern}},
+    {"llama4", {kGpt4oPattern}},
+    {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Pattern, R"(\p{N}+)", R"([0-9][0-9][0-9])"}},
+};
+
+const Pre& find_pre(const std::string& name, const std::string& path) {
+  const auto found = std::find_if(std::begin(kPres), std::end(kPres), [&](const Pre& pre) { return pre.name == name; });
+  if (found == std::end(kPres)) {
+    std::string known;
+    for (const Pre& pre : kPres) known += (known.empty() ? "" : ", ") + std::string(pre.name);
+    fail("{}: tokenizer.ggml.pre '{}' is not supported; these are: {}", path, printable(name), known);
+  }
+  return *found;
+}
+
+void read_tokens(const GgufFile& file, TokenizerParts& parts) {
+  const std::string& path = file.path();
+  const auto* tokens = file.get<std::vector<std::string>>("tokenizer.ggml.tokens");
+  if (tokens == nullptr) fail("{}: has no tokenizer.ggml.tokens, an array of strings", path);
+  if (static_cast<std::int64_t>(tokens->size()) > Vocabulary::kMaxId)
+    fail("{}: has more than {} tokens", path, Vocabulary::kMaxId);
+  const auto* types = file.get<std::vector<std::int64_t>>("tokenizer.ggml.token_type");
+  if (types != nullptr && types->size() != tokens->size()) {
+    fail("{}: tokenizer.ggml.token_type is of {} tokens, there are {}", path, types->size(), tokens->size());
+  }
+  parts.vocabulary.reserve(tokens->size());
+  for (std::size_t i = 0; i < tokens->size(); ++i) {
+    const std::string& token = (*tokens)[i];
+    std::string storage;
+    if (to_valid_utf8(token, storage).data() != token.data()) fail("{}: token {} is not UTF-8", path, i);
+    const auto id = static_cast<std::int32_t>(i);
+    if (!parts.vocabulary.add(token, id)) fail("{}: token {} stands twice", path, printable(token));
+    const std::int64_t type = types == nullptr ? 1 : (*types)[i];
+    if (token.empty() || (type != kUnknown && type != kControl && type != kUserDefined)) continue;
+    AddedToken added;
+    added.id = id;
+    added.content = token;
+    added.special = type != kUserDefined;
+    added.normalized = !added.special;
+    parts.added_tokens.push_back(std::move(added));
+  }
+}
+
+}  // namespace
+
+TokenizerParts read_tokenizer_gguf(const GgufFile& file) {
+  const std::string& path = file.path();
+  const auto* model = file.get<std::string>("tokenizer.ggml.model");
+  if (model == nullptr) fail("{}: holds no tokenizer (tokenizer.ggml.model)", path);
+  if (*model != "gpt2") {
+    fail("{}: tokenizer.ggml.model '{}' is not supported; gpt2 (byte-level BPE) is", path, printable(*model));
+  }
+  const auto* stated = file.get<std::string>("tokenizer.ggml.pre");
+  const Pre& pre = find_pre(stated == nullptr ? "default" : *stated, path);
+
+  TokenizerParts parts;
+  parts.nfc = pre.nfc;
+  parts.ignore_merges = pre.ignore_merges;
+  parts.pre_tokenizer_name = pre.name;
+  if (pre.digits) parts.steps.push_back(DigitsSplit{true});
+  for (const std::string_view pattern : pre.patterns) {
+    if (!pattern.empty()) parts.steps.push_back(RegexSplit{Regex(pattern, path)});
+  }
+  read_tokens(file, parts);
+
+  const auto* lines = file.get<std::vector<std::string>>("tokenizer.ggml.merges");
+  if (lines == nullptr) fail("{}: has no tokenizer.ggml.merges, an array of strings", path);
+  parts.encoder.reserve(lines->size());
+  MergeReader merges(parts, path);
+  for (const std::string& line : *lines) merges.add(line);
+
+  if (const auto* eos = file.get<std::int64_t>("tokenizer.ggml.eos_token_id"); eos != nullptr) {
+    if (*eos >= 0 && *eos < parts.vocabulary.end_id()) parts.eos_id = static_cast<std::int32_t>(*eos);
+  }
+  set_bytes(parts);
+  return parts;
+}
+
+}  // namespace kvpress

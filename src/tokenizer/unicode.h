@@ -1,0 +1,51 @@
+// UTF-8 and Unicode as the reference implementation sees them.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace kvpress {
+
+/// `text` itself when it is UTF-8; else a copy in `storage` with U+FFFD for each maximal part that is not, as Python's
+/// errors="replace" and the Unicode standard have it.
+std::string_view to_valid_utf8(std::string_view text, std::string& storage);
+
+/// The code point at `at` of valid UTF-8, which moves on behind it.
+inline char32_t next_code_point(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(at);
+  const auto more = [&](std::size_t i) { return static_cast<char32_t>(byte(at + i) & 0x3f); };
+  char32_t code = lead;
+  if (lead < 0x80) {
+    at += 1;
+  } else if (lead < 0xe0) {
+    code = static_cast<char32_t>(lead & 0x1f) << 6 | more(1);
+    at += 2;
+  } else if (lead < 0xf0) {
+    code = static_cast<char32_t>(lead & 0x0f) << 12 | more(1) << 6 | more(2);
+    at += 3;
+  } else {
+    code = static_cast<char32_t>(lead & 0x07) << 18 | more(1) << 12 | more(2) << 6 | more(3);
+    at += 4;
+  }
+  return code;
+}
+
+void append_utf8(std::string& out, char32_t code);
+
+/// Normalization form C. `text` itself when it is plainly in it already, else a copy in `storage`.
+std::string_view to_nfc(std::string_view text, std::string& storage);
+
+/// `text` as regular expressions should see it: itself, or a copy in `storage` of the same length in which code points
+/// that the library does not know are replaced by others of their category.
+std::string_view to_regex_subject(std::string_view text, std::string& storage);
+
+/// Of category Nd, Nl or No.
+bool is_numeric(char32_t code);
+/// Of the property White_Space: what \s matches.
+bool is_white_space(char32_t code);
+/// What \w matches: letters, marks, decimal digits, connectors and joiners.
+bool is_word(char32_t code);
+
+}  // namespace kvpress
