@@ -20,10 +20,18 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
 
-/// Loads n < lanes elements and zeros.
+/// Loads n < lanes elements and zeros. Through a buffer: a masked load of SSE4 reads past the end.
 template <typename V = hn::Vec<D>>
 V load_some(D d, const float* x, std::int64_t n) {
-  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(n)), d, x);
+  HWY_ALIGN float padded[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::copy_n(x, n, padded);
+  return hn::Load(d, padded);
+}
+
+/// Highway's Exp is undefined above log(largest float): everything from there on becomes about 3e38.
+template <typename V = hn::Vec<D>>
+V safe_exp(D d, V x) {
+  return hn::Exp(d, hn::Min(x, hn::Set(d, 88.7f)));
 }
 
 /// Folds `step(acc, vector)` over x with four accumulators, the rest filled up with `neutral`.
@@ -83,13 +91,13 @@ float ExpShifted(float* x, std::int64_t n, float shift) {
   auto sum = hn::Zero(d);
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const auto e = hn::Exp(d, hn::Sub(hn::LoadU(d, x + i), by));
+    const auto e = safe_exp(d, hn::Sub(hn::LoadU(d, x + i), by));
     hn::StoreU(e, d, x + i);
     sum = hn::Add(sum, e);
   }
   if (i < n) {
     const auto mask = hn::FirstN(d, static_cast<std::size_t>(n - i));
-    const auto e = hn::IfThenElseZero(mask, hn::Exp(d, hn::Sub(load_some(d, x + i, n - i), by)));
+    const auto e = hn::IfThenElseZero(mask, safe_exp(d, hn::Sub(load_some(d, x + i, n - i), by)));
     hn::BlendedStore(e, mask, d, x + i);
     sum = hn::Add(sum, e);
   }
@@ -199,7 +207,7 @@ void SiluRow(const float* gate, const float* up, std::int64_t n, Out* out) {
   const auto one = hn::Set(d, 1.0f);
   map(out, n, [&](std::int64_t i, auto load) {
     const auto g = load(gate + i);
-    return hn::Mul(hn::Div(g, hn::Add(one, hn::Exp(d, hn::Neg(g)))), load(up + i));
+    return hn::Mul(hn::Div(g, hn::Add(one, safe_exp(d, hn::Neg(g)))), load(up + i));
   });
 }
 
@@ -290,6 +298,7 @@ void scale(float* x, std::int64_t n, float factor) { HWY_DYNAMIC_DISPATCH(Scale)
 
 float log_sum_exp(const float* x, std::int64_t n) {
   const float max = max_value(x, n);
+  if (max == -std::numeric_limits<float>::infinity()) return max;
   return max + std::log(HWY_DYNAMIC_DISPATCH(SumExp)(x, n, max));
 }
 

@@ -1,0 +1,211 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "kvpress/base/memory.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/ops/attention.h"
+#include "kvpress/ops/attention_rows.h"
+#include "kvpress/ops/rowwise.h"
+
+namespace kvpress {
+namespace {
+
+/// Keys that one thread takes past all queries: enough that gathering the queries anew costs little.
+constexpr std::int64_t kColumnBlocks = 2;
+
+/// Scores of a window of queries that are held at a time, in bytes: as many heads as fit, but one at least.
+constexpr std::int64_t kScoreBytes = std::int64_t{32} << 20;
+
+/// One query block of some KV heads over whole rows: scores, then each row's denominator, then columns.
+class Window {
+ public:
+  Window(const AttentionArgs& args, const AttentionPlan& plan, std::int64_t first_head, std::int64_t n_heads,
+         std::int64_t longest)
+      : args_(args),
+        plan_(plan),
+        first_head_(first_head),
+        n_heads_(n_heads),
+        n_key_blocks_((longest + kKeyBlock - 1) / kKeyBlock),
+        queries_(static_cast<std::size_t>(n_heads)),
+        shifts_(static_cast<std::size_t>(n_heads)) {}
+
+  void add(std::int64_t query_block, std::span<float* const> weights) {
+    for (std::int64_t h = 0; h < n_heads_; ++h) {
+      QueryRows& queries = queries_[static_cast<std::size_t>(h)];
+      queries.gather(args_, plan_, first_head_ + h, query_block);
+      queries.gather_rest(args_, plan_, first_head_ + h);
+    }
+    n_rows_ = queries_.front().n_rows();
+    const auto items = static_cast<std::size_t>(n_heads_ * n_key_blocks_);
+    scores_.resize(items * static_cast<std::size_t>(n_rows_ * kKeyBlock));
+    row_max_.assign(items * static_cast<std::size_t>(n_rows_), kNoMax);
+    row_sum_.assign(items * static_cast<std::size_t>(n_rows_), 0.0f);
+    parallel_for(n_heads_ * n_key_blocks_, [&](std::int64_t item) { take_scores(item); });
+    for (std::int64_t h = 0; h < n_heads_; ++h) take_shifts(h);
+    parallel_for(n_heads_ * n_key_blocks_, [&](std::int64_t item) { take_columns(item, weights); });
+  }
+
+ private:
+  const HeadKV& kv(std::int64_t head) const { return args_.kv[static_cast<std::size_t>(first_head_ + head)]; }
+  float* scores(std::int64_t item) { return scores_.data() + item * n_rows_ * kKeyBlock; }
+
+  /// How many of a block's entries each row sees, or null beyond the head's end.
+  const std::int32_t* seen(std::int64_t item) const {
+    thread_local std::vector<std::int32_t> counts;
+    const std::int64_t first = item / n_heads_ * kKeyBlock;
+    const std::int64_t n = kv(item % n_heads_).n;
+    if (first >= n) return nullptr;
+    const QueryRows& queries = queries_[static_cast<std::size_t>(item % n_heads_)];
+    counts.resize(static_cast<std::size_t>(n_rows_));
+    for (std::int64_t r = 0; r < n_rows_; ++r) {
+      const std::int64_t count = visible(args_, n, queries.token(r)) - first;
+      counts[static_cast<std::size_t>(r)] =
+          static_cast<std::int32_t>(std::clamp<std::int64_t>(count, 0, std::min(kKeyBlock, n - first)));
+    }
+    return counts.data();
+  }
+
+  void take_scores(std::int64_t item) {
+    thread_local AlignedVector<std::byte> keys;
+    const std::int32_t* counts = seen(item);
+    if (counts == nullptr) return;
+    const HeadKV& head = kv(item % n_heads_);
+    const QueryRows& queries = queries_[static_cast<std::size_t>(item % n_heads_)];
+    const std::int64_t first = item / n_heads_ * kKeyBlock;
+    const std::int64_t n = std::min(kKeyBlock, head.n - first);
+    keys.resize(packed_keys_bytes(args_, plan_));
+    pack_entries(args_, plan_, head, first, n, keys.data(), nullptr);
+    const std::int64_t row_bytes = args_.head_dim * plan_.kernels.element_size;
+    for_row_groups(n_rows_, [&](std::int64_t r, std::int64_t rows) {
+      float* to = scores(item) + r * kKeyBlock;
+      plan_.kernels.scores(queries.data() + r * row_bytes, rows, args_.head_dim, keys.data(), n, to, false);
+      if (plan_.kernels.element_size == 2) {
+        plan_.kernels.scores(queries.rest() + r * row_bytes, rows, args_.head_dim, keys.data(), n, to, true);
+      }
+      add_row_sums(to, rows, counts + r, plan_.factor, row_max_.data() + item * n_rows_ + r,
+                   row_sum_.data() + item * n_rows_ + r);
+    });
+  }
+
+  /// Merges the blocks' maxima and sums: 2^(exponent - shift) is a weight.
+  void take_shifts(std::int64_t head) {
+    std::vector<float>& shifts = shifts_[static_cast<std::size_t>(head)];
+    shifts.resize(static_cast<std::size_t>(n_rows_));
+    for (std::int64_t r = 0; r < n_rows_; ++r) {
+      const auto at = [&](std::int64_t block) {
+        return static_cast<std::size_t>((block * n_heads_ + head) * n_rows_ + r);
+      };
+      float max = kNoMax;
+      for (std::int64_t block = 0; block < n_key_blocks_; ++block) max = std::max(max, row_max_[at(block)]);
+      double sum = 0;
+      for (std::int64_t block = 0; block < n_key_blocks_; ++block) {
+        sum += static_cast<double>(row_sum_[at(block)]) * std::exp2(static_cast<double>(row_max_[at(block)] - max));
+      }
+      shifts[static_cast<std::size_t>(r)] = max + static_cast<float>(std::log2(sum));
+    }
+  }
+
+  void take_columns(std::int64_t item, std::span<float* const> weights) {
+    const std::int32_t* counts = seen(item);
+    if (counts == nullptr) return;
+    const std::int64_t head = item % n_heads_;
+    const std::int64_t first = item / n_heads_ * kKeyBlock;
+    alignas(kAlignment) float sums[kKeyBlock] = {};
+    for_row_groups(n_rows_, [&](std::int64_t r, std::int64_t rows) {
+      add_columns(scores(item) + r * kKeyBlock, rows, counts + r, plan_.factor,
+                  shifts_[static_cast<std::size_t>(head)].data() + r, sums);
+    });
+    const std::int64_t n = std::min(kKeyBlock, kv(head).n - first);
+    scale(sums, n, 1.0f / static_cast<float>(args_.n_new * plan_.group));
+    kvpress::add(sums, weights[static_cast<std::size_t>(first_head_ + head)] + first, n);
+  }
+
+  const AttentionArgs& args_;
+  const AttentionPlan& plan_;
+  std::int64_t first_head_;
+  std::int64_t n_heads_;
+  std::int64_t n_key_blocks_;
+  std::int64_t n_rows_ = 0;
+  std::vector<QueryRows> queries_;
+  std::vector<std::vector<float>> shifts_;
+  AlignedVector<float> scores_;             // [key block][head][row][kKeyBlock]
+  AlignedVector<float> row_max_, row_sum_;  // [key block][head][row]
+};
+
+std::int64_t longest_head(const AttentionArgs& args) {
+  std::int64_t longest = 0;
+  for (const HeadKV& kv : args.kv) longest = std::max(longest, kv.n);
+  return longest;
+}
+
+}  // namespace
+
+void attention_column_sums(const AttentionArgs& args, std::span<float* const> sums) {
+  if (args.n_new == 0) return;
+  const AttentionPlan plan(args);
+  constexpr std::int64_t kKeys = kColumnBlocks * kKeyBlock;
+  const std::int64_t n_stretches = (longest_head(args) + kKeys - 1) / kKeys;
+  // A stretch of a head is one thread's alone, so that sums need no locks and come out the same every time. The first
+  // keys are seen by the most queries: they go first.
+  parallel_for(plan.n_kv_heads * n_stretches, [&](std::int64_t item) {
+    thread_local QueryRows queries;
+    thread_local AlignedVector<std::byte> keys;
+    thread_local std::vector<float> shifts;
+    const std::int64_t kv_head = item % plan.n_kv_heads;
+    const std::int64_t begin = item / plan.n_kv_heads * kKeys;
+    const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
+    if (begin >= kv.n) return;
+    const std::int64_t end = std::min(begin + kKeys, kv.n);
+    const std::size_t key_bytes = packed_keys_bytes(args, plan);
+    keys.resize(kColumnBlocks * key_bytes);
+    for (std::int64_t first = begin, i = 0; first < end; first += kKeyBlock, ++i) {
+      pack_entries(args, plan, kv, first, std::min(kKeyBlock, kv.n - first),
+                   keys.data() + static_cast<std::size_t>(i) * key_bytes, nullptr);
+    }
+    alignas(kAlignment) float scores[kRowGroup * kKeyBlock];
+    alignas(kAlignment) float totals[kKeys] = {};
+    for (std::int64_t block = 0; block < plan.n_query_blocks; ++block) {
+      const std::int64_t last_token = std::min((block + 1) * plan.block_tokens, args.n_new) - 1;
+      if (visible(args, kv.n, last_token) <= begin) continue;
+      queries.gather(args, plan, kv_head, block);
+      shifts.resize(static_cast<std::size_t>(queries.n_rows()));
+      for (std::int64_t r = 0; r < queries.n_rows(); ++r) {
+        const std::int64_t head = kv_head * plan.group + queries.head(r);
+        shifts[static_cast<std::size_t>(r)] =
+            args.log_sum_exp[head * args.n_new + queries.token(r)] * std::numbers::log2e_v<float>;
+      }
+      alignas(kAlignment) float block_sums[kKeys] = {};
+      for (std::int64_t first = begin, i = 0; first < end; first += kKeyBlock, ++i) {
+        const std::int32_t* seen = queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first));
+        for_row_groups(queries.n_rows(), [&](std::int64_t r, std::int64_t rows) {
+          const std::int64_t most = *std::max_element(seen + r, seen + r + rows);
+          if (most == 0) return;
+          plan.kernels.scores(queries.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
+                              keys.data() + static_cast<std::size_t>(i) * key_bytes, most, scores, false);
+          add_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, block_sums + i * kKeyBlock);
+        });
+      }
+      add(block_sums, totals, kKeys);
+    }
+    scale(totals, kKeys, 1.0f / static_cast<float>(plan.group));
+    add(totals, sums[static_cast<std::size_t>(kv_head)] + begin, end - begin);
+  });
+}
+
+void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights) {
+  for (std::size_t h = 0; h < args.kv.size(); ++h) std::fill_n(weights[h], args.kv[h].n, 0.0f);
+  if (args.n_new == 0) return;
+  const AttentionPlan plan(args);
+  const std::int64_t longest = longest_head(args);
+  const std::int64_t rows = std::min(args.n_new, plan.block_tokens) * plan.group;
+  const std::int64_t head_bytes = rows * (longest + kKeyBlock) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t at_a_time = std::max<std::int64_t>(1, kScoreBytes / head_bytes);
+  for (std::int64_t first = 0; first < plan.n_kv_heads; first += at_a_time) {
+    Window window(args, plan, first, std::min(at_a_time, plan.n_kv_heads - first), longest);
+    for (std::int64_t block = 0; block < plan.n_query_blocks; ++block) window.add(block, weights);
+  }
+}
+
+}  // namespace kvpress
