@@ -12,6 +12,7 @@
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/version.h"
+#include "kvpress/base/wait_policy.h"
 #include "kvpress/cli/commands.h"
 
 namespace {
@@ -44,6 +45,7 @@ int complain(std::string message, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  kvpress::restart_with_short_spin(argv);
   CLI::App program("Measure what compressing the KV cache of a language model costs and buys.", "kvpress");
   program.set_version_flag("--version", std::string(kvpress::version()));
   program.require_subcommand(1);

@@ -118,10 +118,9 @@ void append_utf8(std::string& out, char32_t code) {
 
 std::string_view to_nfc(std::string_view text, std::string& storage) {
   std::size_t at = 0;
-  while ((at = skip_ascii(text, at)) < text.size()) {
-    if (!is_plainly_nfc(next_code_point(text, at))) break;
-  }
-  if (at == text.size()) return text;
+  bool plain = true;
+  while (plain && (at = skip_ascii(text, at)) < text.size()) plain = is_plainly_nfc(next_code_point(text, at));
+  if (plain) return text;
   storage.clear();
   std::size_t done = 0;
   at = 0;

@@ -12,7 +12,7 @@ namespace kvpress {
 class Vocabulary {
  public:
   /// No vocabulary of words comes near; an id beyond it is damage, and would take its memory.
-  static constexpr std::int64_t kMaxId = (std::int64_t{1} << 24) - 1;
+  static constexpr std::int64_t kMaxId = (std::int64_t{1} << 22) - 1;
 
   void reserve(std::size_t n_tokens);
 
