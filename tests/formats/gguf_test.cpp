@@ -1,0 +1,133 @@
+#include "kvpress/formats/gguf.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "formats/gguf_builder.h"
+#include "formats/mutations.h"
+#include "kvpress/base/file.h"
+#include "test_data.h"
+
+namespace kvpress {
+namespace {
+
+using test::error_of;
+using test::GgufBuilder;
+using test::TemporaryFolder;
+using ::testing::HasSubstr;
+
+std::string message(const std::string& bytes) {
+  const TemporaryFolder folder;
+  const auto path = folder.file("x.gguf", bytes);
+  const std::string text = error_of([&] { GgufFile file(path); });
+  if (text == "no error") return text;
+  EXPECT_EQ(text.rfind(path.string() + ": ", 0), 0u) << text;
+  return text.substr(path.string().size() + 2);
+}
+
+template <typename T>
+std::string bytes_of(std::initializer_list<T> values) {
+  std::string out;
+  for (const T value : values) GgufBuilder::put(out, value);
+  return out;
+}
+
+TEST(Gguf, ReadsMetadataOfEveryKind) {
+  const GgufFile file(test::data_dir() / "formats/types.gguf");
+  EXPECT_EQ(*file.get<std::string>("general.architecture"), "llama");
+  EXPECT_EQ(*file.get<std::int64_t>("test.count"), 7);
+  EXPECT_EQ(*file.get<double>("test.scale"), 0.5);
+  EXPECT_EQ(*file.get<bool>("test.flag"), true);
+  EXPECT_EQ(*file.get<std::vector<std::string>>("test.names"), (std::vector<std::string>{"a", "b c", "é"}));
+  EXPECT_EQ(*file.get<std::vector<std::int64_t>>("test.numbers"), (std::vector<std::int64_t>{1, -2, 3}));
+  EXPECT_EQ(file.get<std::string>("test.count"), nullptr);
+  EXPECT_EQ(file.get<std::string>("test.nothing"), nullptr);
+}
+
+TEST(Gguf, ReversesTheOrderOfDimensions) {
+  const TemporaryFolder folder;
+  const auto path = folder.file("x.gguf", GgufBuilder().tensor("a", {32, 3}, 2, 0).build(54, 2));
+  EXPECT_EQ(GgufFile(path).at("a").shape, (std::vector<std::int64_t>{3, 32}));
+  EXPECT_EQ(GgufFile(path).at("a").data.size(), 54u);
+}
+
+TEST(Gguf, NamesTypesItCannotDecode) {
+  const TemporaryFolder folder;
+  const auto path =
+      folder.file("x.gguf", GgufBuilder().tensor("k", {256}, 12, 0).tensor("new", {5}, 999, 160).build(192));
+  const GgufFile file(path);
+  EXPECT_EQ(file.at("k").type, StoredType::other);
+  EXPECT_EQ(file.at("k").type_name, "Q4_K");
+  EXPECT_EQ(file.at("new").type_name, "type 999");
+}
+
+TEST(Gguf, RefusesOtherFilesAndVersions) {
+  EXPECT_THAT(message(""), HasSubstr("is not a GGUF file"));
+  EXPECT_THAT(message("GGML0000"), HasSubstr("is not a GGUF file"));
+  EXPECT_THAT(message("GGUF"), HasSubstr("truncated"));
+  EXPECT_THAT(message(GgufBuilder().build(0, 1)), HasSubstr("version 1 is not supported; versions 2 and 3 are"));
+  EXPECT_THAT(message(GgufBuilder().build(0, 0x03000000)), HasSubstr("big-endian"));
+  EXPECT_EQ(message(GgufBuilder().build(0, 2)), "no error");
+}
+
+TEST(Gguf, RefusesCountsTheFileCannotHold) {
+  std::string bytes = "GGUF";
+  GgufBuilder::put(bytes, std::uint32_t{3});
+  EXPECT_THAT(message(bytes + bytes_of<std::uint64_t>({1ull << 60, 0})), HasSubstr("tensors, more than the file can"));
+  EXPECT_THAT(message(bytes + bytes_of<std::uint64_t>({0, ~0ull})), HasSubstr("metadata values, more than"));
+  std::string array = bytes_of<std::uint32_t>({8}) + bytes_of<std::uint64_t>({1ull << 61});
+  EXPECT_THAT(message(GgufBuilder().raw("a", 9, array).build()), HasSubstr("array elements, more than"));
+  EXPECT_THAT(message(GgufBuilder().raw("a", 8, bytes_of<std::uint64_t>({~0ull})).build()), HasSubstr("truncated"));
+}
+
+TEST(Gguf, RefusesMetadataThatMakesNoSense) {
+  const std::string nested = bytes_of<std::uint32_t>({9}) + bytes_of<std::uint64_t>({1});
+  EXPECT_THAT(message(GgufBuilder().raw("deep", 9, nested).build()), HasSubstr("metadata deep: arrays of arrays"));
+  EXPECT_THAT(message(GgufBuilder().raw("a", 77, "").build()), HasSubstr("metadata of type 77 is not known"));
+  EXPECT_THAT(message(GgufBuilder().u32("a", 1).u32("a", 2).build()), HasSubstr("metadata a stands twice"));
+  for (const std::uint32_t alignment : {0u, 3u, 1u << 30}) {
+    EXPECT_THAT(message(GgufBuilder().u32("general.alignment", alignment).build()), HasSubstr("a power of two"));
+  }
+}
+
+TEST(Gguf, RefusesTensorsThatLie) {
+  const auto with = [](const std::vector<std::uint64_t>& dimensions, std::uint32_t type, std::uint64_t offset) {
+    return message(GgufBuilder().tensor("a", dimensions, type, offset).build(128));
+  };
+  EXPECT_EQ(with({32}, 0, 0), "no error");
+  EXPECT_THAT(with({33}, 0, 0), HasSubstr("tensor a: bytes 0 to 132 lie outside the file's 128"));
+  EXPECT_THAT(with({1}, 0, 1ull << 63), HasSubstr("tensor a: bytes"));
+  EXPECT_THAT(with({1}, 0, 4), HasSubstr("offset 4 is not a multiple of 32"));
+  EXPECT_THAT(with({33}, 2, 0), HasSubstr("rows of 33 elements do not fill Q4_0 blocks of 32"));
+  EXPECT_THAT(with({1ull << 62, 4}, 0, 0), HasSubstr("overflows"));
+  EXPECT_THAT(with({~0ull}, 0, 0), HasSubstr("overflows"));
+  EXPECT_THAT(with({1ull << 62, 1}, 0, 0), HasSubstr("overflows"));
+  EXPECT_THAT(with(std::vector<std::uint64_t>(9, 1), 0, 0), HasSubstr("claims 9 dimensions"));
+  EXPECT_THAT(message(GgufBuilder().tensor("a", {8}, 0, 0).tensor("a", {8}, 0, 32).build(64)),
+              HasSubstr("a stands twice"));
+  EXPECT_THAT(message(GgufBuilder().tensor("a", {16}, 0, 0).tensor("b", {8}, 0, 32).build(64)),
+              HasSubstr("overlap at byte 32"));
+  const std::string name(100000, '\n');
+  EXPECT_LT(message(GgufBuilder().tensor(name, {99}, 0, 0).build()).size(), 300u);
+}
+
+TEST(Gguf, SurvivesDamage) {
+  const std::string bytes = read_file(test::data_dir() / "formats/types.gguf");
+  test::survives_damage(bytes, "x.gguf", 5000, [](const std::filesystem::path& path) {
+    const GgufFile file(path);
+    for (const TensorInfo& it : file.tensors()) {
+      if (it.type == StoredType::other) continue;
+      std::vector<float> values(static_cast<std::size_t>(it.n_elements()));
+      decode_to_f32(it, 0, values);
+    }
+  });
+}
+
+TEST(Gguf, SurvivesTruncationAnywhere) {
+  const std::string bytes = read_file(test::data_dir() / "formats/types.gguf");
+  const std::size_t end = bytes.size() - 31;  // what follows may be no more than padding
+  for (std::size_t n = 0; n < end; n += 7) EXPECT_NE(message(bytes.substr(0, n)), "no error") << n;
+}
+
+}  // namespace
+}  // namespace kvpress

@@ -1,0 +1,70 @@
+#include "kvpress/formats/quants.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace kvpress {
+namespace {
+
+/// A block by the format's description: scale 2.0 (0x4000 as a half), minimum -1.0 (0xbc00).
+std::vector<std::byte> block(std::initializer_list<std::uint16_t> halves, std::uint32_t high, bool has_high,
+                             std::size_t n_codes, std::uint8_t (*code)(std::size_t)) {
+  std::vector<std::byte> bytes;
+  for (const std::uint16_t half : halves) {
+    bytes.push_back(static_cast<std::byte>(half & 0xff));
+    bytes.push_back(static_cast<std::byte>(half >> 8));
+  }
+  for (int i = 0; has_high && i < 4; ++i) bytes.push_back(static_cast<std::byte>(high >> (8 * i)));
+  for (std::size_t i = 0; i < n_codes; ++i) bytes.push_back(static_cast<std::byte>(code(i)));
+  return bytes;
+}
+
+std::uint8_t nibbles(std::size_t i) { return static_cast<std::uint8_t>(i | (15 - i) << 4); }
+
+std::array<float, 32> decode(StoredType type, const std::vector<std::byte>& bytes) {
+  EXPECT_EQ(bytes.size(), quant_block_bytes(type));
+  std::array<float, 32> out{};
+  dequantize(type, bytes.data(), out);
+  return out;
+}
+
+TEST(Quants, Q4) {
+  const auto q4_0 = decode(StoredType::q4_0, block({0x4000}, 0, false, 16, nibbles));
+  const auto q4_1 = decode(StoredType::q4_1, block({0x4000, 0xbc00}, 0, false, 16, nibbles));
+  for (std::size_t i = 0; i < 16; ++i) {
+    EXPECT_EQ(q4_0[i], 2.0f * (static_cast<float>(i) - 8));
+    EXPECT_EQ(q4_0[i + 16], 2.0f * (static_cast<float>(15 - i) - 8));
+    EXPECT_EQ(q4_1[i], 2.0f * static_cast<float>(i) - 1);
+    EXPECT_EQ(q4_1[i + 16], 2.0f * static_cast<float>(15 - i) - 1);
+  }
+}
+
+TEST(Quants, Q5) {
+  const std::uint32_t high = 0x8001'0005u;  // elements 0, 2, 16 and 31 have their fifth bit
+  const auto q5_0 = decode(StoredType::q5_0, block({0x4000}, high, true, 16, nibbles));
+  const auto q5_1 = decode(StoredType::q5_1, block({0x4000, 0xbc00}, high, true, 16, nibbles));
+  for (std::size_t i = 0; i < 32; ++i) {
+    const float code = static_cast<float>(i < 16 ? i : 31 - i) + ((high >> i & 1u) != 0 ? 16.0f : 0.0f);
+    EXPECT_EQ(q5_0[i], 2.0f * (code - 16)) << i;
+    EXPECT_EQ(q5_1[i], 2.0f * code - 1) << i;
+  }
+}
+
+TEST(Quants, Q8) {
+  const auto q8_0 = decode(
+      StoredType::q8_0, block({0x4000}, 0, false, 32, [](std::size_t i) { return static_cast<std::uint8_t>(i * 8); }));
+  for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(q8_0[i], 2.0f * static_cast<std::int8_t>(i * 8)) << i;
+}
+
+TEST(Quants, OnlyTheQTypesHaveBlocks) {
+  for (const StoredType type : {StoredType::f32, StoredType::f16, StoredType::bf16, StoredType::other}) {
+    EXPECT_EQ(quant_block_bytes(type), 0u);
+  }
+}
+
+}  // namespace
+}  // namespace kvpress

@@ -1,0 +1,62 @@
+#include "kvpress/formats/tensor_file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "formats/mutations.h"
+#include "kvpress/formats/gguf.h"
+#include "kvpress/formats/safetensors.h"
+#include "test_data.h"
+
+namespace kvpress {
+namespace {
+
+TEST(TensorFile, DecodesEveryTypeLikeTheReference) {
+  const GgufFile file(test::data_dir() / "formats/types.gguf");
+  const auto decoded = open_safetensors(test::data_dir() / "formats/types.safetensors");
+  ASSERT_EQ(file.tensors().size(), 8u);
+  for (const TensorInfo& tensor : file.tensors()) {
+    EXPECT_EQ(tensor.type_name, tensor.name);
+    EXPECT_EQ(to_string(tensor.type), tensor.name);
+    EXPECT_EQ(tensor.shape, (std::vector<std::int64_t>{3, 64}));
+    std::vector<float> got(192);
+    std::vector<float> want(192);
+    decode_to_f32(tensor, 0, got);
+    decode_to_f32(decoded->at(tensor.name), 0, want);
+    for (std::size_t i = 0; i < got.size(); ++i) EXPECT_FLOAT_EQ(got[i], want[i]) << tensor.name << " " << i;
+  }
+}
+
+TEST(TensorFile, DecodesAPart) {
+  const GgufFile file(test::data_dir() / "formats/types.gguf");
+  for (const TensorInfo& tensor : file.tensors()) {
+    std::vector<float> whole(192);
+    std::vector<float> part(64);
+    decode_to_f32(tensor, 0, whole);
+    decode_to_f32(tensor, 96, part);
+    EXPECT_EQ(std::memcmp(part.data(), whole.data() + 96, 64 * sizeof(float)), 0) << tensor.name;
+  }
+}
+
+TEST(TensorFile, RefusesPartOfABlockAndUnknownTypes) {
+  const GgufFile file(test::data_dir() / "formats/types.gguf");
+  std::vector<float> out(16);
+  EXPECT_NE(test::error_of([&] { decode_to_f32(file.at("Q4_0"), 0, out); }).find("tensor Q4_0"), std::string::npos);
+  out.resize(32);
+  EXPECT_NE(test::error_of([&] { decode_to_f32(file.at("Q8_0"), 16, out); }).find("tensor Q8_0"), std::string::npos);
+  TensorInfo other;
+  other.name = "mask";
+  other.type_name = "BOOL";
+  EXPECT_EQ(test::error_of([&] { decode_to_f32(other, 0, out); }),
+            "tensor mask: its type BOOL cannot be decoded; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 can");
+}
+
+TEST(TensorFile, NamesWhatIsMissing) {
+  const GgufFile file(test::data_dir() / "formats/types.gguf");
+  EXPECT_EQ(file.find("nothing"), nullptr);
+  EXPECT_EQ(test::error_of([&] { file.at("nothing"); }), file.path() + ": tensor nothing is missing");
+}
+
+}  // namespace
+}  // namespace kvpress
