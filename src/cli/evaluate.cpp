@@ -1,6 +1,7 @@
 // kvpress evaluate: data sets and presses by name, a result folder for each run, as kvpress's evaluation writes them.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -43,16 +44,24 @@ NamedDataset dataset_by_name(const std::string& name) {
   fail_usage("--dataset: '{}' is not known; known: wikitext_ppl, pg19_ppl, or a path to a .jsonl or .txt file", name);
 }
 
-void run_dataset(const EvaluateOptions& options, const std::string& name, const std::vector<NamedPress>& presses,
+/// A data set with what it is called on the command line.
+struct Prepared {
+  std::string name;
+  PreparedTexts texts;
+};
+
+Prepared prepare(const EvaluateOptions& options, const std::string& name, const Tokenizer& tokenizer,
                  const OpenedModel& opened, const ProtocolSettings& protocol, bool max_tokens_given) {
   const NamedDataset named = dataset_by_name(name);
   const TextDataset dataset =
       load_texts(std::string(named.source), "", "", options.max_samples > 0 ? options.max_samples : named.max_samples);
-  const PreparedTexts texts =
-      prepare_texts(open_tokenizer(*opened.files), dataset, max_tokens_given ? options.max_tokens : named.max_tokens,
-                    max_tokens_given, protocol, opened.config);
-  const std::int64_t n_cached = longest_cache(protocol, texts.longest());
-  LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
+  return {name, prepare_texts(tokenizer, dataset, max_tokens_given ? options.max_tokens : named.max_tokens,
+                              max_tokens_given, protocol, opened.config)};
+}
+
+void run_dataset(const EvaluateOptions& options, const Prepared& prepared, const std::vector<NamedPress>& presses,
+                 const LoadedModel& loaded, const ProtocolSettings& protocol) {
+  const auto& [name, texts] = prepared;
   Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
   experiment.warm_up();
 
@@ -105,7 +114,15 @@ void run(const EvaluateOptions& options, bool max_tokens_given) {
   for (const std::string& it : datasets) dataset_by_name(it);
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
-  for (const std::string& it : datasets) run_dataset(options, it, presses, opened, protocol, max_tokens_given);
+  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  std::vector<Prepared> prepared;
+  std::int64_t longest = 0;
+  for (const std::string& it : datasets) {
+    prepared.push_back(prepare(options, it, tokenizer, opened, protocol, max_tokens_given));
+    longest = std::max(longest, longest_cache(protocol, prepared.back().texts.longest()));
+  }
+  const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
+  for (const Prepared& it : prepared) run_dataset(options, it, presses, loaded, protocol);
 }
 
 }  // namespace

@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
   kvpress::add_ppl_command(program);
   kvpress::add_evaluate_command(program);
   kvpress::add_presses_command(program);
+  kvpress::add_inspect_command(program);
+  kvpress::add_generate_command(program);
 
   kvpress::install_interrupt_handler();
   try {

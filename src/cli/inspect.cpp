@@ -1,0 +1,92 @@
+// kvpress inspect: what a model is made of, without loading its weights.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "kvpress/base/log.h"
+#include "kvpress/base/memory.h"
+#include "kvpress/cache/kv_cache.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+
+namespace kvpress {
+namespace {
+
+void print_summary(const OpenedModel& opened) {
+  const ModelConfig& config = opened.config;
+  std::map<std::string, std::int64_t> n_by_type;
+  double bytes = 0;
+  for (const TensorInfo& it : opened.files->tensors->tensors()) {
+    ++n_by_type[it.type_name];
+    bytes += static_cast<double>(it.data.size());
+  }
+  std::vector<std::string> types;
+  for (const auto& [type, n] : n_by_type) types.push_back(fmt::format("{} {}", n, type));
+
+  const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<20} {}\n", name, value); };
+  line("model", opened.files->name);
+  line("path", opened.files->path.string());
+  line("architecture", config.architecture);
+  line("parameters", fmt::format("{:.1f} M", static_cast<double>(config.n_parameters()) / 1e6));
+  line("layers", fmt::format("{}", config.n_layers));
+  line("hidden size", fmt::format("{}", config.hidden_size));
+  line("heads", fmt::format("{} of {} channels, {} KV heads (groups of {})", config.n_heads, config.head_dim,
+                            config.n_kv_heads, config.group_size()));
+  line("rotary channels", fmt::format("{} of {}", config.rotary_dim(), config.head_dim));
+  line("feed-forward", fmt::format("{}{}", config.intermediate_size, config.gated ? ", gated" : ""));
+  line("residual", config.parallel_residual ? "parallel" : "sequential");
+  line("norm", fmt::format("{}, epsilon {}", config.rms_norm ? "RMSNorm" : "LayerNorm", config.norm_eps));
+  line("vocabulary", fmt::format("{} rows, {} output", config.vocab_size, config.tied_output ? "tied" : "untied"));
+  line("trained context", fmt::format("{} tokens", config.max_positions));
+  line("tensors", fmt::format("{} ({}), {}", opened.files->tensors->tensors().size(), fmt::join(types, ", "),
+                              format_bytes(bytes)));
+  if (opened.files->gguf != nullptr || !opened.files->tokenizer_json.empty()) {
+    line("tokenizer", open_tokenizer(*opened.files).description());
+  } else {
+    line("tokenizer", "none beside the model");
+  }
+  for (const DType type : {DType::bf16, DType::f32}) {
+    const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
+    const auto per_token = static_cast<double>(KVCache::bytes_per_token(shape));
+    line("cache",
+         fmt::format("{:.0f} bytes a token in {}, {} at {} tokens", per_token, to_string(type),
+                     format_bytes(per_token * static_cast<double>(config.max_positions)), config.max_positions));
+  }
+}
+
+void print_tensors(const TensorFile& file) {
+  std::size_t width = 4;
+  for (const TensorInfo& it : file.tensors()) width = std::max(width, it.name.size());
+  fmt::print("\n{:<{}}  {:<5}  {:>12}  shape\n", "tensor", width, "type", "bytes");
+  for (const TensorInfo& it : file.tensors()) {
+    fmt::print("{:<{}}  {:<5}  {:>12}  [{}]\n", it.name, width, it.type_name, it.data.size(),
+               fmt::join(it.shape, ", "));
+  }
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& program) {
+  struct Options {
+    std::string model;
+    bool tensors = false;
+    bool quiet = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("inspect", "Architecture, sizes, tokenizer and cache of a model");
+  command->add_option("model,-m,--model", options->model, "A folder, a .gguf file, demo, or a hub id")->required();
+  command->add_flag("--tensors", options->tensors, "The table of tensors as well");
+  command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");
+  command->footer("Examples:\n  kvpress inspect demo\n  kvpress inspect model.gguf --tensors");
+  command->callback([options] {
+    set_quiet(options->quiet);
+    const OpenedModel opened = open_model(options->model);
+    print_summary(opened);
+    if (options->tensors) print_tensors(*opened.files->tensors);
+  });
+}
+
+}  // namespace kvpress
