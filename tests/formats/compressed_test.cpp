@@ -54,6 +54,8 @@ struct Format {
   const char* name;
   std::string (*compress)(const std::string&);
   void (*decompress)(std::span<const std::byte>, const std::string&, const TextSink&);
+
+  friend void PrintTo(const Format& format, std::ostream* out) { *out << format.name; }
 };
 
 class Compressed : public ::testing::TestWithParam<Format> {
