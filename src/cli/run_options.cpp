@@ -66,6 +66,12 @@ ProtocolSettings ProtocolOptions::settings(const ModelConfig& config) const {
                     "than the full cache, which says nothing about the press",
                     settings.max_length, config.max_positions));
   }
+  if (settings.protocol == Protocol::chunked && settings.chunk_size >= settings.max_length) {
+    log_warning_once(
+        fmt::format("--chunk-size {} takes a segment of --max-length {} whole: no token is scored over a "
+                    "compressed cache, so perplexity cannot see the compression",
+                    settings.chunk_size, settings.max_length));
+  }
   return settings;
 }
 

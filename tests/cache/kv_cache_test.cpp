@@ -1,0 +1,78 @@
+#include "kvpress/cache/kv_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+namespace kvpress {
+namespace {
+
+/// Entry i of head h gets keys of 100 h + i and values of their negatives.
+void fill(KVCache& cache, std::int64_t layer, std::int64_t first, std::int64_t n) {
+  const auto d = static_cast<std::size_t>(cache.shape().head_dim);
+  cache.extend(layer, n, first);
+  for (std::int64_t h = 0; h < cache.shape().n_kv_heads; ++h) {
+    const std::int64_t old = cache.head(layer, h).size() - n;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::vector<float> key(d, static_cast<float>(100 * h + first + i));
+      const std::vector<float> value(d, -static_cast<float>(100 * h + first + i));
+      cache.write_row(layer, h, old + i, key.data(), value.data());
+    }
+  }
+}
+
+class KVCacheOfType : public testing::TestWithParam<DType> {};
+
+TEST_P(KVCacheOfType, KeepsWhatItIsToldAndLetsHeadsDiffer) {
+  KVCache cache({2, 2, 8, GetParam(), true});
+  fill(cache, 0, 0, 20);
+  fill(cache, 1, 0, 20);
+  cache.head(0, 0).accumulated_attention()[7] = 0.5f;
+  const std::vector<std::int32_t> some = {0, 7, 19};
+  const std::vector<std::int32_t> one = {3};
+  cache.keep(0, 0, some);
+  cache.keep(0, 1, one);
+  EXPECT_EQ(cache.head(0, 0).size(), 3);
+  EXPECT_EQ(cache.head(0, 1).size(), 1);
+  EXPECT_EQ(cache.head(1, 0).size(), 20);
+  EXPECT_DOUBLE_EQ(cache.mean_tokens(), (3 + 1 + 20 + 20) / 4.0);
+  EXPECT_EQ(cache.head(0, 0).accumulated_attention()[1], 0.5f);
+
+  fill(cache, 0, 20, 2);
+  EXPECT_EQ(std::vector<std::int32_t>(cache.head(0, 1).positions().begin(), cache.head(0, 1).positions().end()),
+            (std::vector<std::int32_t>{3, 20, 21}));
+  std::vector<float> keys(3 * 8), values(3 * 8);
+  cache.head(0, 1).keys_as_float(0, 3, keys.data());
+  cache.head(0, 1).values_as_float(0, 3, values.data());
+  EXPECT_EQ(keys[0], 103.0f);
+  EXPECT_EQ(keys[8], 120.0f);
+  EXPECT_EQ(keys[23], 121.0f);
+  EXPECT_EQ(values[23], -121.0f);
+  EXPECT_EQ(cache.head(0, 0).accumulated_attention()[4], 0.0f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, KVCacheOfType, testing::Values(DType::f32, DType::bf16, DType::f16),
+                         [](const auto& test) { return std::string(to_string(test.param)); });
+
+TEST(KVCache, EvictingGivesTheMemoryBack) {
+  const std::size_t before = resident_bytes();
+  KVCache cache({4, 4, 64, DType::f32, false});
+  for (std::int64_t l = 0; l < 4; ++l) fill(cache, l, 0, 8192);
+  const std::size_t full = cache.allocated_bytes();
+  EXPECT_GE(full, 8192 * KVCache::bytes_per_token(cache.shape()));
+  EXPECT_GE(resident_bytes(), before + full / 2);
+
+  std::vector<std::int32_t> quarter(2048);
+  std::iota(quarter.begin(), quarter.end(), 1000);
+  for (std::int64_t l = 0; l < 4; ++l) {
+    for (std::int64_t h = 0; h < 4; ++h) cache.keep(l, h, quarter);
+  }
+  EXPECT_NEAR(static_cast<double>(cache.allocated_bytes()) / static_cast<double>(full), 0.25, 0.01);
+  EXPECT_EQ(cache.peak_bytes(), full);
+  // The kernel's count, not ours: three quarters of the pages are gone.
+  EXPECT_LT(resident_bytes(), before + full * 2 / 5);
+}
+
+}  // namespace
+}  // namespace kvpress

@@ -1,0 +1,190 @@
+// What must hold of every run, whatever its numbers.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <random>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/eval/experiment.h"
+#include "kvpress/eval/memory_plan.h"
+#include "test_data.h"
+
+namespace kvpress {
+namespace {
+
+constexpr const char* kPresses[] = {"random", "knorm",  "streaming_llm",      "keydiff",
+                                    "tova",   "snapkv", "expected_attention", "observed_attention"};
+
+/// A random model with grouped queries, and a text of random tokens.
+class Property : public testing::Test {
+ protected:
+  Property() : model_(config(), {false, DType::f32}, 7) {
+    std::mt19937 random(3);
+    for (int i = 0; i < 700; ++i) text_.ids.push_back(static_cast<std::int32_t>(random() % 500));
+    text_.n_bytes.assign(text_.ids.size(), 3);
+  }
+
+  static ModelConfig config() {
+    ModelConfig config = named_shape("smollm2-135m");
+    config.n_layers = 2;
+    config.hidden_size = 192;
+    config.n_heads = 6;
+    config.n_kv_heads = 2;
+    config.intermediate_size = 256;
+    config.vocab_size = 500;
+    return config;
+  }
+
+  RunResult run(const std::string& press, double ratio, Protocol protocol = Protocol::chunked,
+                DType cache = DType::f32) {
+    RunSettings settings;
+    settings.protocol.protocol = protocol;
+    settings.protocol.max_length = 512;
+    settings.protocol.stride = 256;
+    settings.protocol.chunk_size = 128;
+    settings.budget.ratio = ratio;
+    settings.cache_type = cache;
+    return run_protocol(model_, {text_}, parse_press(press), settings);
+  }
+
+  Model model_;
+  TokenizedText text_;
+};
+
+TEST_F(Property, TwoRunsOfAPressAreTheSame) {
+  for (const char* press : kPresses) EXPECT_EQ(run(press, 0.5).nll, run(press, 0.5).nll) << press;
+}
+
+TEST_F(Property, OneThreadGivesWhatTwoGive) {
+  for (const char* press : kPresses) {
+    set_threads(1);
+    const RunResult one = run(press, 0.5);
+    set_threads(2);
+    const RunResult two = run(press, 0.5);
+    set_threads(0);
+    ASSERT_EQ(one.nll.size(), two.nll.size());
+    for (std::size_t i = 0; i < one.nll.size(); ++i) ASSERT_NEAR(one.nll[i], two.nll[i], 1e-4) << press << " " << i;
+  }
+}
+
+TEST_F(Property, ChunksWithoutAPressGiveOneLongPrefill) {
+  RunSettings settings;
+  settings.protocol.max_length = 700;
+  settings.protocol.chunk_size = 77;
+  const RunResult chunks = run_protocol(model_, {text_}, parse_press("no_press"), settings);
+  settings.protocol.protocol = Protocol::window;
+  settings.protocol.stride = 700;
+  const RunResult whole = run_protocol(model_, {text_}, parse_press("no_press"), settings);
+  ASSERT_EQ(chunks.nll.size(), 699u);
+  for (std::size_t i = 0; i < chunks.nll.size(); ++i) EXPECT_NEAR(chunks.nll[i], whole.nll[i], 1e-4);
+}
+
+TEST_F(Property, TheCacheFallsByTheRatio) {
+  const RunResult full = run("no_press", 0);
+  EXPECT_EQ(full.cache_tokens, 512);
+  for (const char* press : kPresses) {
+    for (const double ratio : {0.25, 0.5, 0.75}) {
+      const RunResult less = run(press, ratio);
+      EXPECT_EQ(less.cache_tokens, 512 * (1 - ratio)) << press;
+      EXPECT_NEAR(static_cast<double>(less.cache_bytes) / static_cast<double>(full.cache_bytes), 1 - ratio, 0.03)
+          << press;
+      // Never more than the budget and a chunk, give or take a page a head.
+      EXPECT_LE(less.cache_bytes_peak, full.cache_bytes) << press;
+    }
+  }
+  const RunResult half = run("knorm", 0, Protocol::chunked, DType::bf16);
+  EXPECT_NEAR(static_cast<double>(half.cache_bytes) / static_cast<double>(full.cache_bytes), 0.5, 0.02);
+}
+
+TEST_F(Property, EachTokenIsScoredOnce) {
+  EXPECT_EQ(run("no_press", 0, Protocol::window).nll.size(), 699u);
+  EXPECT_EQ(run("no_press", 0, Protocol::chunked).nll.size(), 698u);  // two segments: two unscored first tokens
+  EXPECT_EQ(run("no_press", 0, Protocol::continuation).nll.size(), 350u);
+  EXPECT_EQ(run("no_press", 0, Protocol::decode).nll.size(), 350u);
+  EXPECT_EQ(run("no_press", 0, Protocol::continuation).n_bytes, 3 * 350);
+}
+
+TEST_F(Property, DecodingTokenByTokenIsContinuation) {
+  const RunResult once = run("knorm", 0.5, Protocol::continuation);
+  const RunResult steps = run("knorm", 0.5, Protocol::decode);
+  for (std::size_t i = 0; i < once.nll.size(); ++i) EXPECT_NEAR(once.nll[i], steps.nll[i], 1e-4);
+}
+
+TEST_F(Property, WindowCannotSeeCompression) {
+  const RunResult full = run("no_press", 0, Protocol::window);
+  const RunResult pressed = run("streaming_llm", 0.9, Protocol::window);
+  EXPECT_EQ(full.nll, pressed.nll);
+  EXPECT_LT(pressed.cache_tokens, full.cache_tokens);
+}
+
+TEST_F(Property, AnExperimentsFullCacheAgreesWithItself) {
+  RunSettings settings;
+  settings.protocol.max_length = 256;
+  settings.protocol.chunk_size = 64;
+  Experiment experiment(model_, {text_}, settings);
+  const Outcome same = experiment.run(parse_press("no_press"), 0.5);
+  EXPECT_EQ(same.compression_ratio, 0);
+  EXPECT_EQ(same.comparison.delta_nll, 0);
+  EXPECT_EQ(same.comparison.kl_full, 0);
+  EXPECT_EQ(same.comparison.top1_agreement, 1);
+  const Outcome pressed = experiment.run(parse_press("random"), 0.9);
+  EXPECT_GT(pressed.comparison.kl_full, 0);
+  EXPECT_LE(pressed.comparison.delta_nll_ci95[0], pressed.comparison.delta_nll);
+  EXPECT_GE(pressed.comparison.delta_nll_ci95[1], pressed.comparison.delta_nll);
+  EXPECT_NEAR(pressed.comparison.delta_nll, pressed.run.mean_nll() - experiment.baseline().mean_nll(), 1e-6);
+}
+
+TEST_F(Property, ATokenOutsideTheVocabularyIsRefused) {
+  text_.ids[100] = 500;
+  EXPECT_THROW(run("no_press", 0), Error);
+  text_.ids[100] = -1;
+  EXPECT_THROW(run("no_press", 0), Error);
+}
+
+TEST_F(Property, TooShortTextsAndSenselessSettingsAreRefused) {
+  text_.ids.resize(1);
+  EXPECT_THROW(run("no_press", 0), UsageError);
+  ProtocolSettings settings;
+  settings.protocol = Protocol::continuation;
+  settings.context_tokens = 10;
+  EXPECT_THROW(context_of(settings, 10), UsageError);
+  settings.compression_interval = 5;
+  EXPECT_THROW(check_settings(settings), UsageError);
+  settings.target_size = 5;
+  EXPECT_THROW(check_settings(settings), UsageError);  // only decode compresses again
+  settings = {};
+  settings.protocol = Protocol::window;
+  settings.stride = 2000;
+  EXPECT_THROW(check_settings(settings), UsageError);
+}
+
+TEST(Bootstrap, CoversTheMeanOfIndependentValuesAsTheNormalIntervalDoes) {
+  std::mt19937_64 random(11);
+  std::normal_distribution<double> normal(0.3, 1.0);
+  std::vector<double> values(6400);
+  double sum = 0;
+  for (double& value : values) sum += value = normal(random);
+  const double mean = sum / 6400;
+  const auto [low, high] = block_bootstrap_ci95(values, 64, 5);
+  EXPECT_NEAR(low, mean - 1.96 / 80, 0.008);
+  EXPECT_NEAR(high, mean + 1.96 / 80, 0.008);
+  EXPECT_EQ(block_bootstrap_ci95(std::vector<double>(10, 2.0), 64, 5), (std::array<double, 2>{2.0, 2.0}));
+}
+
+TEST(MemoryPlan, ARunThatDoesNotFitSaysSoWithTheNumbers) {
+  const MemoryPlan plan = plan_memory(named_shape("pythia-70m"), DType::f32, DType::f32, 8192, 8192);
+  EXPECT_NEAR(plan.weights, 4 * 70.4e6, 4e6);
+  EXPECT_GT(plan.cache, 8192.0 * 6 * 2 * 512 * 4);
+  EXPECT_NO_THROW(check_memory(plan, plan.total()));
+  try {
+    check_memory(plan, plan.total() - 1);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("MiB"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace kvpress

@@ -1,0 +1,122 @@
+// SmolLM2-135M-Instruct, a real model with grouped-query attention, from its GGUF: tokens, perplexities under every
+// press, kept tokens and greedy text against transformers and kvpress in float32. KVPRESS_SMOLLM2 names the file;
+// skipped without.
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kvpress/base/file.h"
+#include "kvpress/eval/generate.h"
+#include "kvpress/eval/run.h"
+#include "kvpress/tokenizer/tokenizer.h"
+#include "test_data.h"
+
+namespace kvpress {
+namespace {
+
+/// Loaded once for all tests: decoding the weights takes seconds.
+struct Loaded {
+  std::shared_ptr<ModelFiles> files;
+  Model model;
+  nlohmann::json reference;
+};
+
+Loaded* loaded() {
+  const char* path = std::getenv("KVPRESS_SMOLLM2");
+  if (path == nullptr) return nullptr;
+  static Loaded instance = [&] {
+    auto files = std::make_shared<ModelFiles>(open_model_files(path));
+    return Loaded{files, Model(files, {false, DType::f32}),
+                  nlohmann::json::parse(read_file(test::data_dir() / "smollm2" / "references.json"))};
+  }();
+  return &instance;
+}
+
+class SmolLM2 : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (loaded() == nullptr) GTEST_SKIP() << "KVPRESS_SMOLLM2 does not name the model's GGUF";
+  }
+  static TokenizedText text(std::size_t n) {
+    TokenizedText text;
+    text.ids = loaded()->reference["ids"].get<std::vector<std::int32_t>>();
+    text.ids.resize(n);
+    text.n_bytes.assign(n, 1);
+    return text;
+  }
+};
+
+TEST_F(SmolLM2, Tokens) {
+  const Tokenizer tokenizer = Tokenizer::from_gguf(*loaded()->files->gguf);
+  const auto& reference = loaded()->reference;
+  EXPECT_EQ(tokenizer.encode(reference["text"].get<std::string>()), reference["ids"].get<std::vector<std::int32_t>>());
+  for (const auto& [name, it] : reference["generation"].items()) {
+    EXPECT_EQ(tokenizer.encode(it["prompt"].get<std::string>()), it["prompt_ids"].get<std::vector<std::int32_t>>())
+        << name;
+  }
+}
+
+TEST_F(SmolLM2, WindowPerplexity) {
+  const auto& reference = loaded()->reference["window"];
+  RunSettings settings;
+  settings.protocol.protocol = Protocol::window;
+  settings.protocol.max_length = 512;
+  settings.protocol.stride = 256;
+  const RunResult run = run_protocol(loaded()->model, {text(1024)}, parse_press("no_press"), settings);
+  EXPECT_NEAR(run.perplexity() / reference["perplexity"].get<double>(), 1, 1e-4);
+}
+
+TEST_F(SmolLM2, ContinuationPerplexityUnderEveryPress) {
+  const auto& reference = loaded()->reference["continuation"];
+  const std::vector<std::pair<std::string, std::string>> presses = {
+      {"random", "random(seed=42)"},
+      {"knorm", "knorm"},
+      {"streaming_llm", "streaming_llm"},
+      {"keydiff", "keydiff"},
+      {"tova", "tova"},
+      {"snapkv", "snapkv"},
+      {"snapkv_w16", "snapkv(window_size=16)"},
+      {"expected_attention", "expected_attention"},
+      {"expected_attention_nocov", "expected_attention(use_covariance=false)"},
+      {"expected_attention_novnorm", "expected_attention(use_vnorm=false)"},
+      {"expected_attention_eps", "expected_attention(epsilon=0.01)"},
+      {"observed_attention", "observed_attention"}};
+  RunSettings settings;
+  settings.protocol.protocol = Protocol::continuation;
+  settings.protocol.context_tokens = 512;
+  const std::vector<TokenizedText> texts = {text(768)};
+  const RunResult full = run_protocol(loaded()->model, texts, parse_press("no_press"), settings);
+  EXPECT_NEAR(full.perplexity() / reference["no_press"]["perplexity"].get<double>(), 1, 1e-4);
+  int compared = 0;
+  for (const auto& [name, press] : presses) {
+    for (const auto& [ratio, ratio_text] : {std::pair{0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}}) {
+      const auto& expected = reference.at(name + "/r" + ratio_text);
+      settings.budget.ratio = ratio;
+      const RunResult run = run_protocol(loaded()->model, texts, parse_press(press), settings);
+      EXPECT_NEAR(run.perplexity() / expected["perplexity"].get<double>(), 1, 1e-3) << name << " " << ratio_text;
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, 36);
+}
+
+TEST_F(SmolLM2, GreedyTextIsTheReferences) {
+  for (const auto& [name, it] : loaded()->reference["generation"].items()) {
+    GenerateSettings settings;
+    const auto expected = it["new_ids"].get<std::vector<std::int32_t>>();
+    settings.max_new_tokens = static_cast<std::int64_t>(expected.size());
+    settings.ignore_eos = true;  // the reference lists the token that ends a text
+    const Generated generated =
+        generate(loaded()->model, it["prompt_ids"].get<std::vector<std::int32_t>>(), parse_press("no_press"), settings);
+    EXPECT_EQ(generated.ids, expected) << name;
+  }
+}
+
+}  // namespace
+}  // namespace kvpress

@@ -1,0 +1,81 @@
+// Scores and kept tokens of every press against kvpress 0.5.5 (Llama) and the same formulas over transformers
+// (GPT-NeoX), on one prefill of small random models in float32.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kvpress/model/model.h"
+#include "kvpress/press/compressor.h"
+#include "kvpress/press/registry.h"
+#include "test_data.h"
+
+namespace kvpress {
+namespace {
+
+/// The references' names of presses, and ours.
+const std::vector<std::pair<std::string, std::string>> kPresses = {
+    {"random", "random(seed=42)"},
+    {"knorm", "knorm"},
+    {"streaming_llm", "streaming_llm"},
+    {"keydiff", "keydiff"},
+    {"tova", "tova"},
+    {"snapkv", "snapkv"},
+    {"snapkv_w16", "snapkv(window_size=16)"},
+    {"expected_attention", "expected_attention"},
+    {"expected_attention_nocov", "expected_attention(use_covariance=false)"},
+    {"expected_attention_novnorm", "expected_attention(use_vnorm=false)"},
+    {"expected_attention_eps", "expected_attention(epsilon=0.01)"},
+    {"observed_attention", "observed_attention"}};
+
+const std::vector<std::pair<double, std::string>> kRatios = {
+    {0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}, {0.9, "0.90"}};
+
+class PressParity : public testing::TestWithParam<std::string> {};
+
+TEST_P(PressParity, ScoresAndKeptTokensEqualTheReference) {
+  const test::References reference("presses/" + GetParam() + ".safetensors");
+  const test::References forward("forward/" + GetParam() + ".safetensors");
+  Model model(std::make_shared<ModelFiles>(open_model_files((test::data_dir() / "models" / GetParam()).string())),
+              {false, DType::f32});
+  const auto tokens = forward.ints("tokens");
+  int compared = 0;
+  for (const auto& [name, press] : kPresses) {
+    for (const auto& [ratio, ratio_text] : kRatios) {
+      Compressor compressor(parse_press(press).press.get(), {ratio, {}});
+      compressor.set_watcher([&](std::int64_t layer, const Scores& scores, const auto& kept) {
+        const std::string at = "/layer" + std::to_string(layer);
+        if (const std::string key = name + at + "/scores"; reference.has(key)) {
+          const auto expected = reference.floats(key);
+          float largest = 0;
+          for (const float value : expected) largest = std::max(largest, std::abs(value));
+          ASSERT_EQ(expected.size(), scores.size() * scores[0].size()) << key;
+          for (std::size_t i = 0; i < expected.size(); ++i) {
+            ASSERT_NEAR(scores[i / scores[0].size()][i % scores[0].size()], expected[i], 1e-5f * largest)
+                << key << " " << i;
+          }
+          ++compared;
+        }
+        const std::string key = name + "/r" + ratio_text + at + "/kept";
+        if (!reference.has(key)) return;
+        std::vector<std::int32_t> ours;
+        for (const auto& row : kept) ours.insert(ours.end(), row.begin(), row.end());
+        EXPECT_EQ(ours, reference.ints(key)) << key;
+        ++compared;
+      });
+      KVCache cache = model.make_cache(DType::f32, compressor.needs_accumulated_attention());
+      model.forward(tokens, 0, cache, &compressor, {});
+    }
+  }
+  EXPECT_GT(compared, 12 * 3 * 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, PressParity, testing::Values("llama-gqa", "neox-parallel"),
+                         [](const auto& test) { return test.param == "llama-gqa" ? "LlamaGqa" : "NeoxParallel"; });
+
+}  // namespace
+}  // namespace kvpress

@@ -1,0 +1,79 @@
+#include "kvpress/press/registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kvpress/base/error.h"
+#include "kvpress/press/budget.h"
+#include "kvpress/press/spec.h"
+
+namespace kvpress {
+namespace {
+
+using testing::HasSubstr;
+
+std::string complaint(const std::string& text) {
+  try {
+    parse_press(text);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Registry, EveryNameMakesItsPressWithDefaults) {
+  for (const PressEntry* entry : press_entries()) {
+    const NamedPress press = parse_press(std::string(entry->name));
+    EXPECT_NE(press.press, nullptr) << entry->name;
+    for (const ParameterValue& it : parameters_of(*entry->make())) {
+      // What is listed as a default can be written back.
+      EXPECT_NO_THROW(parse_press(std::string(entry->name) + "(" + it.name + "=" + it.value + ")")) << entry->name;
+    }
+  }
+  EXPECT_TRUE(parse_press("no_press").is_none());
+}
+
+TEST(Registry, ParametersReachThePress) {
+  const NamedPress press = parse_press(" snapkv( window_size = 32 , kernel_size=7 ) ");
+  const auto copy = press.press->clone();
+  EXPECT_EQ(copy->needs().recent_queries, 32);
+}
+
+TEST(Registry, WrongPressesAreExplained) {
+  EXPECT_THAT(complaint("knrom"), testing::AllOf(HasSubstr("'knrom'"), HasSubstr("knorm")));
+  EXPECT_THAT(complaint("snapkv(window=3)"), testing::AllOf(HasSubstr("'window'"), HasSubstr("window_size")));
+  EXPECT_THAT(complaint("snapkv(window_size=0)"), HasSubstr("below 1"));
+  EXPECT_THAT(complaint("snapkv(window_size=3.5)"), HasSubstr("whole number"));
+  EXPECT_THAT(complaint("snapkv(window_size=99999999999999999999)"), HasSubstr("whole number"));
+  EXPECT_THAT(complaint("expected_attention(epsilon=nan)"), HasSubstr("a number"));
+  EXPECT_THAT(complaint("expected_attention(use_vnorm=maybe)"), HasSubstr("true or false"));
+  EXPECT_THAT(complaint("snapkv(window_size=3"), HasSubstr("without its )"));
+  EXPECT_THAT(complaint("snapkv)"), HasSubstr("without its ("));
+  EXPECT_THAT(complaint("snapkv(3)"), HasSubstr("parameter=value"));
+  EXPECT_THAT(complaint("snapkv()x"), HasSubstr("after the )"));
+  EXPECT_THAT(complaint("knorm(a=1)"), HasSubstr("it has none"));
+  EXPECT_THAT(complaint(""), HasSubstr("empty"));
+  EXPECT_THAT(complaint("no_press(a=1)"), HasSubstr("no parameters"));
+}
+
+TEST(Spec, SplitsOutsideParenthesesOnly) {
+  EXPECT_EQ(split_presses("a, b(c=1,d=2) ,e"), (std::vector<std::string>{"a", "b(c=1,d=2)", "e"}));
+  EXPECT_THROW(split_presses("a,,b"), UsageError);
+  EXPECT_THROW(split_presses("a,"), UsageError);
+}
+
+TEST(Budget, TruncatesInDoublesAsKvpressDoes) {
+  const auto kept = [](std::int64_t n, double ratio) { return Budget{ratio, {}}.n_kept(n); };
+  EXPECT_EQ(kept(10, .9), 1);  // 0 truncated, but never nothing
+  EXPECT_EQ(kept(30, .9), 2);
+  EXPECT_EQ(kept(100, .9), 9);
+  EXPECT_EQ(kept(128, .3), 89);
+  EXPECT_EQ(kept(256, .7), 76);
+  EXPECT_EQ(kept(20, .7), 6);
+  EXPECT_EQ(kept(1000, .1), 900);
+  EXPECT_EQ(kept(4096, .875), 512);
+  EXPECT_EQ((Budget{0.5, 7}.n_kept(1000)), 7);
+}
+
+}  // namespace
+}  // namespace kvpress
