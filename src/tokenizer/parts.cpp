@@ -22,9 +22,11 @@ std::int32_t MergeReader::id_of(std::string_view token) const {
 }
 
 void MergeReader::add(std::string_view left, std::string_view right) {
+  const std::int32_t left_id = id_of(left);
+  const std::int32_t right_id = id_of(right);
   joined_.assign(left);
   joined_ += right;
-  parts_.encoder.add_merge(id_of(left), id_of(right), rank_, id_of(joined_));
+  parts_.encoder.add_merge(left_id, right_id, rank_, id_of(joined_));
   ++rank_;
 }
 

@@ -1,0 +1,110 @@
+// Which GGUFs' tokenizers are read, and how those that are not are refused.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tokenizer/references.h"
+
+namespace kvpress {
+namespace {
+
+using test::GgufBuilder;
+using test::Ids;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string message(const GgufBuilder& builder) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.file("x.gguf", builder.build());
+  const std::string text = test::error_of([&] { Tokenizer::from_gguf(GgufFile(path)); });
+  if (text == "no error") return text;
+  EXPECT_EQ(text.rfind(path.string() + ": ", 0), 0u) << text;
+  return text.substr(path.string().size() + 2);
+}
+
+GgufBuilder gpt2() {
+  GgufBuilder builder;
+  builder.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-2");
+  return builder;
+}
+
+Tokenizer open(const GgufBuilder& builder) {
+  const test::TemporaryFolder folder;
+  return Tokenizer::from_gguf(GgufFile(folder.file("x.gguf", builder.build())));
+}
+
+TEST(TokenizerGguf, IsTheOneOfTokenizerJson) {
+  const Tokenizer from_gguf = open(test::small_gguf("gpt-2"));
+  const Tokenizer from_json = test::from_document(test::small_json());
+  EXPECT_EQ(from_gguf.vocab_size(), 1000);
+  EXPECT_EQ(from_gguf.eos_id(), 0);
+  EXPECT_EQ(from_gguf.description(), "byte-level BPE, pre-tokenizer gpt-2, 1000 ids");
+  const std::string text = load_texts((test::project_dir() / "data/pg19/test.jsonl").string(), "", "", 0).texts[0];
+  EXPECT_EQ(from_gguf.encode(text), from_json.encode(text));
+  EXPECT_EQ(from_gguf.encode("a<|endoftext|> 12"), from_json.encode("a<|endoftext|> 12"));
+  EXPECT_EQ(from_gguf.decode(from_gguf.encode(text)), text);
+}
+
+TEST(TokenizerGguf, KindsOfTokens) {
+  const auto builder = [](const std::vector<std::int32_t>& types) {
+    return gpt2()
+        .texts("tokenizer.ggml.tokens", {"a", "b", "<x>", "<y>", "ab"})
+        .texts("tokenizer.ggml.merges", {"a b"})
+        .i32s("tokenizer.ggml.token_type", types);
+  };
+  const Tokenizer tokenizer = open(builder({1, 1, 3, 4, 1}));
+  EXPECT_EQ(tokenizer.encode("ab<x>a<y>"), (Ids{4, 2, 0, 3}));
+  EXPECT_EQ(tokenizer.decode(Ids{4, 2, 0, 3}), "aba<y>");
+  EXPECT_EQ(tokenizer.decode(Ids{4, 2, 0, 3}, false), "ab<x>a<y>");
+  EXPECT_EQ(open(builder({1, 1, 1, 1, 1})).encode("<x>"), Ids{});
+  EXPECT_EQ(tokenizer.eos_id(), std::nullopt);
+  EXPECT_EQ(message(builder({1, 1})), "tokenizer.ggml.token_type is of 2 tokens, there are 5");
+}
+
+TEST(TokenizerGguf, OthersAreNamed) {
+  EXPECT_EQ(message(GgufBuilder()), "holds no tokenizer (tokenizer.ggml.model)");
+  EXPECT_EQ(message(GgufBuilder().u32("tokenizer.ggml.model", 1)), "holds no tokenizer (tokenizer.ggml.model)");
+  EXPECT_EQ(message(GgufBuilder().text("tokenizer.ggml.model", "llama")),
+            "tokenizer.ggml.model 'llama' is not supported; gpt2 (byte-level BPE) is");
+  const std::string odd =
+      message(GgufBuilder().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "odd\n"));
+  EXPECT_THAT(odd, StartsWith("tokenizer.ggml.pre 'odd?' is not supported; these are: gpt-2, "));
+  EXPECT_EQ(message(gpt2()), "has no tokenizer.ggml.tokens, an array of strings");
+  EXPECT_EQ(message(gpt2().texts("tokenizer.ggml.tokens", {"a"})), "has no tokenizer.ggml.merges, an array of strings");
+}
+
+TEST(TokenizerGguf, VocabulariesThatLie) {
+  const auto with = [](const std::vector<std::string>& tokens, const std::vector<std::string>& merges) {
+    return message(gpt2().texts("tokenizer.ggml.tokens", tokens).texts("tokenizer.ggml.merges", merges));
+  };
+  EXPECT_EQ(with({"a", "b", "ab"}, {"a b"}), "no error");
+  EXPECT_EQ(with({}, {}), "no error");
+  EXPECT_EQ(with({"a", "a"}, {}), "token a stands twice");
+  EXPECT_EQ(with({"a", "\xff"}, {}), "token 1 is not UTF-8");
+  EXPECT_EQ(with({"a", "b"}, {"a b"}), "merge 0 needs the token ab, which is not in the vocabulary");
+  EXPECT_EQ(with({"a", "b"}, {"ab"}), "merge 0 is 'ab'; two tokens with a space between them are needed");
+  EXPECT_EQ(with({"a", "b"}, {""}), "merge 0 is ''; two tokens with a space between them are needed");
+}
+
+TEST(TokenizerGguf, AnEndThatIsNoTokenIsNone) {
+  const auto eos = [](std::uint32_t id) {
+    return open(gpt2()
+                    .texts("tokenizer.ggml.tokens", {"a", "b"})
+                    .texts("tokenizer.ggml.merges", {})
+                    .u32("tokenizer.ggml.eos_token_id", id))
+        .eos_id();
+  };
+  EXPECT_EQ(eos(1), 1);
+  EXPECT_EQ(eos(2), std::nullopt);
+  EXPECT_EQ(eos(~0u), std::nullopt);
+}
+
+TEST(TokenizerGguf, SurvivesDamage) {
+  test::survives_damage(test::small_gguf("llama-bpe").build(), "x.gguf", 1500, [](const std::filesystem::path& path) {
+    const GgufFile file(path);
+    const Tokenizer tokenizer = Tokenizer::from_gguf(file);
+    tokenizer.decode(tokenizer.encode("It's the 12th <|endoftext|> caf\u00e9\n\n  \xff"));
+  });
+}
+
+}  // namespace
+}  // namespace kvpress

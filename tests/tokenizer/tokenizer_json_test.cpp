@@ -1,0 +1,235 @@
+// Which tokenizer.json are read, and how those that are not are refused.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kvpress/base/log.h"
+#include "tokenizer/references.h"
+
+namespace kvpress {
+namespace {
+
+using nlohmann::json;
+using test::Ids;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+/// The small tokenizer with the value at `pointer` replaced.
+json changed(const char* pointer, json value) {
+  json document = test::small_json();
+  document[json::json_pointer(pointer)] = std::move(value);
+  return document;
+}
+
+std::string error_with(const char* pointer, json value) {
+  return test::error_of_document(changed(pointer, std::move(value)).dump());
+}
+
+/// A BPE model of a, b, c with these merges, as text.
+std::string tiny(const std::string& vocabulary, const std::string& merges) {
+  return fmt::format(R"({{"pre_tokenizer":{{"type":"ByteLevel"}},"model":{{"vocab":{{{}}},"merges":[{}]}}}})",
+                     vocabulary, merges);
+}
+
+TEST(TokenizerJson, NotJson) {
+  EXPECT_EQ(test::error_of_document(""), "is not valid JSON (at byte 1)");
+  EXPECT_THAT(test::error_of_document("{"), StartsWith("is not valid JSON (at byte "));
+  EXPECT_THAT(test::error_of_document("{\"a\":\"\xff\"}"), StartsWith("is not valid JSON (at byte "));
+  EXPECT_THAT(test::error_of_document("{\"a\":\"\\ud800\"}"), StartsWith("is not valid JSON (at byte "));
+  EXPECT_EQ(test::error_of_document("[]"), "is not a JSON object");
+  EXPECT_EQ(test::error_of_document("7"), "is not a JSON object");
+  EXPECT_THAT(test::error_of_document(std::string(1'000'000, '[')), HasSubstr("nests deeper than 64 levels"));
+  EXPECT_THAT(test::error_of([] { Tokenizer::from_json("/nonexistent/tokenizer.json"); }),
+              StartsWith("/nonexistent/tokenizer.json: "));
+  EXPECT_THAT(test::error_of([] { Tokenizer::from_json(test::data_dir()); }), StartsWith(test::data_dir().string()));
+}
+
+TEST(TokenizerJson, OtherModels) {
+  EXPECT_EQ(test::error_of_document("{}"), "has no model; a BPE model is needed");
+  EXPECT_EQ(error_with("/model/type", "Unigram"), "model 'Unigram' is not supported; BPE is");
+  EXPECT_EQ(error_with("/model/type", 7), "model: type must be a string");
+  EXPECT_EQ(error_with("/model/dropout", 0.1), "model: dropout is not supported; it must be null");
+  EXPECT_EQ(error_with("/model/dropout", 0.0), "no error");
+  EXPECT_EQ(error_with("/model/end_of_word_suffix", "</w>"),
+            "model: end_of_word_suffix is not supported; it must be null or empty");
+  EXPECT_EQ(error_with("/model/continuing_subword_prefix", ""), "no error");
+  EXPECT_EQ(error_with("/model/ignore_merges", "yes"), "model: ignore_merges must be true or false");
+  json document = test::small_json();
+  document["model"].erase("vocab");
+  EXPECT_EQ(test::error_of_document(document.dump()), "model: vocab (an object) and merges (an array) are needed");
+  EXPECT_EQ(error_with("/model/merges", json::object()), "model: vocab (an object) and merges (an array) are needed");
+}
+
+TEST(TokenizerJson, OtherPipelines) {
+  EXPECT_EQ(error_with("/normalizer", {{"type", "Lowercase"}}),
+            "normalizer 'Lowercase' is not supported; NFC, Sequence and null are");
+  EXPECT_EQ(error_with("/normalizer", "NFC"), "normalizer: type must be a string");
+  EXPECT_EQ(error_with("/normalizer", {{"type", "Sequence"}}), "normalizer: normalizers must be an array");
+  EXPECT_EQ(error_with("/pre_tokenizer", nullptr), "has no ByteLevel pre_tokenizer; only byte-level BPE is supported");
+  EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "Metaspace"}}),
+            "pre_tokenizer 'Metaspace' is not supported; ByteLevel, Split, Digits and Sequence are");
+  EXPECT_EQ(error_with("/pre_tokenizer/use_regex", 1), "pre_tokenizer: ByteLevel: use_regex must be true or false");
+  const json byte_level = {{"type", "ByteLevel"}};
+  const auto sequence = [&](json last) {
+    return error_with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {byte_level, std::move(last)}}});
+  };
+  EXPECT_EQ(sequence({{"type", "Digits"}}),
+            "pre_tokenizer 'Digits' after ByteLevel is not supported; ByteLevel must be the last");
+  const auto split = [&](json part) {
+    part["type"] = "Split";
+    return error_with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {std::move(part), byte_level}}});
+  };
+  EXPECT_EQ(split({{"pattern", {{"Regex", "a"}}}, {"behavior", "Isolated"}}), "no error");
+  EXPECT_EQ(split({{"pattern", {{"Regex", "a"}}}, {"behavior", "Odd"}}),
+            "pre_tokenizer: Split: behavior 'Odd' is not supported; Removed, Isolated, MergedWithPrevious, "
+            "MergedWithNext and Contiguous are");
+  EXPECT_THAT(split({{"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}}),
+              StartsWith("pre_tokenizer: Split: the regular expression (a does not compile"));
+  EXPECT_EQ(split({{"pattern", 7}, {"behavior", "Isolated"}}), "pre_tokenizer: Split: String must be a string");
+  EXPECT_EQ(error_with("/post_processor", {{"type", "BertProcessing"}}),
+            "post_processor 'BertProcessing' is not supported; ByteLevel, TemplateProcessing, Sequence and null are");
+  EXPECT_EQ(error_with("/decoder", {{"type", "Metaspace"}}),
+            "decoder 'Metaspace' is not supported; ByteLevel, Sequence and null are");
+}
+
+TEST(TokenizerJson, Vocabularies) {
+  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":1,"ab":2)", R"("a b")")), "no error");
+  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":0)", "")), "model.vocab: token b or id 0 stands twice");
+  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"a":1)", "")), "model.vocab: token a or id 1 stands twice");
+  for (const char* id : {"-1", "4194304", "99999999999999999999", "-9223372036854775808", "18446744073709551615"}) {
+    EXPECT_THAT(test::error_of_document(tiny(fmt::format("\"a\":{}", id), "")),
+                StartsWith("model.vocab: the id of a token must be "))
+        << id;
+  }
+  EXPECT_EQ(test::error_of_document(tiny(R"("a":4194303)", "")), "no error");
+  for (const char* id : {"1.0", "\"1\"", "null", "true", "[]", "{}"}) {
+    EXPECT_EQ(test::error_of_document(tiny(fmt::format("\"a\":{}", id), "")),
+              "model.vocab: the id of a token must be a whole number")
+        << id;
+  }
+  EXPECT_EQ(test::error_of_document(R"({"model":{"vocab":{},"vocab":{},"merges":[]}})"), "model.vocab stands twice");
+}
+
+TEST(TokenizerJson, Merges) {
+  const std::string abc = R"("a":0,"b":1,"c":2,"ab":3,"a b":4)";
+  EXPECT_EQ(test::error_of_document(tiny(abc, R"(["a","b"])")), "no error");
+  EXPECT_EQ(test::error_of_document(tiny(abc, R"("#version: 0.2","a b")")), "no error");
+  EXPECT_EQ(test::error_of_document(tiny(abc, R"("a b","b c")")),
+            "merge 1 needs the token bc, which is not in the vocabulary");
+  EXPECT_EQ(test::error_of_document(tiny(abc, R"("a x")")),
+            "merge 0 needs the token x, which is not in the vocabulary");
+  EXPECT_EQ(test::error_of_document(tiny(abc, R"("ab")")),
+            "merge 0 is 'ab'; two tokens with a space between them are needed");
+  EXPECT_EQ(test::error_of_document(tiny(abc, R"("a b c")")),
+            "merge 0 is 'a b c'; two tokens with a space between them are needed");
+  constexpr const char* kNeither = " is neither \"a b\" nor [\"a\", \"b\"], as all of them must be";
+  for (const char* merges : {R"(["a"])", R"(["a","b","c"])", R"([])", R"(7)", R"({})", R"(["a",1])", R"([["a","b"]])",
+                             R"("a b",["a","b"])", R"(["a","b"],"a b")", "null"}) {
+    const std::string message = test::error_of_document(tiny(abc, merges));
+    EXPECT_THAT(message, StartsWith("model.merges: merge ")) << merges;
+    EXPECT_THAT(message, HasSubstr(kNeither)) << merges;
+  }
+}
+
+TEST(TokenizerJson, AddedTokensTakeTheNextIds) {
+  set_quiet(true);
+  const json added = {{{"id", 7}, {"content", "<new>"}, {"special", true}},
+                      {{"content", "the"}},
+                      {{"content", "<newer>"}},
+                      {{"content", ""}},
+                      {{"content", "<new>"}, {"special", false}}};
+  const Tokenizer tokenizer = test::from_document(changed("/added_tokens", added));
+  set_quiet(false);
+  EXPECT_EQ(tokenizer.vocab_size(), 1002);
+  EXPECT_EQ(tokenizer.id_of("<new>"), 1000);
+  EXPECT_EQ(tokenizer.id_of("<newer>"), 1001);
+  EXPECT_EQ(tokenizer.encode("<newer><new>"), (Ids{1001, 1000}));
+  EXPECT_EQ(tokenizer.encode("the"), Ids{*tokenizer.id_of("the")});
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a<new>b")), "a<new>b");
+}
+
+TEST(TokenizerJson, AddedTokensThatAreNone) {
+  EXPECT_EQ(error_with("/added_tokens", nullptr), "no error");
+  EXPECT_EQ(error_with("/added_tokens", 7), "added_tokens must be an array");
+  EXPECT_EQ(error_with("/added_tokens", {7}), "added_tokens: content must be a string");
+  EXPECT_EQ(error_with("/added_tokens", {{{"content", "x"}, {"special", 1}}}),
+            "added_tokens: special must be true or false");
+}
+
+TEST(TokenizerJson, TheTokenThatEndsATextIsInTheFileBeside) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.file("tokenizer.json", test::small_json().dump());
+  const auto eos = [&](const char* config) {
+    folder.file("tokenizer_config.json", config);
+    return Tokenizer::from_json(path).eos_id();
+  };
+  EXPECT_EQ(Tokenizer::from_json(path).eos_id(), 0);
+  EXPECT_EQ(eos("{}"), 0);
+  EXPECT_EQ(eos(R"({"eos_token":null})"), 0);
+  EXPECT_EQ(eos(R"({"eos_token":"e"})"), test::small_json()["model"]["vocab"]["e"].get<std::int32_t>());
+  EXPECT_EQ(eos(R"({"eos_token":{"content":"<|endoftext|>"}})"), 0);
+  EXPECT_EQ(eos(R"({"eos_token":"</s>"})"), std::nullopt);
+  EXPECT_THAT(test::error_of([&] { eos("{"); }), HasSubstr("tokenizer_config.json: is not valid JSON"));
+}
+
+/// What a reader that got in must then do without harm.
+void use(const std::filesystem::path& path) {
+  const Tokenizer tokenizer = Tokenizer::from_json(path);
+  tokenizer.decode(tokenizer.encode("It's the 12th <|endoftext|> caf\u00e9\n\n  \xff"));
+  EXPECT_FALSE(tokenizer.description().empty());
+}
+
+TEST(TokenizerJson, SurvivesDamage) {
+  set_quiet(true);
+  test::survives_damage(test::small_json().dump(), "tokenizer.json", 1500, use);
+  set_quiet(false);
+}
+
+TEST(TokenizerJson, SurvivesAnyValueAnywhere) {
+  set_quiet(true);
+  json document = test::small_json();
+  document["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}}}};
+  const auto& with_split = test::tokenizer_references()["variants"][0];
+  document["pre_tokenizer"] = with_split["pre_tokenizer"];
+  document["model"]["merges"] = json::array({document["model"]["merges"][0], document["model"]["merges"][1]});
+  json some = json::object();
+  for (const auto& [token, id] : document["model"]["vocab"].items()) {
+    if (token.size() < 3 || id < 260) some[token] = id;
+  }
+  document["model"]["vocab"] = some;
+  const test::TemporaryFolder folder;
+  const json values[] = {nullptr,
+                         true,
+                         -1,
+                         1e300,
+                         "",
+                         "x",
+                         "Sequence",
+                         json::array(),
+                         json::object(),
+                         json::array({1}),
+                         {{"type", "Sequence"}},
+                         4194303,
+                         {{"type", nullptr}}};
+  const json flat = document.flatten();
+  int n_read = 0;
+  int n_words = 0;
+  for (const auto& [pointer, unused] : flat.items()) {
+    if (pointer.starts_with("/model/vocab/") && n_words++ >= 3) continue;
+    // The value itself, and each of those around it.
+    for (json::json_pointer at(pointer); !at.empty(); at = at.parent_pointer()) {
+      for (const json& value : values) {
+        json bad = document;
+        bad[at] = value;
+        const std::string message = test::error_of([&] { use(folder.file("tokenizer.json", bad.dump())); });
+        EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+        n_read += message == "no error" ? 1 : 0;
+      }
+      if (at.parent_pointer().to_string().starts_with("/model/vocab")) break;
+    }
+  }
+  set_quiet(false);
+  EXPECT_GT(n_read, 0);
+}
+
+}  // namespace
+}  // namespace kvpress
