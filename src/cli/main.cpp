@@ -1,5 +1,6 @@
 // The kvpress program: commands, errors, exit codes (0 done, 1 failed, 2 wrong usage, 130 interrupted).
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -35,6 +36,15 @@ std::vector<std::string> normalized(int argc, char** argv) {
   return arguments;
 }
 
+/// CLI11 would only say that a command is missing.
+void check_command(const CLI::App& program, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::vector<std::string> known;
+  for (const CLI::App* it : program.get_subcommands({})) known.push_back(it->get_name());
+  if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return;
+  kvpress::fail_usage("command '{}' is not known; known: {}", argv[1], fmt::join(known, ", "));
+}
+
 int complain(std::string message, int code) {
   // One line, whatever a library put into its message.
   std::replace(message.begin(), message.end(), '\n', ' ');
@@ -55,9 +65,11 @@ int main(int argc, char** argv) {
   kvpress::add_presses_command(program);
   kvpress::add_inspect_command(program);
   kvpress::add_generate_command(program);
+  kvpress::add_bench_command(program);
 
   kvpress::install_interrupt_handler();
   try {
+    check_command(program, argc, argv);
     program.parse(normalized(argc, argv));
     std::fflush(stdout);
     if (std::ferror(stdout) != 0) return complain("standard output: cannot be written to", 1);

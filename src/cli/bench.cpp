@@ -1,0 +1,162 @@
+// kvpress bench: prefill and decoding speed of a model, or of a random one of a named shape.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/memory.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/base/version.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/eval/measure.h"
+#include "kvpress/press/spec.h"
+
+namespace kvpress {
+namespace {
+
+struct BenchOptions {
+  ComputeOptions compute;
+  std::string shape;
+  std::vector<std::int64_t> prefill = {1024};
+  std::vector<std::int64_t> depths = {0, 1024};
+  std::vector<double> ratios = {0.0, 0.5};
+  std::string presses = "no_press,knorm,streaming_llm,keydiff,tova,snapkv,expected_attention,observed_attention";
+  std::string decode_press = "streaming_llm";
+  double press_ratio = 0.5;
+  std::int64_t decode_tokens = 32;
+  int repeats = 3;
+  bool loss = false;
+  std::string output;
+};
+
+void check(const BenchOptions& options) {
+  if (options.compute.model.empty() == options.shape.empty()) {
+    fail_usage("--model: give a model with it, or a shape with --shape, and not both");
+  }
+  for (const std::int64_t n : options.prefill) {
+    if (n < 1) fail_usage("--prefill: {} tokens; at least 1 is needed", n);
+  }
+  for (const std::int64_t n : options.depths) {
+    if (n < 0) fail_usage("--depths: {} is negative", n);
+  }
+  for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
+  check_ratio(options.press_ratio, "--press-ratio");
+  if (options.decode_tokens < 1) fail_usage("--decode-tokens: {}; at least 1 is needed", options.decode_tokens);
+  if (options.repeats < 1) fail_usage("--repeats: {}; at least 1 is needed", options.repeats);
+}
+
+LoadedModel open(const BenchOptions& options, std::int64_t n_block, std::int64_t n_cached) {
+  if (options.shape.empty()) return load_model(open_model(options.compute.model), options.compute, n_block, n_cached);
+  LoadedModel loaded;
+  loaded.model =
+      std::make_unique<Model>(named_shape(options.shape), options.compute.dtype_choice(), options.compute.seed);
+  loaded.cache_type = cache_type_of(options.compute, *loaded.model);
+  return loaded;
+}
+
+Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::vector<NamedPress>& presses) {
+  Json rows = Json::array();
+  for (const std::int64_t n : options.prefill) {
+    for (const NamedPress& press : presses) {
+      const PrefillSpeed speed = measure_prefill(*loaded.model, n, press, press.is_none() ? 0 : options.press_ratio,
+                                                 loaded.cache_type, options.loss, options.repeats);
+      const double seconds = speed.prefill_sec + speed.loss_sec;
+      rows.push_back({{"tokens", n},
+                      {"press", press.text},
+                      {"prefill_sec", speed.prefill_sec},
+                      {"loss_sec", speed.loss_sec},
+                      {"compress_sec", speed.compress_sec},
+                      {"tokens_per_sec", static_cast<double>(n) / seconds},
+                      {"compress_share", speed.compress_sec / speed.prefill_sec}});
+      fmt::print("prefill {:>6} tokens  {:<20}  {:>8.4f} s{}  {:>9.0f} tokens/s  press {:>8.4f} s ({:.1f} %)\n", n,
+                 press.text, speed.prefill_sec,
+                 options.loss ? fmt::format(" + loss {:.4f} s", speed.loss_sec) : std::string(),
+                 static_cast<double>(n) / seconds, speed.compress_sec, 100 * speed.compress_sec / speed.prefill_sec);
+    }
+  }
+  return rows;
+}
+
+Json bench_decode(const BenchOptions& options, LoadedModel& loaded) {
+  const NamedPress press = parse_press(options.decode_press);
+  const NamedPress none = parse_press("no_press");
+  Json rows = Json::array();
+  for (const std::int64_t depth : options.depths) {
+    for (const double ratio : options.ratios) {
+      if (depth == 0 && ratio > 0) continue;
+      const DecodeSpeed speed = measure_decode(*loaded.model, depth, ratio > 0 ? press : none, ratio, loaded.cache_type,
+                                               options.decode_tokens);
+      rows.push_back({{"depth", depth},
+                      {"press", ratio > 0 ? press.text : none.text},
+                      {"compression_ratio", ratio},
+                      {"cache_tokens", speed.cache_tokens},
+                      {"cache_bytes", speed.cache_bytes},
+                      {"sec_per_token", speed.seconds_per_token},
+                      {"tokens_per_sec", 1 / speed.seconds_per_token}});
+      fmt::print("decode  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held ({})  {:>8.1f} tokens/s\n", depth, ratio,
+                 speed.cache_tokens, format_bytes(static_cast<double>(speed.cache_bytes)), 1 / speed.seconds_per_token);
+    }
+  }
+  return rows;
+}
+
+void run(const BenchOptions& options) {
+  options.compute.apply();
+  check(options);
+  std::vector<NamedPress> presses;
+  for (const std::string& it : split_presses(options.presses)) presses.push_back(parse_press(it));
+  parse_press(options.decode_press);
+  const std::int64_t longest = *std::max_element(options.prefill.begin(), options.prefill.end());
+  const std::int64_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
+  LoadedModel loaded = open(options, longest, std::max(longest, deepest));
+
+  Json document = {{"model", options.shape.empty() ? options.compute.model : "random " + options.shape},
+                   {"dtype", to_string(loaded.model->dtype())},
+                   {"cache_dtype", to_string(loaded.cache_type)},
+                   {"threads", threads()},
+                   {"repeats", options.repeats},
+                   {"version", version()},
+                   {"cpu", cpu_name()}};
+  fmt::print("{}, {}, {} threads, {}\n", document["model"].get<std::string>(), document["dtype"].get<std::string>(),
+             threads(), cpu_name());
+  document["prefill"] = bench_prefill(options, loaded, presses);
+  document["decode"] = bench_decode(options, loaded);
+  if (!options.output.empty()) write_file(options.output, document.dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& program) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = program.add_subcommand("bench", "Speed of prefill, presses and decoding");
+  options->compute.add_to(*command, "");
+  command->add_option("-m,--model", options->compute.model, "A folder, a .gguf file, demo, or a hub id");
+  command->add_option("--shape", options->shape, "Random weights: pythia-70m, pythia-160m or smollm2-135m");
+  command->add_option("--prefill", options->prefill, "Tokens of the prefill, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--loss", options->loss, "true: the loss of every token as well")->capture_default_str();
+  command->add_option("--presses", options->presses, "Presses to time after a prefill")->capture_default_str();
+  command->add_option("--press-ratio", options->press_ratio, "Share they evict")->capture_default_str();
+  command->add_option("--depths", options->depths, "Tokens before decoding, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--ratios", options->ratios, "Shares of them evicted, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--decode-press", options->decode_press, "What evicts them")->capture_default_str();
+  command->add_option("--decode-tokens", options->decode_tokens, "Tokens decoded at each depth")->capture_default_str();
+  command->add_option("--repeats", options->repeats, "The median of so many is told")->capture_default_str();
+  command->add_option("-o,--output", options->output, "Write the numbers here as JSON");
+  command->footer(
+      "Examples:\n"
+      "  kvpress bench --shape pythia-70m --prefill 1024,8192 --loss true --depths 512,4096 --ratios 0,0.5,0.9\n"
+      "  kvpress bench -m demo -o bench.json");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace kvpress

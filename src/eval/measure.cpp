@@ -1,0 +1,101 @@
+#include "kvpress/eval/measure.h"
+
+#include <algorithm>
+#include <random>
+
+#include "kvpress/base/timer.h"
+#include "kvpress/ops/cross_entropy.h"
+#include "kvpress/press/compressor.h"
+
+namespace kvpress {
+namespace {
+
+/// Tokens of a prefill that fills the cache before decoding: deep caches must not need deep activations.
+constexpr std::int64_t kFillBlock = 2048;
+constexpr std::int64_t kLossRows = 64;
+
+std::vector<std::int32_t> random_tokens(const Model& model, std::int64_t n) {
+  std::mt19937 random(1);
+  std::uniform_int_distribution<std::int32_t> uniform(0, static_cast<std::int32_t>(model.config().vocab_size) - 1);
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
+  for (std::int32_t& token : tokens) token = uniform(random);
+  return tokens;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+void losses(Model& model, Matrix<const float> hidden, std::span<const std::int32_t> tokens,
+            AlignedVector<float>& logits) {
+  std::vector<float> nll(static_cast<std::size_t>(kLossRows));
+  for (std::int64_t at = 0; at + 1 < hidden.rows; at += kLossRows) {
+    const std::int64_t n = std::min(kLossRows, hidden.rows - 1 - at);
+    const Matrix<float> block(logits.data(), n, model.config().vocab_size);
+    model.logits(hidden.block(at, n), block);
+    cross_entropy(block, tokens.subspan(static_cast<std::size_t>(at + 1), static_cast<std::size_t>(n)), nll);
+  }
+}
+
+}  // namespace
+
+PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
+                             DType cache_type, bool with_loss, int repeats) {
+  const std::vector<std::int32_t> tokens = random_tokens(model, n_tokens);
+  const std::int64_t rows = with_loss ? n_tokens : 1;
+  AlignedVector<float> hidden(static_cast<std::size_t>(rows * model.config().hidden_size));
+  AlignedVector<float> logits(static_cast<std::size_t>(kLossRows * model.config().vocab_size));
+  const Matrix<float> states(hidden.data(), rows, model.config().hidden_size);
+  std::vector<double> prefill, compress, loss;
+  for (int repeat = -1; repeat < repeats; ++repeat) {
+    Compressor compressor(press.press.get(), {ratio, {}});
+    KVCache cache = model.make_cache(cache_type, compressor.needs_accumulated_attention());
+    const Timer forward;
+    model.forward(tokens, 0, cache, &compressor, states);
+    const double forward_sec = forward.seconds();
+    const Timer loss_timer;
+    if (with_loss) losses(model, states, tokens, logits);
+    if (repeat < 0) continue;
+    prefill.push_back(forward_sec - compressor.seconds());
+    compress.push_back(compressor.seconds());
+    loss.push_back(loss_timer.seconds());
+  }
+  return {n_tokens, median(prefill), median(compress), with_loss ? median(loss) : 0.0};
+}
+
+DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio, DType cache_type,
+                           std::int64_t n_tokens) {
+  const std::vector<std::int32_t> tokens = random_tokens(model, std::max<std::int64_t>(depth, 1));
+  Compressor compressor(press.press.get(), {ratio, {}});
+  KVCache cache = model.make_cache(cache_type, compressor.needs_accumulated_attention());
+  AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
+  AlignedVector<float> logits(static_cast<std::size_t>(model.config().vocab_size));
+  const Matrix<float> row(hidden.data(), 1, model.config().hidden_size);
+  const Matrix<float> output(logits.data(), 1, model.config().vocab_size);
+  for (std::int64_t at = 0; at < depth; at += kFillBlock) {
+    const std::int64_t n = std::min(kFillBlock, depth - at);
+    compressor.set_active(at + n == depth);
+    model.forward(std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)), at, cache,
+                  &compressor, row);
+  }
+  compressor.set_active(false);
+  DecodeSpeed speed;
+  speed.depth = depth;
+  speed.cache_tokens = cache.mean_tokens();
+  speed.cache_bytes = cache.allocated_bytes();
+  std::int32_t token = tokens.front();
+  std::vector<double> seconds;
+  for (std::int64_t i = -2; i < n_tokens; ++i) {  // the first two compile products and are not counted
+    const Timer timer;
+    model.forward({&token, 1}, depth + i + 2, cache, nullptr, row);
+    model.logits(row, output);
+    token = static_cast<std::int32_t>(argmax(logits.data(), model.config().vocab_size));
+    if (i >= 0) seconds.push_back(timer.seconds());
+  }
+  speed.seconds_per_token = median(seconds);
+  return speed;
+}
+
+}  // namespace kvpress

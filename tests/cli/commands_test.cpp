@@ -1,0 +1,177 @@
+// The commands on the model and texts that ship.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <sstream>
+
+#include "cli/program.h"
+
+namespace kvpress {
+namespace {
+
+using test::content_of;
+using test::Ended;
+using test::run_program;
+using test::TemporaryFolder;
+using testing::HasSubstr;
+using testing::Not;
+using Json = nlohmann::json;
+
+TEST(Ppl, WritesTheDocument) {
+  const TemporaryFolder folder;
+  const std::string output = (folder.path() / "r.json").string();
+  const Ended ended = run_program(
+      "ppl --model-name demo --dataset-name wikitext --dataset-config wikitext-103-v1 --split test --max-samples 64 "
+      "--max-length 512 --max-tokens 1200 --chunk_size 128 --compression_ratio 0.5 --quiet --output " +
+      output);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.err, "");
+  EXPECT_THAT(ended.out, HasSubstr("knorm"));
+  const Json document = Json::parse(content_of(output));
+  for (const char* key : {"model", "dataset", "protocol", "dtype", "threads", "n_tokens", "version", "cpu", "load_sec",
+                          "tokenize_sec", "baseline", "compressed"}) {
+    EXPECT_TRUE(document.contains(key)) << key;
+  }
+  for (const char* key :
+       {"press", "compression_ratio", "perplexity", "mean_nll", "n_scored_tokens", "bits_per_byte", "delta_nll",
+        "delta_nll_ci95", "kl_full", "top1_agreement", "cache_tokens", "cache_bytes", "cache_bytes_peak",
+        "peak_rss_bytes", "runtime_sec", "prefill_sec", "compress_sec", "score_sec", "total_runtime_sec"}) {
+    EXPECT_TRUE(document["compressed"].contains(key)) << key;
+  }
+  EXPECT_EQ(document["n_tokens"], 1200);
+  EXPECT_EQ(document["baseline"]["press"], "no_press");
+  EXPECT_EQ(document["baseline"]["cache_tokens"], 512);
+  EXPECT_EQ(document["compressed"]["cache_tokens"], 256);
+  EXPECT_EQ(document["compressed"]["n_scored_tokens"], 1197);
+  EXPECT_GT(document["compressed"]["kl_full"], 0.001);
+  EXPECT_LT(document["compressed"]["cache_bytes"].get<double>(),
+            0.55 * document["baseline"]["cache_bytes"].get<double>());
+  EXPECT_NEAR(document["compressed"]["total_runtime_sec"].get<double>(),
+              document["compressed"]["prefill_sec"].get<double>() +
+                  document["compressed"]["compress_sec"].get<double>() +
+                  document["compressed"]["score_sec"].get<double>(),
+              1e-9);
+}
+
+TEST(Ppl, WindowSaysOnceThatItIsBlind) {
+  const Ended ended = run_program("ppl -m demo --protocol window --max-length 256 --max-tokens 600");
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const std::string caveat = "perplexity cannot see the compression";
+  const auto first = ended.err.find(caveat);
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(ended.err.find(caveat, first + 1), std::string::npos);
+  const Json document = Json::parse(ended.out);
+  EXPECT_EQ(document["baseline"]["perplexity"], document["compressed"]["perplexity"]);
+  EXPECT_THAT(document["caveat"].get<std::string>(), HasSubstr(caveat));
+}
+
+TEST(Ppl, TwoProcessesGiveTheSameNumbers) {
+  const std::string arguments = "ppl -m demo --press random --max-tokens 900 --max-length 300 --chunk-size 100 --quiet";
+  const Json a = Json::parse(run_program(arguments).out);
+  const Json b = Json::parse(run_program(arguments).out);
+  for (const char* key : {"perplexity", "kl_full", "delta_nll", "delta_nll_ci95", "top1_agreement", "cache_bytes"}) {
+    EXPECT_EQ(a["compressed"][key], b["compressed"][key]) << key;
+  }
+  const Json other = Json::parse(run_program(arguments + " --seed 1").out);
+  EXPECT_NE(a["compressed"]["kl_full"], other["compressed"]["kl_full"]);
+}
+
+TEST(Ppl, WarnsBeyondTheTrainedContextAndOnlyThen) {
+  EXPECT_THAT(run_program("ppl -m demo --max-tokens 300 --max-length 4096").err, HasSubstr("trained for"));
+  for (const char* protocol : {"window", "chunked", "continuation", "decode --max-tokens 80"}) {
+    EXPECT_THAT(run_program(std::string("ppl -m demo --protocol ") + protocol).err, Not(HasSubstr("trained for")))
+        << protocol;
+  }
+}
+
+TEST(Ppl, ReadsAFileOfTheUsersOwn) {
+  const TemporaryFolder folder;
+  const std::string text =
+      folder.file("a.txt", "It was the best of times, it was the worst of times, it was the age of wisdom.");
+  const Ended ended =
+      run_program("ppl -m demo --dataset-name " + text + " --protocol continuation --context-tokens 8 --quiet");
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const Json document = Json::parse(ended.out);
+  EXPECT_EQ(document["compressed"]["n_scored_tokens"], document["n_tokens"].get<int>() - 8);
+}
+
+TEST(Evaluate, WritesAFolderForEachPressAndOverwritesNone) {
+  const TemporaryFolder folder;
+  const std::string arguments =
+      "evaluate --model demo --dataset wikitext_ppl --press_sequence no_press,no_press,knorm --compression_ratio 0.5 "
+      "--max_tokens 700 --max-length 300 --chunk-size 100 --device cpu --quiet --prefill_only true --output_dir " +
+      folder.path().string();
+  const Ended ended = run_program(arguments);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("knorm"));
+  const auto full = folder.path() / "wikitext_ppl__demo__no_press__0.00";
+  const auto knorm = folder.path() / "wikitext_ppl__demo__knorm__0.50";
+  for (const auto& it : {full, full / "1", knorm}) {
+    EXPECT_TRUE(std::filesystem::exists(it / "predictions.csv")) << it;
+    EXPECT_TRUE(std::filesystem::exists(it / "metrics.json")) << it;
+    EXPECT_TRUE(std::filesystem::exists(it / "config.yaml")) << it;
+  }
+  // The two full caches agree.
+  const Json a = Json::parse(content_of(full / "metrics.json"));
+  const Json b = Json::parse(content_of(full / "1" / "metrics.json"));
+  EXPECT_EQ(a["perplexity"], b["perplexity"]);
+  EXPECT_EQ(b["kl_full"], 0);
+  const Json metrics = Json::parse(content_of(knorm / "metrics.json"));
+  EXPECT_NEAR(metrics["runtime_sec"].get<double>(),
+              metrics["prefill_sec"].get<double>() + metrics["compress_sec"].get<double>(), 1e-9);
+  EXPECT_THAT(content_of(knorm / "config.yaml"), HasSubstr("compression_ratio: 0.5\n"));
+  // A header, and a row for each segment: 300, 300 and 100 tokens.
+  std::istringstream csv(content_of(knorm / "predictions.csv"));
+  int lines = 0;
+  for (std::string line; std::getline(csv, line);) ++lines;
+  EXPECT_EQ(lines, 4);
+
+  const std::string before = content_of(knorm / "metrics.json");
+  ASSERT_EQ(run_program(arguments).code, 0);
+  EXPECT_EQ(content_of(knorm / "metrics.json"), before);
+  EXPECT_TRUE(std::filesystem::exists(knorm / "1" / "metrics.json"));
+  for (const auto& it : std::filesystem::directory_iterator(folder.path())) {
+    EXPECT_THAT(it.path().filename().string(), Not(HasSubstr("tmp")));
+  }
+}
+
+TEST(Presses, ListsEveryPressWithItsParameters) {
+  const Ended ended = run_program("presses");
+  EXPECT_EQ(ended.code, 0);
+  for (const char* it : {"no_press", "knorm", "streaming_llm", "n_sink = 4", "window_size = 64",
+                         "n_future_positions = 512", "https://arxiv.org/abs/2404.14469"}) {
+    EXPECT_THAT(ended.out, HasSubstr(it));
+  }
+}
+
+TEST(Inspect, TellsWhatAModelIs) {
+  const Ended ended = run_program("inspect demo --tensors");
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  for (const char* it : {"gpt_neox", "8.9 M", "gpt_neox.embed_in.weight", "BF16", "bytes a token", "byte-level BPE"}) {
+    EXPECT_THAT(ended.out, HasSubstr(it));
+  }
+}
+
+TEST(Generate, IsRepeatableAndCompressesWhileItGoes) {
+  const std::string arguments =
+      "generate -m demo -p 'It was a dark and stormy night; the rain fell' -n 40 --press streaming_llm "
+      "--compression-interval 8 --target-size 16 --temperature 0.8 --seed 3 --ignore-eos";
+  const Ended a = run_program(arguments);
+  ASSERT_EQ(a.code, 0) << a.err;
+  EXPECT_EQ(a.out, run_program(arguments).out);
+  EXPECT_NE(a.out, run_program(arguments + "4").out);
+  EXPECT_THAT(a.err, HasSubstr("tokens/s"));
+  EXPECT_THAT(a.err, HasSubstr("holds 23.0 tokens"));  // compressed to 16 after 32 tokens, 7 more since
+}
+
+TEST(Help, EveryCommandShowsExamples) {
+  for (const char* command : {"ppl", "evaluate", "presses", "inspect", "generate", "bench"}) {
+    const Ended ended = run_program(std::string(command) + " --help");
+    EXPECT_EQ(ended.code, 0) << command;
+    EXPECT_THAT(ended.out, HasSubstr("Examples:")) << command;
+  }
+}
+
+}  // namespace
+}  // namespace kvpress
