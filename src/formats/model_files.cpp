@@ -61,10 +61,22 @@ ModelFiles open_file(const std::string& name, const fs::path& path) {
   fail_usage("{}: is not a model; give a folder, a .safetensors or a .gguf file", path.string());
 }
 
+/// A folder that a variable names, where "~" may stand for the home.
+fs::path stated_folder(const char* name) {
+  const std::string value = environment(name);
+  if (value == "~" || value.starts_with("~/")) return environment("HOME") + value.substr(1);
+  return value;
+}
+
+/// As huggingface_hub looks for it.
 fs::path hub_cache() {
-  if (const std::string cache = environment("HF_HUB_CACHE"); !cache.empty()) return cache;
-  if (const std::string home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
-  return fs::path(environment("HOME")) / ".cache" / "huggingface" / "hub";
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+    if (const fs::path cache = stated_folder(name); !cache.empty()) return cache;
+  }
+  if (const fs::path home = stated_folder("HF_HOME"); !home.empty()) return home / "hub";
+  fs::path cache = stated_folder("XDG_CACHE_HOME");
+  if (cache.empty()) cache = fs::path(environment("HOME")) / ".cache";
+  return cache / "huggingface" / "hub";
 }
 
 /// ORG/NAME or ORG/NAME@REVISION: the snapshot's folder in the hub's cache.
@@ -76,12 +88,13 @@ ModelFiles open_hub_id(const std::string& name) {
   folder.replace(folder.find('/'), 1, "--");
   const fs::path repository = hub_cache() / folder;
   fs::path snapshot = repository / "snapshots" / revision;
-  if (const fs::path ref = repository / "refs" / revision; file_exists(ref)) {
+  std::error_code error;
+  if (const fs::path ref = repository / "refs" / revision; fs::is_regular_file(ref, error)) {
     std::string commit = read_file(ref);
     while (!commit.empty() && (commit.back() == '\n' || commit.back() == ' ')) commit.pop_back();
     snapshot = repository / "snapshots" / commit;
   }
-  if (!file_exists(snapshot)) {
+  if (!fs::is_directory(snapshot, error)) {
     fail(
         "{}: is no file or folder here, and not in the hub's cache ({}); get it there with: hf download "
         "{}",
@@ -91,11 +104,15 @@ ModelFiles open_hub_id(const std::string& name) {
 }
 
 bool looks_like_hub_id(const std::string& name) {
-  const std::string id = name.substr(0, name.find('@'));
+  constexpr std::string_view kHubsCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/";
+  const auto at = name.find('@');
+  const std::string id = name.substr(0, at);
   const auto slash = id.find('/');
-  return slash != std::string::npos && slash > 0 && slash + 1 < id.size() &&
-         id.find('/', slash + 1) == std::string::npos && id.front() != '.' && name.find("..") == std::string::npos &&
-         !name.ends_with(".gguf") && !name.ends_with(".safetensors");
+  if (slash == std::string::npos || slash == 0 || slash + 1 == id.size()) return false;
+  if (id.find('/', slash + 1) != std::string::npos || id.front() == '.') return false;
+  if (id.find_first_not_of(kHubsCharacters) != std::string::npos || name.find("..") != std::string::npos) return false;
+  if (at != std::string::npos && (at + 1 == name.size() || name[at + 1] == '/')) return false;
+  return !name.ends_with(".gguf") && !name.ends_with(".safetensors");
 }
 
 }  // namespace

@@ -141,7 +141,10 @@ std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
     single = path / "model.safetensors";
     if (!fs::exists(single, error)) index = path / "model.safetensors.index.json";
     if (!index.empty() && !fs::exists(index, error)) {
-      fail("{}: holds neither model.safetensors nor model.safetensors.index.json", path.string());
+      fail(
+          "{}: holds neither model.safetensors nor model.safetensors.index.json; other kinds of weights must be "
+          "converted",
+          path.string());
     }
   } else if (path.filename().string().ends_with(".index.json")) {
     index = path;

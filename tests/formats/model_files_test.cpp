@@ -26,12 +26,17 @@ class ModelFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ::setenv("KVPRESS_DATA_DIR", test::project_dir().c_str(), 1);
-    ::unsetenv("HF_HUB_CACHE");
+    for (const char* name : kCacheVariables) ::unsetenv(name);
     ::setenv("HF_HOME", folder_.path().c_str(), 1);
   }
   void TearDown() override {
-    for (const char* name : {"KVPRESS_DATA_DIR", "HF_HOME", "HF_HUB_CACHE"}) ::unsetenv(name);
+    ::unsetenv("KVPRESS_DATA_DIR");
+    for (const char* name : kCacheVariables) ::unsetenv(name);
+    ::setenv("HOME", home_.c_str(), 1);
   }
+  static constexpr const char* kCacheVariables[] = {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE",
+                                                    "XDG_CACHE_HOME"};
+  const std::string home_ = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
   const TemporaryFolder folder_;
 };
 
@@ -89,6 +94,36 @@ TEST_F(ModelFilesTest, HubId) {
   EXPECT_EQ(open_model_files("Some/model").path, repository / "snapshots/abc123");
 }
 
+TEST_F(ModelFilesTest, HubCacheIsWhereTheHubsOwnProgramsPutIt) {
+  const auto looked_at = [](std::initializer_list<std::pair<const char*, const char*>> variables) {
+    for (const char* name : kCacheVariables) ::unsetenv(name);
+    for (const auto& [name, value] : variables) ::setenv(name, value, 1);
+    const std::string message = error_of([] { open_model_files("a/b"); });
+    const auto begin = message.find('(') + 1;
+    return message.substr(begin, message.find("/models--a--b)") - begin);
+  };
+  ::setenv("HOME", "/somebody", 1);
+  EXPECT_EQ(looked_at({}), "/somebody/.cache/huggingface/hub");
+  EXPECT_EQ(looked_at({{"XDG_CACHE_HOME", "/x"}}), "/x/huggingface/hub");
+  EXPECT_EQ(looked_at({{"XDG_CACHE_HOME", "/x"}, {"HF_HOME", "/h"}}), "/h/hub");
+  EXPECT_EQ(looked_at({{"HF_HOME", "~/h"}}), "/somebody/h/hub");
+  EXPECT_EQ(looked_at({{"HF_HOME", "/h"}, {"HUGGINGFACE_HUB_CACHE", "/old"}}), "/old");
+  EXPECT_EQ(looked_at({{"HF_HOME", "/h"}, {"HUGGINGFACE_HUB_CACHE", "/old"}, {"HF_HUB_CACHE", "/c"}}), "/c");
+  EXPECT_EQ(looked_at({{"HF_HOME", "/h"}, {"HF_HUB_CACHE", ""}}), "/h/hub");
+}
+
+TEST_F(ModelFilesTest, HubCacheWithoutTheSnapshotOrItsWeights) {
+  const fs::path repository = folder_.path() / "hub/models--a--b";
+  fs::create_directories(repository / "refs");
+  fs::create_directories(repository / "snapshots/empty");
+  folder_.file("hub/models--a--b/refs/main", "gone");
+  EXPECT_THAT(error_of([] { open_model_files("a/b"); }), HasSubstr("hf download a/b"));
+  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("has no config.json"));
+  folder_.file("hub/models--a--b/snapshots/empty/config.json", "{}");
+  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }),
+              HasSubstr("holds neither model.safetensors nor model.safetensors.index.json"));
+}
+
 TEST_F(ModelFilesTest, HubIdThatIsNotHereSaysHowToGetIt) {
   const std::string message = error_of([] { open_model_files("EleutherAI/pythia-70m@step1000"); });
   EXPECT_THAT(message, HasSubstr("models--EleutherAI--pythia-70m"));
@@ -97,8 +132,9 @@ TEST_F(ModelFilesTest, HubIdThatIsNotHereSaysHowToGetIt) {
 
 TEST_F(ModelFilesTest, NamesThatAreNothing) {
   EXPECT_THAT(error_of([] { open_model_files("nothing"); }), HasSubstr("no such file or folder"));
-  EXPECT_THAT(error_of([] { open_model_files("./a/b"); }), HasSubstr("no such file or folder"));
-  EXPECT_THAT(error_of([] { open_model_files("a/b.gguf"); }), HasSubstr("no such file or folder"));
+  for (const char* name : {"./a/b", "a/b.gguf", "a/b@", "a/b@/etc", "a/b@..", "@", "a@b/c", "a b/c", "a/", "a//b"}) {
+    EXPECT_THAT(error_of([&] { open_model_files(name); }), HasSubstr("no such file or folder")) << name;
+  }
   EXPECT_THROW(open_model_files(""), Error);
   EXPECT_THROW(open_model_files("Some/../model"), Error);
   EXPECT_THROW(open_model_files(std::string(10000, 'x')), Error);
