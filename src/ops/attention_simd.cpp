@@ -8,7 +8,10 @@
 #define HWY_TARGET_INCLUDE "kvpress/ops/attention_simd.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target: these adapt to the target being compiled.
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
+
+#include "kvpress/ops/exp2-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace kvpress::HWY_NAMESPACE {
@@ -25,21 +28,7 @@ constexpr int kVectors = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64 ? 4 : 2;
 HWY_INLINE std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(D())); }
 HWY_INLINE std::int64_t tile_keys() { return kVectors * lanes(); }
 
-/// 2^x for x <= 0 or so; below 2^-126 it is 0. Relative error below 2e-7.
-HWY_INLINE V exp2_fast(V x) {
-  const D d;
-  const hn::RebindToSigned<D> di;
-  const auto bounded = hn::Max(x, hn::Set(d, -127.0f));
-  const auto whole = hn::Round(bounded);
-  const auto rest = hn::Sub(bounded, whole);
-  auto y = hn::Set(d, 1.326472696e-3f);
-  for (const float c : {9.671512668e-3f, 5.550733744e-2f, 2.402224208e-1f, 6.931469776e-1f, 1.0f}) {
-    y = hn::MulAdd(y, rest, hn::Set(d, c));
-  }
-  // 2^whole by its exponent bits; at -127 they are all 0, which makes the product 0.
-  const auto power = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, whole), hn::Set(di, 127))));
-  return hn::Mul(y, power);
-}
+HWY_INLINE V exp2_fast(V x) { return exp2_fast(D(), x); }
 
 #if HWY_TARGET == HWY_SCALAR
 /// Keys become tiles of tile_keys(): [channel][key].
@@ -63,6 +52,10 @@ void PackKeys(const void* from, std::int64_t n, std::int64_t head_dim, void* pac
   for (std::int64_t j = 0; j < padded; j += 4) {
     float* to = static_cast<float*>(packed) + j / width * width * head_dim + j % width;
     const float* rows = keys + j * head_dim;
+    if (j % 16 == 0) {
+      // Line by line: the processor's own prefetching follows four rows at once badly.
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(16, n - j) * head_dim; i += 16) hwy::Prefetch(rows + i);
+    }
     std::int64_t c = 0;
     if (j + 4 <= n) {
       for (; c + 4 <= head_dim; c += 4) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "kvpress/base/threads.h"
 #include "kvpress/ops/rowwise.h"
@@ -11,8 +12,9 @@
 #define HWY_TARGET_INCLUDE "kvpress/ops/cross_entropy.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target: these adapt to the target being compiled.
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
+
+#include "kvpress/ops/exp2-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace kvpress::HWY_NAMESPACE {
@@ -24,7 +26,10 @@ constexpr std::int64_t kVectorsPerSum = 64;
 double SumExpDouble(const float* x, std::int64_t n, float shift) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto to_base_2 = hn::Set(d, std::numbers::log2e_v<float>);
   const auto by = hn::Set(d, shift);
+  const auto exponential = [&](const float* at)
+                               HWY_ATTR { return exp2_fast(d, hn::Mul(hn::Sub(hn::LoadU(d, at), by), to_base_2)); };
   double total = 0;
   std::int64_t i = 0;
   while (i + lanes <= n) {
@@ -32,10 +37,10 @@ double SumExpDouble(const float* x, std::int64_t n, float shift) {
     auto a = hn::Zero(d);
     auto b = hn::Zero(d);
     for (; i + 2 * lanes <= end; i += 2 * lanes) {
-      a = hn::Add(a, hn::Exp(d, hn::Sub(hn::LoadU(d, x + i), by)));
-      b = hn::Add(b, hn::Exp(d, hn::Sub(hn::LoadU(d, x + i + lanes), by)));
+      a = hn::Add(a, exponential(x + i));
+      b = hn::Add(b, exponential(x + i + lanes));
     }
-    for (; i + lanes <= end; i += lanes) a = hn::Add(a, hn::Exp(d, hn::Sub(hn::LoadU(d, x + i), by)));
+    for (; i + lanes <= end; i += lanes) a = hn::Add(a, exponential(x + i));
     total += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b))));
   }
   for (; i < n; ++i) total += std::exp(static_cast<double>(x[i]) - static_cast<double>(shift));
@@ -51,6 +56,7 @@ double Divergence(const float* p, const float* q, std::int64_t n, double p_log, 
   const auto by_p = hn::Set(d, static_cast<float>(p_log));
   const auto by_q = hn::Set(d, static_cast<float>(q_log));
   const auto by = hn::Set(d, static_cast<float>(p_log - q_log));
+  const auto to_base_2 = hn::Set(d, std::numbers::log2e_v<float>);
   double total = 0;
   std::int64_t i = 0;
   while (i + lanes <= n) {
@@ -59,7 +65,7 @@ double Divergence(const float* p, const float* q, std::int64_t n, double p_log, 
     for (; i + lanes <= end; i += lanes) {
       const auto a = hn::LoadU(d, p + i);
       const auto b = hn::LoadU(d, q + i);
-      const auto weight = hn::Exp(d, hn::Sub(a, by_p));
+      const auto weight = exp2_fast(d, hn::Mul(hn::Sub(a, by_p), to_base_2));
       const auto x = hn::Sub(hn::Sub(a, b), by);
       // x - 1 + exp(-x) = x^2 (1/2 - x/6 + x^2/24 - ...)
       auto series = hn::Set(d, 1.0f / 40320);
@@ -69,7 +75,7 @@ double Divergence(const float* p, const float* q, std::int64_t n, double p_log, 
       const auto near = hn::Mul(hn::Mul(weight, x), hn::Mul(x, series));
       // A word of no probability adds q only, even where both logits are infinite and x is not a number.
       const auto product = hn::IfThenElseZero(hn::Gt(weight, hn::Zero(d)), hn::Mul(weight, x));
-      const auto far = hn::Add(hn::Sub(hn::Exp(d, hn::Sub(b, by_q)), weight), product);
+      const auto far = hn::Add(hn::Sub(exp2_fast(d, hn::Mul(hn::Sub(b, by_q), to_base_2)), weight), product);
       sum = hn::Add(sum, hn::IfThenElse(hn::Lt(hn::Abs(x), hn::Set(d, 0.5f)), near, far));
     }
     total += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
@@ -84,6 +90,16 @@ double Divergence(const float* p, const float* q, std::int64_t n, double p_log, 
   return total;
 }
 
+/// The first index whose element is `value`; n if none is.
+std::int64_t FindFirst(const float* x, std::int64_t n, float value) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  while (i + lanes <= n && hn::AllFalse(d, hn::Eq(hn::LoadU(d, x + i), hn::Set(d, value)))) i += lanes;
+  while (i < n && x[i] != value) ++i;
+  return i;
+}
+
 }  // namespace kvpress::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -92,11 +108,9 @@ namespace kvpress {
 
 HWY_EXPORT(SumExpDouble);
 HWY_EXPORT(Divergence);
+HWY_EXPORT(FindFirst);
 
-std::int64_t argmax(const float* x, std::int64_t n) {
-  const float max = max_value(x, n);
-  return std::find(x, x + n, max) - x;
-}
+std::int64_t argmax(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(FindFirst)(x, n, max_value(x, n)); }
 
 void cross_entropy(Matrix<const float> logits, std::span<const std::int32_t> targets, std::span<float> nll) {
   parallel_for(logits.rows, [&](std::int64_t i) {
@@ -119,7 +133,9 @@ void compare_logits(Matrix<const float> p, Matrix<const float> q, std::span<floa
     const double b_log = b_max + std::log(HWY_DYNAMIC_DISPATCH(SumExpDouble)(b, q.cols, b_max));
     const auto at = static_cast<std::size_t>(i);
     kl[at] = static_cast<float>(HWY_DYNAMIC_DISPATCH(Divergence)(a, b, p.cols, a_log, b_log));
-    same_top[at] = std::find(a, a + p.cols, a_max) - a == std::find(b, b + q.cols, b_max) - b ? 1 : 0;
+    const bool same =
+        HWY_DYNAMIC_DISPATCH(FindFirst)(a, p.cols, a_max) == HWY_DYNAMIC_DISPATCH(FindFirst)(b, q.cols, b_max);
+    same_top[at] = same ? 1 : 0;
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -33,6 +34,11 @@ memory::desc rows_desc(std::int64_t rows, std::int64_t cols, DType type) {
 
 /// The number of rows that the packing is chosen for: a long prefill's block.
 constexpr std::int64_t kTypicalRows = 512;
+
+/// Elements of a weight matrix that are decoded to float32 at a time, and what their rows are a multiple of: any number
+/// of columns that oneDNN packs together (16, 32, 48 or 64) divides it.
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 20;
+constexpr std::int64_t kPackedRows = 192;
 
 /// Products kept per Linear; chunk tails of every length must not pile up.
 constexpr std::size_t kMaxProducts = 64;
@@ -117,16 +123,28 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
     impl_->bias = memory({{1, out}, memory::data_type::f32, memory::format_tag::ab}, engine());
     std::copy(bias.begin(), bias.end(), static_cast<float*>(impl_->bias.get_data_handle()));
   }
-  AlignedVector<float> plain(static_cast<std::size_t>(out * in));
-  rows(0, out, plain.data());
-
   const memory::desc any({in, out}, data_type(type), memory::format_tag::any);
   const auto typical = impl_->describe(kTypicalRows, any, DType::f32, false);
-  // W is [out, in] row-major, the product wants [in, out]: the same bytes seen as "ba".
-  memory source({{in, out}, memory::data_type::f32, memory::format_tag::ba}, engine(), plain.data());
   impl_->weights = memory(typical.weights_desc(), engine());
-  dnnl::reorder(source, impl_->weights).execute(stream(), source, impl_->weights);
-  stream().wait();
+
+  // Rows come a block at a time: an embedding in float32 would be larger than all packed weights together. Not every
+  // packed format can be written in parts.
+  const memory::desc packed = impl_->weights.get_desc();
+  std::int64_t step = std::min(out, std::max<std::int64_t>(1, kBlockElements / in / kPackedRows) * kPackedRows);
+  for (std::int64_t first = 0; first < out; first += step) {
+    if (packed.submemory_desc({in, std::min(step, out - first)}, {0, first}, true).data.ndims == 0) step = out;
+  }
+  AlignedVector<float> plain(static_cast<std::size_t>(step * in));
+  for (std::int64_t first = 0; first < out; first += step) {
+    const std::int64_t n = std::min(step, out - first);
+    rows(first, n, plain.data());
+    // W is [out, in] row-major, the product wants [in, out]: the same bytes seen as "ba".
+    memory source({{in, n}, memory::data_type::f32, memory::format_tag::ba}, engine(), plain.data());
+    memory part(n == out ? packed : packed.submemory_desc({in, n}, {0, first}), engine(),
+                impl_->weights.get_data_handle());
+    dnnl::reorder(source, part).execute(stream(), source, part);
+    stream().wait();
+  }
 }
 
 std::int64_t Linear::in_features() const { return impl_->in; }

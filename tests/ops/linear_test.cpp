@@ -101,7 +101,7 @@ TEST(Linear, EqualsPlainLoops) {
 
 TEST(Linear, OddSizes) {
   for (const DType type : {DType::f32, DType::bf16}) {
-    for (const auto& [out, in] : {std::pair{1, 1}, {3, 5}, {17, 33}, {129, 64}, {500, 31}, {1030, 66}}) {
+    for (const auto& [out, in] : {std::pair{1, 1}, {3, 5}, {17, 33}, {129, 64}, {500, 31}, {1030, 66}, {5003, 510}}) {
       const Problem problem(out, in, type, true);
       for (const std::int64_t rows : {1, 3, 70}) problem.expect_right(rows, DType::f32, false);
     }

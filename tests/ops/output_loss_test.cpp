@@ -1,0 +1,66 @@
+#include "kvpress/ops/output_loss.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "kvpress/ops/cross_entropy.h"
+#include "ops/random.h"
+
+namespace kvpress {
+namespace {
+
+using testing::random_values;
+using testing::rounded_to_bf16;
+
+constexpr std::int64_t kHidden = 48;
+constexpr std::int64_t kVocab = 1000;
+constexpr std::int64_t kRows = 2 * kOutputRows + 3;
+
+Linear make_head(DType type) {
+  const auto weight = rounded_to_bf16(random_values(kVocab * kHidden, 1, 0.3f));
+  return Linear(
+      kVocab, kHidden,
+      [&](std::int64_t first, std::int64_t n, float* to) {
+        std::copy_n(weight.data() + first * kHidden, n * kHidden, to);
+      },
+      {}, type);
+}
+
+TEST(OutputLoss, EqualsLossesOfAllLogits) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    const Linear head = make_head(type);
+    // Rows with gaps, as views of wider matrices have them.
+    const std::int64_t stride = kHidden + 4;
+    const auto p = rounded_to_bf16(random_values(kRows * stride, 2));
+    const auto q = rounded_to_bf16(random_values(kRows * stride, 3));
+    const Matrix<const float> full(p.data(), kRows, kHidden, stride);
+    const Matrix<const float> compressed(q.data(), kRows, kHidden, stride);
+    std::vector<float> p_logits(static_cast<std::size_t>(kRows * kVocab));
+    std::vector<float> q_logits(p_logits.size());
+    output_logits(full, head, Matrix<float>(p_logits.data(), kRows, kVocab));
+    output_logits(compressed, head, Matrix<float>(q_logits.data(), kRows, kVocab));
+    const Matrix<const float> all_p(p_logits.data(), kRows, kVocab);
+    const Matrix<const float> all_q(q_logits.data(), kRows, kVocab);
+
+    std::vector<std::int32_t> targets;
+    for (std::int64_t r = 0; r < kRows; ++r) targets.push_back(static_cast<std::int32_t>(r * 37 % kVocab));
+    std::vector<float> expected(static_cast<std::size_t>(kRows));
+    std::vector<float> actual(expected.size());
+    std::vector<std::uint8_t> expected_top(expected.size());
+    std::vector<std::uint8_t> actual_top(expected.size());
+    cross_entropy_plain(all_p, targets, expected);
+    output_cross_entropy(full, head, targets, actual);
+    for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
+    compare_logits(all_p, all_q, expected, expected_top);
+    output_compare(full, compressed, head, actual, actual_top);
+    for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
+    EXPECT_EQ(actual_top, expected_top);
+    output_compare(full, full, head, actual, actual_top);
+    EXPECT_EQ(*std::max_element(actual.begin(), actual.end()), 0.0f);
+  }
+}
+
+}  // namespace
+}  // namespace kvpress
