@@ -125,22 +125,27 @@ PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& datas
                             bool max_tokens_given, const ProtocolSettings& settings, const ModelConfig& config) {
   if (max_tokens < 0)
     fail_usage("--max-tokens: {} is negative; give the tokens to take of a text, or 0 for all", max_tokens);
-  if (!settings.splits_text()) {
-    const std::int64_t trained = std::max(config.max_positions, settings.context_tokens + 1);
-    if (!max_tokens_given) {
-      max_tokens = max_tokens > 0 ? std::min(max_tokens, trained) : trained;
-    } else if (max_tokens == 0 || max_tokens > config.max_positions) {
-      log_warning_once(
-          fmt::format("--max-tokens {} exceeds the {} tokens the model was trained for: there a press can look better "
-                      "than the full cache, which says nothing about the press",
-                      max_tokens, config.max_positions));
+  // These protocols take a text whole: cut it to what the model was trained for, unless told otherwise.
+  if (!settings.splits_text() && !max_tokens_given) {
+    if (settings.context_tokens >= config.max_positions) {
+      fail_usage(
+          "--context-tokens: {} leaves nothing to score within the {} tokens the model was trained for; take fewer, "
+          "or say with --max-tokens how much of the text to take",
+          settings.context_tokens, config.max_positions);
     }
+    max_tokens = max_tokens > 0 ? std::min(max_tokens, config.max_positions) : config.max_positions;
   }
   const Timer timer;
   PreparedTexts prepared;
   prepared.name = dataset.name;
   prepared.texts = tokenize_texts(tokenizer, dataset, max_tokens);
   prepared.tokenize_sec = timer.seconds();
+  if (!settings.splits_text() && prepared.longest() > config.max_positions) {
+    log_warning_once(
+        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there a press can look "
+                    "better than the full cache, which says nothing about the press",
+                    prepared.longest(), config.max_positions));
+  }
   return prepared;
 }
 

@@ -6,12 +6,13 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
-#include "kvpress/ops/cross_entropy.h"
+#include "kvpress/ops/output_loss.h"
 
 namespace kvpress {
 namespace {
 
-constexpr std::int64_t kRows = 64;
+/// Ctrl-C must end a run within a second.
+constexpr std::int64_t kRowsBetweenInterrupts = 512;
 constexpr std::size_t kBootstrapBlock = 64;
 constexpr int kDraws = 2000;
 
@@ -45,26 +46,21 @@ std::array<double, 2> block_bootstrap_ci95(std::span<const double> values, std::
   return {means[kDraws * 25 / 1000], means[kDraws * 975 / 1000 - 1]};
 }
 
-Comparison compare_runs(Model& model, const RunResult& full, const RunResult& compressed, std::uint64_t seed) {
+Comparison compare_runs(const Model& model, const RunResult& full, const RunResult& compressed, std::uint64_t seed) {
   if (full.targets != compressed.targets) fail("compared runs scored different tokens");
   const auto n = static_cast<std::int64_t>(full.nll.size());
-  const std::int64_t vocab = model.config().vocab_size;
   const std::int64_t hidden = model.config().hidden_size;
-  AlignedVector<float> full_logits(static_cast<std::size_t>(kRows * vocab));
-  AlignedVector<float> compressed_logits(static_cast<std::size_t>(kRows * vocab));
   std::vector<float> kl(full.nll.size());
   std::vector<std::uint8_t> same_top(full.nll.size());
-  for (std::int64_t at = 0; at < n; at += kRows) {
+  const Matrix<const float> p(full.hidden.data(), n, hidden);
+  const Matrix<const float> q(compressed.hidden.data(), n, hidden);
+  for (std::int64_t at = 0; at < n; at += kRowsBetweenInterrupts) {
     check_interrupt();
-    const std::int64_t rows = std::min(kRows, n - at);
-    const Matrix<float> p(full_logits.data(), rows, vocab);
-    const Matrix<float> q(compressed_logits.data(), rows, vocab);
-    model.logits({full.hidden.data() + at * hidden, rows, hidden}, p);
-    model.logits({compressed.hidden.data() + at * hidden, rows, hidden}, q);
+    const std::int64_t rows = std::min(kRowsBetweenInterrupts, n - at);
     const auto part = [&](auto& values) {
       return std::span(values).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(rows));
     };
-    compare_logits(p, q, part(kl), part(same_top));
+    output_compare(p.block(at, rows), q.block(at, rows), model.output(), part(kl), part(same_top));
   }
 
   std::vector<double> deltas(full.nll.size());

@@ -17,7 +17,7 @@ struct Comparison {
 };
 
 /// Both runs must have scored the same tokens. Goes through the output product once more for each run.
-Comparison compare_runs(Model& model, const RunResult& full, const RunResult& compressed, std::uint64_t seed);
+Comparison compare_runs(const Model& model, const RunResult& full, const RunResult& compressed, std::uint64_t seed);
 
 /// The 95 % interval of the mean by bootstrap over blocks of `block` neighbouring values (percentiles of 2,000 draws):
 /// neighbouring tokens share their context, so they are not independent. With fewer than two blocks: the mean twice.

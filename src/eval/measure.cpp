@@ -5,6 +5,7 @@
 
 #include "kvpress/base/timer.h"
 #include "kvpress/ops/cross_entropy.h"
+#include "kvpress/ops/output_loss.h"
 #include "kvpress/press/compressor.h"
 
 namespace kvpress {
@@ -12,7 +13,6 @@ namespace {
 
 /// Tokens of a prefill that fills the cache before decoding: deep caches must not need deep activations.
 constexpr std::int64_t kFillBlock = 2048;
-constexpr std::int64_t kLossRows = 64;
 
 std::vector<std::int32_t> random_tokens(const Model& model, std::int64_t n) {
   std::mt19937 random(1);
@@ -28,17 +28,6 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-void losses(Model& model, Matrix<const float> hidden, std::span<const std::int32_t> tokens,
-            AlignedVector<float>& logits) {
-  std::vector<float> nll(static_cast<std::size_t>(kLossRows));
-  for (std::int64_t at = 0; at + 1 < hidden.rows; at += kLossRows) {
-    const std::int64_t n = std::min(kLossRows, hidden.rows - 1 - at);
-    const Matrix<float> block(logits.data(), n, model.config().vocab_size);
-    model.logits(hidden.block(at, n), block);
-    cross_entropy(block, tokens.subspan(static_cast<std::size_t>(at + 1), static_cast<std::size_t>(n)), nll);
-  }
-}
-
 }  // namespace
 
 PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
@@ -46,7 +35,7 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
   const std::vector<std::int32_t> tokens = random_tokens(model, n_tokens);
   const std::int64_t rows = with_loss ? n_tokens : 1;
   AlignedVector<float> hidden(static_cast<std::size_t>(rows * model.config().hidden_size));
-  AlignedVector<float> logits(static_cast<std::size_t>(kLossRows * model.config().vocab_size));
+  std::vector<float> nll(static_cast<std::size_t>(n_tokens));
   const Matrix<float> states(hidden.data(), rows, model.config().hidden_size);
   std::vector<double> prefill, compress, loss;
   for (int repeat = -1; repeat < repeats; ++repeat) {
@@ -56,7 +45,9 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
     model.forward(tokens, 0, cache, &compressor, states);
     const double forward_sec = forward.seconds();
     const Timer loss_timer;
-    if (with_loss) losses(model, states, tokens, logits);
+    if (with_loss) {
+      output_cross_entropy(states.block(0, n_tokens - 1), model.output(), std::span(tokens).subspan(1), nll);
+    }
     if (repeat < 0) continue;
     prefill.push_back(forward_sec - compressor.seconds());
     compress.push_back(compressor.seconds());

@@ -7,14 +7,14 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
-#include "kvpress/ops/cross_entropy.h"
+#include "kvpress/ops/output_loss.h"
 #include "kvpress/press/compressor.h"
 
 namespace kvpress {
 namespace {
 
-/// Rows of logits held at a time: 64 rows of 50,304 words are 13 MB.
-constexpr std::int64_t kLossRows = 64;
+/// Ctrl-C must end a run within a second.
+constexpr std::int64_t kRowsBetweenInterrupts = 512;
 
 using Ids = std::span<const std::int32_t>;
 
@@ -38,9 +38,7 @@ std::vector<Window> windows_of(const ProtocolSettings& settings, std::int64_t n)
 class Runner {
  public:
   Runner(Model& model, const NamedPress& press, const RunSettings& settings, const OnProgress& on_progress)
-      : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {
-    logits_.resize(static_cast<std::size_t>(kLossRows * model.config().vocab_size));
-  }
+      : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {}
 
   void run_text(const TokenizedText& text, std::int64_t index) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
@@ -186,14 +184,13 @@ class Runner {
     const auto n_before = result_.nll.size();
     result_.nll.resize(n_before + static_cast<std::size_t>(hidden.rows));
     const Ids targets = ids(first_target, hidden.rows);
-    for (std::int64_t at = 0; at < hidden.rows; at += kLossRows) {
+    for (std::int64_t at = 0; at < hidden.rows; at += kRowsBetweenInterrupts) {
       check_interrupt();
-      const std::int64_t n = std::min(kLossRows, hidden.rows - at);
-      const Matrix<float> logits(logits_.data(), n, model_.config().vocab_size);
-      model_.logits(hidden.block(at, n), logits);
-      cross_entropy(
-          logits, targets.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)),
-          std::span(result_.nll).subspan(n_before + static_cast<std::size_t>(at), static_cast<std::size_t>(n)));
+      const std::int64_t n = std::min(kRowsBetweenInterrupts, hidden.rows - at);
+      const auto first = static_cast<std::size_t>(at);
+      const auto count = static_cast<std::size_t>(n);
+      output_cross_entropy(hidden.block(at, n), model_.output(), targets.subspan(first, count),
+                           std::span(result_.nll).subspan(n_before + first, count));
     }
     result_.times.score += timer.seconds();
     result_.targets.insert(result_.targets.end(), targets.begin(), targets.end());
@@ -219,7 +216,6 @@ class Runner {
   const RunSettings& settings_;
   const OnProgress& on_progress_;
   const TokenizedText* text_ = nullptr;
-  AlignedVector<float> logits_;
   RunResult result_;
 };
 

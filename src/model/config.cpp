@@ -38,7 +38,11 @@ const Architecture& architecture_by_gguf_name(std::string_view name, const std::
   for (const Architecture* it : architectures()) {
     if (!it->gguf_name.empty() && it->gguf_name == name) return *it;
   }
-  fail("{}: architecture '{}' is not known in GGUF files; known: llama", path, name);
+  std::vector<std::string_view> known;
+  for (const Architecture* it : architectures()) {
+    if (!it->gguf_name.empty()) known.push_back(it->gguf_name);
+  }
+  fail("{}: architecture '{}' is not known in GGUF files; known: {}", path, name, fmt::join(known, ", "));
 }
 
 std::int64_t ModelConfig::n_parameters() const {

@@ -9,6 +9,7 @@
 #include "kvpress/base/threads.h"
 #include "kvpress/model/architecture.h"
 #include "kvpress/ops/attention.h"
+#include "kvpress/ops/output_loss.h"
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
@@ -66,7 +67,7 @@ struct Model::Impl {
 
   // Scratch of the forward pass, kept from call to call.
   ActivationBuffer residual_buffer, normed_buffer, qkv_buffer, queries_buffer, attended_buffer, wide_buffer,
-      gated_buffer, output_buffer;
+      gated_buffer;
 
   void make_random(std::uint64_t seed);
   void embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const;
@@ -292,13 +293,8 @@ void Model::forward(std::span<const std::int32_t> tokens, std::int64_t first_pos
   }
 }
 
-void Model::logits(Matrix<const float> hidden, Matrix<float> out) {
-  Impl& it = *impl_;
-  const Activations rows = it.output_buffer.get(it.numerics.compute, hidden.rows, hidden.cols);
-  for (std::int64_t i = 0; i < hidden.rows; ++i) {
-    from_float(hidden.row(i), rows.block(i, 1).data, rows.type, hidden.cols);
-  }
-  it.weights.output(rows, {out.data, DType::f32, out.rows, out.cols});
+void Model::logits(Matrix<const float> hidden, Matrix<float> out) const {
+  output_logits(hidden, impl_->weights.output, out);
 }
 
 }  // namespace kvpress

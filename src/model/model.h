@@ -61,7 +61,7 @@ class Model {
                AttentionListener* listener, Matrix<float> hidden, const Trace& trace);
 
   /// Logits of rows of final-normed hidden states: [rows, vocab_size].
-  void logits(Matrix<const float> hidden, Matrix<float> out);
+  void logits(Matrix<const float> hidden, Matrix<float> out) const;
 
  private:
   struct Impl;
