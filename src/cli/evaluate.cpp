@@ -55,8 +55,10 @@ Prepared prepare(const EvaluateOptions& options, const std::string& name, const 
   const NamedDataset named = dataset_by_name(name);
   const TextDataset dataset =
       load_texts(std::string(named.source), "", "", options.max_samples > 0 ? options.max_samples : named.max_samples);
-  return {name, prepare_texts(tokenizer, dataset, max_tokens_given ? options.max_tokens : named.max_tokens,
-                              max_tokens_given, protocol, opened.config)};
+  Prepared prepared{name, prepare_texts(tokenizer, dataset, max_tokens_given ? options.max_tokens : named.max_tokens,
+                                        max_tokens_given, protocol, opened.config)};
+  prepared.texts.name = name;
+  return prepared;
 }
 
 void run_dataset(const EvaluateOptions& options, const Prepared& prepared, const std::vector<NamedPress>& presses,
@@ -65,17 +67,7 @@ void run_dataset(const EvaluateOptions& options, const Prepared& prepared, const
   Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
   experiment.warm_up();
 
-  ExperimentInfo info;
-  info.model = options.compute.model;
-  info.dataset = name;
-  info.dtype = to_string(loaded.model->dtype());
-  info.cache_dtype = to_string(loaded.cache_type);
-  info.protocol = protocol;
-  info.n_tokens = experiment.n_tokens();
-  info.seed = options.compute.seed;
-  info.prefill_only = options.prefill_only;
-  info.load_sec = loaded.load_sec;
-  info.tokenize_sec = texts.tokenize_sec;
+  const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, options.prefill_only);
 
   std::vector<Json> rows;
   for (const NamedPress& press : presses) {

@@ -48,17 +48,7 @@ void run(const PplOptions& options, bool max_tokens_given) {
   if (protocol.protocol == Protocol::window && !press.is_none()) log_warning_once(std::string(kWindowCaveat));
   experiment.warm_up();
 
-  ExperimentInfo info;
-  info.model = options.compute.model;
-  info.dataset = dataset.name;
-  info.dtype = to_string(loaded.model->dtype());
-  info.cache_dtype = to_string(loaded.cache_type);
-  info.protocol = protocol;
-  info.n_tokens = experiment.n_tokens();
-  info.seed = options.compute.seed;
-  info.prefill_only = options.prefill_only;
-  info.load_sec = loaded.load_sec;
-  info.tokenize_sec = texts.tokenize_sec;
+  const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, options.prefill_only);
 
   Json document = describe_experiment(info);
   document["baseline"] = describe_run("no_press", 0.0, experiment.baseline(), info);

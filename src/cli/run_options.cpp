@@ -121,6 +121,25 @@ std::int64_t PreparedTexts::longest() const {
   return static_cast<std::int64_t>(longest);
 }
 
+ExperimentInfo experiment_info(const ComputeOptions& options, const LoadedModel& loaded, const PreparedTexts& texts,
+                               const ProtocolSettings& protocol, bool prefill_only) {
+  ExperimentInfo info;
+  info.model = options.model;
+  info.dataset = texts.name;
+  info.dtype = to_string(loaded.model->dtype());
+  info.cache_dtype = to_string(loaded.cache_type);
+  info.protocol = protocol;
+  if (!protocol.splits_text()) {
+    info.protocol.context_tokens = context_of(protocol, static_cast<std::int64_t>(texts.texts.front().ids.size()));
+  }
+  info.n_tokens = progress_total(texts.texts);
+  info.seed = options.seed;
+  info.prefill_only = prefill_only;
+  info.load_sec = loaded.load_sec;
+  info.tokenize_sec = texts.tokenize_sec;
+  return info;
+}
+
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset, std::int64_t max_tokens,
                             bool max_tokens_given, const ProtocolSettings& settings, const ModelConfig& config) {
   if (max_tokens < 0)

@@ -84,6 +84,10 @@ struct PreparedTexts {
   double tokenize_sec = 0;
   std::int64_t longest() const;
 };
+/// What holds for every run on these texts.
+ExperimentInfo experiment_info(const ComputeOptions& options, const LoadedModel& loaded, const PreparedTexts& texts,
+                               const ProtocolSettings& protocol, bool prefill_only);
+
 /// max_tokens 0: whole texts, but no more than the trained context where a protocol takes a text whole.
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset, std::int64_t max_tokens,
                             bool max_tokens_given, const ProtocolSettings& settings, const ModelConfig& config);

@@ -26,7 +26,7 @@ Json describe_experiment(const ExperimentInfo& info) {
       break;
     case Protocol::continuation:
     case Protocol::decode:
-      json["context_tokens"] = context_of(info.protocol, info.n_tokens);
+      json["context_tokens"] = info.protocol.context_tokens;
       if (info.protocol.target_size) {
         json["compression_interval"] = info.protocol.compression_interval;
         json["target_size"] = *info.protocol.target_size;

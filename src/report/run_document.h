@@ -19,7 +19,7 @@ struct ExperimentInfo {
   std::string dataset;
   std::string dtype;
   std::string cache_dtype;
-  ProtocolSettings protocol;
+  ProtocolSettings protocol;  ///< context_tokens worked out, of the first text
   std::int64_t n_tokens = 0;
   std::uint64_t seed = 0;
   bool prefill_only = false;  ///< runtime_sec counts prefill and compression alone

@@ -64,9 +64,9 @@ TEST(BadInput, Models) {
   expect_complaint("inspect /no/such/model", 1, "/no/such/model");
   expect_complaint("inspect EleutherAI/no-such-model", 1, "hf download EleutherAI/no-such-model");
   expect_complaint("inspect " + folder.path().string(), 1, "config.json");
-  expect_complaint("inspect " + folder.file("a.gguf", "GGUF"), 1, "a.gguf");
-  expect_complaint("inspect " + folder.file("b.gguf", ""), 1, "b.gguf");
-  expect_complaint("inspect " + folder.file("c.txt", "no model"), 2, "c.txt");
+  expect_complaint("inspect " + folder.file("a.gguf", "GGUF").string(), 1, "a.gguf");
+  expect_complaint("inspect " + folder.file("b.gguf", "").string(), 1, "b.gguf");
+  expect_complaint("inspect " + folder.file("c.txt", "no model").string(), 2, "c.txt");
 
   // A copy of the model that ships, spoilt in one place after another.
   const auto model = std::filesystem::path(KVPRESS_PROJECT_DIR) / "models" / "kvpress-demo";
@@ -104,27 +104,27 @@ TEST(BadInput, Texts) {
   const TemporaryFolder folder;
   const auto with = [](const std::string& path) { return "ppl -m demo --dataset-name " + path; };
   expect_complaint(with("/no/such/text.txt"), 1, "/no/such/text.txt");
-  expect_complaint(with(folder.file("empty.txt", "")), 2, "no text to score");
-  expect_complaint(with(folder.file("one.txt", "a")), 2, "at least 2");
-  expect_complaint(with(folder.file("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n")), 1, "line 2");
-  expect_complaint(with(folder.file("broken.jsonl", "{\"text\": \n")), 1, "line 1");
-  expect_complaint(with(folder.file("cut.txt.gz", "\x1f\x8b\x08")), 1, "cut.txt.gz");
-  expect_complaint(with(folder.file("cut.txt.xz", "nonsense")), 1, "cut.txt.xz");
-  expect_complaint(with(folder.file("cut.txt.zst", "nonsense")), 1, "cut.txt.zst");
-  expect_complaint(with(folder.file("picture.png", "x")), 2, "picture.png");
+  expect_complaint(with(folder.file("empty.txt", "").string()), 2, "no text to score");
+  expect_complaint(with(folder.file("one.txt", "a").string()), 2, "at least 2");
+  expect_complaint(with(folder.file("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n").string()), 1, "line 2");
+  expect_complaint(with(folder.file("broken.jsonl", "{\"text\": \n").string()), 1, "line 1");
+  expect_complaint(with(folder.file("cut.txt.gz", "\x1f\x8b\x08").string()), 1, "cut.txt.gz");
+  expect_complaint(with(folder.file("cut.txt.xz", "nonsense").string()), 1, "cut.txt.xz");
+  expect_complaint(with(folder.file("cut.txt.zst", "nonsense").string()), 1, "cut.txt.zst");
+  expect_complaint(with(folder.file("picture.png", "x").string()), 2, "picture.png");
 }
 
 TEST(BadInput, HostileBytesAreText) {
   const TemporaryFolder folder;
   std::string bytes;
   for (int i = 0; i < 2000; ++i) bytes += static_cast<char>(i * 37 % 256);
-  const Ended ended = run_program("ppl -m demo --quiet --dataset-name " + folder.file("bytes.txt", bytes));
+  const Ended ended = run_program("ppl -m demo --quiet --dataset-name " + folder.file("bytes.txt", bytes).string());
   EXPECT_EQ(ended.code, 0) << ended.err;
 }
 
 TEST(BadInput, OutputsThatCannotBeWritten) {
   const TemporaryFolder folder;
-  const std::string file = folder.file("file", "x");
+  const std::string file = folder.file("file", "x").string();
   expect_complaint("ppl -m demo --max-tokens 60 --quiet -o /no/such/folder/r.json", 1, "/no/such/folder/r.json");
   expect_complaint("ppl -m demo --max-tokens 60 --quiet -o " + file + "/r.json", 1, "r.json");
   expect_complaint("evaluate -m demo --max-tokens 60 --quiet --output-dir " + file + "/runs", 1, "runs");

@@ -88,7 +88,7 @@ TEST(Ppl, WarnsBeyondTheTrainedContextAndOnlyThen) {
 TEST(Ppl, ReadsAFileOfTheUsersOwn) {
   const TemporaryFolder folder;
   const std::string text =
-      folder.file("a.txt", "It was the best of times, it was the worst of times, it was the age of wisdom.");
+      folder.file("a.txt", "It was the best of times, it was the worst of times, it was the age of wisdom.").string();
   const Ended ended =
       run_program("ppl -m demo --dataset-name " + text + " --protocol continuation --context-tokens 8 --quiet");
   ASSERT_EQ(ended.code, 0) << ended.err;

@@ -8,6 +8,7 @@
 
 #include "kvpress/eval/experiment.h"
 #include "kvpress/model/model.h"
+#include "reference_presses.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -47,17 +48,6 @@ class ProtocolParity : public testing::TestWithParam<std::string> {
   int compared_ = 0;
 };
 
-/// The references' names of presses, and ours.
-const std::vector<std::pair<std::string, std::string>> kPresses = {{"knorm", "knorm"},
-                                                                   {"streaming_llm", "streaming_llm"},
-                                                                   {"keydiff", "keydiff"},
-                                                                   {"tova", "tova"},
-                                                                   {"snapkv", "snapkv"},
-                                                                   {"snapkv_w8", "snapkv(window_size=8)"},
-                                                                   {"snapkv_w16", "snapkv(window_size=16)"},
-                                                                   {"expected_attention", "expected_attention"},
-                                                                   {"observed_attention", "observed_attention"}};
-
 TEST_P(ProtocolParity, Window) {
   ProtocolSettings protocol;
   protocol.protocol = Protocol::window;
@@ -74,7 +64,7 @@ TEST_P(ProtocolParity, Chunked) {
   protocol.max_length = 96;
   protocol.chunk_size = 32;
   expect_equal("chunked/m96_c32/no_press/nll", protocol, "no_press", 0);
-  for (const auto& [name, press] : kPresses) {
+  for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, text] : {std::pair{0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}}) {
       expect_equal("chunked/m96_c32/" + name + "/r" + text + "/nll", protocol, press, ratio);
     }
@@ -86,7 +76,7 @@ TEST_P(ProtocolParity, Continuation) {
   ProtocolSettings protocol;
   protocol.protocol = Protocol::continuation;
   protocol.context_tokens = 128;
-  for (const auto& [name, press] : kPresses) {
+  for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, text] : {std::pair{0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}, {0.9, "0.90"}}) {
       expect_equal("continuation/" + name + "/r" + text + "/nll", protocol, press, ratio);
     }
@@ -100,7 +90,7 @@ TEST_P(ProtocolParity, DecodeWithTarget) {
   protocol.context_tokens = 96;
   protocol.compression_interval = 16;
   protocol.target_size = 48;
-  for (const auto& [name, press] : kPresses) {
+  for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, text] : {std::pair{0.0, "0.00"}, {0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}}) {
       expect_equal("decode/" + name + "/r" + text + "/nll", protocol, press, ratio);
     }
@@ -116,7 +106,7 @@ TEST_P(ProtocolParity, RatioZeroIsNoPressBitForBit) {
     settings.protocol.stride = 48;
     settings.protocol.chunk_size = 32;
     const RunResult full = run_protocol(model_, {text_}, parse_press("no_press"), settings);
-    for (const auto& [name, press] : kPresses) {
+    for (const auto& [name, press] : test::kReferencePresses) {
       EXPECT_EQ(run_protocol(model_, {text_}, parse_press(press), settings).nll, full.nll) << press;
     }
   }

@@ -12,25 +12,11 @@
 #include "kvpress/model/model.h"
 #include "kvpress/press/compressor.h"
 #include "kvpress/press/registry.h"
+#include "reference_presses.h"
 #include "test_data.h"
 
 namespace kvpress {
 namespace {
-
-/// The references' names of presses, and ours.
-const std::vector<std::pair<std::string, std::string>> kPresses = {
-    {"random", "random(seed=42)"},
-    {"knorm", "knorm"},
-    {"streaming_llm", "streaming_llm"},
-    {"keydiff", "keydiff"},
-    {"tova", "tova"},
-    {"snapkv", "snapkv"},
-    {"snapkv_w16", "snapkv(window_size=16)"},
-    {"expected_attention", "expected_attention"},
-    {"expected_attention_nocov", "expected_attention(use_covariance=false)"},
-    {"expected_attention_novnorm", "expected_attention(use_vnorm=false)"},
-    {"expected_attention_eps", "expected_attention(epsilon=0.01)"},
-    {"observed_attention", "observed_attention"}};
 
 const std::vector<std::pair<double, std::string>> kRatios = {
     {0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}, {0.9, "0.90"}};
@@ -44,7 +30,7 @@ TEST_P(PressParity, ScoresAndKeptTokensEqualTheReference) {
               {false, DType::f32});
   const auto tokens = forward.ints("tokens");
   int compared = 0;
-  for (const auto& [name, press] : kPresses) {
+  for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, ratio_text] : kRatios) {
       Compressor compressor(parse_press(press).press.get(), {ratio, {}});
       compressor.set_watcher([&](std::int64_t layer, const Scores& scores, const auto& kept) {
