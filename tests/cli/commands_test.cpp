@@ -85,6 +85,11 @@ TEST(Ppl, WarnsBeyondTheTrainedContextAndOnlyThen) {
   }
 }
 
+TEST(Ppl, SaysWhenChunksHideTheCompression) {
+  EXPECT_THAT(run_program("ppl -m demo --max-tokens 200").err, HasSubstr("--chunk-size 256"));
+  EXPECT_THAT(run_program("ppl -m demo --max-tokens 300").err, Not(HasSubstr("--chunk-size")));
+}
+
 TEST(Ppl, ReadsAFileOfTheUsersOwn) {
   const TemporaryFolder folder;
   const std::string text =
