@@ -153,19 +153,6 @@ PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& datas
   prepared.name = dataset.name;
   prepared.texts = tokenize_texts(tokenizer, dataset, max_tokens);
   prepared.tokenize_sec = timer.seconds();
-  if (settings.protocol == Protocol::chunked &&
-      settings.chunk_size >= std::min(settings.max_length, prepared.longest())) {
-    log_warning_once(
-        fmt::format("--chunk-size {} takes each segment whole: no token is scored over a compressed cache, "
-                    "so perplexity cannot see the compression",
-                    settings.chunk_size));
-  }
-  if (!settings.splits_text() && prepared.longest() > config.max_positions) {
-    log_warning_once(
-        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there a press can look "
-                    "better than the full cache, which says nothing about the press",
-                    prepared.longest(), config.max_positions));
-  }
   return prepared;
 }
 

@@ -8,15 +8,38 @@
 
 namespace kvpress {
 
+namespace {
+
+/// What a reader of the numbers must know, told once.
+void warn_of_blind_spots(const ProtocolSettings& protocol, std::int64_t longest, std::int64_t trained_context) {
+  if (protocol.protocol == Protocol::chunked && protocol.chunk_size >= std::min(protocol.max_length, longest)) {
+    log_warning_once(
+        fmt::format("--chunk-size {} takes each segment whole: no token is scored over a compressed cache, "
+                    "so perplexity cannot see the compression",
+                    protocol.chunk_size));
+  }
+  if (!protocol.splits_text() && longest > trained_context) {
+    log_warning_once(
+        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there a press can look "
+                    "better than the full cache, which says nothing about the press",
+                    longest, trained_context));
+  }
+}
+
+}  // namespace
+
 Experiment::Experiment(Model& model, std::vector<TokenizedText> texts, const RunSettings& settings)
     : model_(model), texts_(std::move(texts)), settings_(settings) {
   check_settings(settings_.protocol);
   if (texts_.empty()) fail_usage("no text to score: the data set is empty");
+  std::int64_t longest = 0;
   for (const TokenizedText& text : texts_) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
     if (n < 2) fail_usage("no text to score: a text of {} token(s); at least 2 are needed", n);
     if (!settings_.protocol.splits_text()) context_of(settings_.protocol, n);
+    longest = std::max(longest, n);
   }
+  warn_of_blind_spots(settings_.protocol, longest, model.config().max_positions);
 }
 
 void Experiment::warm_up() {
