@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "kvpress/ops/rowwise.h"
 
@@ -25,8 +26,8 @@ void compact(std::vector<T>& values, std::span<const std::int32_t> indices) {
 
 }  // namespace
 
-KVHead::KVHead(std::int64_t head_dim, DType type, bool accumulate_attention)
-    : head_dim_(head_dim), type_(type), accumulate_attention_(accumulate_attention) {}
+KVHead::KVHead(std::int64_t head_dim, DType type, std::int64_t n_carried)
+    : head_dim_(head_dim), type_(type), carried_(static_cast<std::size_t>(n_carried)) {}
 
 void KVHead::keys_as_float(std::int64_t first, std::int64_t n, float* out) const {
   to_float(keys_.data() + static_cast<std::size_t>(first) * row_bytes(), type_, out, n * head_dim_);
@@ -37,24 +38,50 @@ void KVHead::values_as_float(std::int64_t first, std::int64_t n, float* out) con
 }
 
 std::size_t KVHead::allocated_bytes() const {
-  return keys_.allocated() + values_.allocated() + positions_.capacity() * sizeof(std::int32_t) +
-         accumulated_attention_.capacity() * sizeof(float);
+  std::size_t bytes = keys_.allocated() + values_.allocated() + positions_.capacity() * sizeof(std::int32_t);
+  for (const auto& channel : carried_) bytes += channel.capacity() * sizeof(float);
+  return bytes;
+}
+
+void KVHead::resize(std::int64_t n) {
+  const auto size = static_cast<std::size_t>(n);
+  keys_.resize(size * row_bytes());
+  values_.resize(size * row_bytes());
+  // Decoding grows by one token at a time: not by as little, nor to twice as much as std::vector would.
+  constexpr std::size_t kStep = 128;
+  const std::size_t capacity = (size + kStep - 1) / kStep * kStep;
+  positions_.reserve(capacity);
+  positions_.resize(size);
+  for (auto& channel : carried_) {
+    channel.reserve(capacity);
+    channel.resize(size, 0.0f);
+  }
 }
 
 void KVHead::extend(std::int64_t n, std::int64_t first_position) {
-  const auto total = static_cast<std::size_t>(size() + n);
-  keys_.resize(total * row_bytes());
-  values_.resize(total * row_bytes());
-  positions_.reserve(total);
-  for (std::int64_t i = 0; i < n; ++i) positions_.push_back(static_cast<std::int32_t>(first_position + i));
-  if (accumulate_attention_) accumulated_attention_.resize(total, 0.0f);
+  const std::int64_t old = size();
+  resize(old + n);
+  std::iota(positions_.begin() + old, positions_.end(), static_cast<std::int32_t>(first_position));
+}
+
+void KVHead::append(const KVHead& from, std::span<const std::int32_t> indices) {
+  auto to = static_cast<std::size_t>(size());
+  resize(size() + static_cast<std::int64_t>(indices.size()));
+  for (const std::int32_t index : indices) {
+    const auto at = static_cast<std::size_t>(index);
+    std::memcpy(keys_.data() + to * row_bytes(), from.keys_.data() + at * row_bytes(), row_bytes());
+    std::memcpy(values_.data() + to * row_bytes(), from.values_.data() + at * row_bytes(), row_bytes());
+    positions_[to] = from.positions_[at];
+    for (std::size_t c = 0; c < carried_.size(); ++c) carried_[c][to] = from.carried_[c][at];
+    ++to;
+  }
 }
 
 void KVHead::keep(std::span<const std::int32_t> indices) {
   compact(keys_.data(), row_bytes(), indices);
   compact(values_.data(), row_bytes(), indices);
   compact(positions_, indices);
-  if (accumulate_attention_) compact(accumulated_attention_, indices);
+  for (auto& channel : carried_) compact(channel, indices);
   keys_.resize(indices.size() * row_bytes());
   values_.resize(indices.size() * row_bytes());
 }
@@ -62,8 +89,7 @@ void KVHead::keep(std::span<const std::int32_t> indices) {
 KVCache::KVCache(const CacheShape& shape) : shape_(shape) {
   const std::int64_t n_heads = shape.n_layers * shape.n_kv_heads;
   heads_.reserve(static_cast<std::size_t>(n_heads));
-  for (std::int64_t i = 0; i < n_heads; ++i)
-    heads_.emplace_back(shape.head_dim, shape.type, shape.accumulate_attention);
+  for (std::int64_t i = 0; i < n_heads; ++i) heads_.emplace_back(shape.head_dim, shape.type, shape.n_carried);
 }
 
 template <typename Change>
@@ -89,6 +115,11 @@ void KVCache::write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i
   from_float(value, it.values_.data() + at, shape_.type, shape_.head_dim);
 }
 
+void KVCache::write_value(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* value) {
+  KVHead& it = head(layer, kv_head);
+  from_float(value, it.values_.data() + static_cast<std::size_t>(i) * it.row_bytes(), shape_.type, shape_.head_dim);
+}
+
 void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices) {
   KVHead& it = head(layer, kv_head);
   if (static_cast<std::int64_t>(indices.size()) == it.size()) return;
@@ -104,7 +135,7 @@ double KVCache::mean_tokens() const {
 std::size_t KVCache::bytes_per_token(const CacheShape& shape) {
   const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
   const std::size_t one = 2 * static_cast<std::size_t>(shape.head_dim) * size_of(shape.type) + sizeof(std::int32_t) +
-                          (shape.accumulate_attention ? sizeof(float) : 0);
+                          static_cast<std::size_t>(shape.n_carried) * sizeof(float);
   return heads * one;
 }
 

@@ -15,7 +15,8 @@ namespace kvpress {
 /// contiguous, in the cache's type; keys carry the RoPE of the position they were stored with.
 class KVHead {
  public:
-  KVHead(std::int64_t head_dim, DType type, bool accumulate_attention);
+  /// `n_carried`: floats that are carried beside each token.
+  KVHead(std::int64_t head_dim, DType type, std::int64_t n_carried);
 
   std::int64_t size() const { return static_cast<std::int64_t>(positions_.size()); }
   DType type() const { return type_; }
@@ -23,10 +24,10 @@ class KVHead {
   const void* values() const { return values_.data(); }
   std::span<const std::int32_t> positions() const { return positions_; }
 
-  /// The attention each token has got so far from all queries (mean over its group's query heads), when the cache was
-  /// made to accumulate it; else empty. Written by whoever gathers it, evicted with its token.
-  std::span<float> accumulated_attention() { return accumulated_attention_; }
-  std::span<const float> accumulated_attention() const { return accumulated_attention_; }
+  /// What presses keep beside each token (an accumulated attention, a score): written by them, 0 for a new token,
+  /// evicted with it. `channel` is in [0, n_carried).
+  std::span<float> carried(std::int64_t channel) { return carried_[static_cast<std::size_t>(channel)]; }
+  std::span<const float> carried(std::int64_t channel) const { return carried_[static_cast<std::size_t>(channel)]; }
 
   /// Rows [first, first + n) of the keys or values, converted to float32.
   void keys_as_float(std::int64_t first, std::int64_t n, float* out) const;
@@ -35,20 +36,24 @@ class KVHead {
   /// Bytes really held, in whole pages for keys and values.
   std::size_t allocated_bytes() const;
 
+  /// Copies the entries of another head at `indices` behind its own: for presses that look at parts of a cache.
+  void append(const KVHead& from, std::span<const std::int32_t> indices);
+  /// Drops all entries but those at `indices` (ascending) and gives their memory back.
+  void keep(std::span<const std::int32_t> indices);
+
  private:
   friend class KVCache;
 
   void extend(std::int64_t n, std::int64_t first_position);
-  void keep(std::span<const std::int32_t> indices);
+  void resize(std::int64_t n);
   std::size_t row_bytes() const { return static_cast<std::size_t>(head_dim_) * size_of(type_); }
 
   std::int64_t head_dim_;
   DType type_;
-  bool accumulate_attention_;
   PageBuffer keys_;
   PageBuffer values_;
   std::vector<std::int32_t> positions_;
-  std::vector<float> accumulated_attention_;
+  std::vector<std::vector<float>> carried_;  // [n_carried][n]
 };
 
 struct CacheShape {
@@ -56,7 +61,7 @@ struct CacheShape {
   std::int64_t n_kv_heads = 0;
   std::int64_t head_dim = 0;
   DType type = DType::f32;
-  bool accumulate_attention = false;  ///< carry accumulated_attention() beside the tokens
+  std::int64_t n_carried = 0;  ///< floats carried beside each token
 };
 
 class KVCache {
@@ -72,6 +77,9 @@ class KVCache {
   void extend(std::int64_t layer, std::int64_t n, std::int64_t first_position);
   /// Writes the key and value of entry `i` of a head from float32. Heads and entries may be written in parallel.
   void write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* key, const float* value);
+
+  /// Writes the value alone of entry `i` of a head: for presses that merge what they evict into what they keep.
+  void write_value(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* value);
 
   /// Drops all entries of a head but those at `indices` (ascending) and gives their memory back.
   void keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices);

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "kvpress/cli/commands.h"
+#include "kvpress/press/parameter_values.h"
 #include "kvpress/press/registry.h"
 
 namespace kvpress {

@@ -17,26 +17,32 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
   if (settings.temperature <= 0) return static_cast<std::int32_t>(argmax(logits.data(), n));
   scale(logits.data(), n, static_cast<float>(1 / settings.temperature));
   const float sum = exp_shifted(logits.data(), n, max_value(logits.data(), n));
+  // Sorting a vocabulary costs more than a small model's pass: only what may be drawn is sorted, if anything.
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+  const auto n_ranked = static_cast<std::ptrdiff_t>(settings.top_k > 0   ? std::min(n, settings.top_k)
+                                                    : settings.top_p < 1 ? n
+                                                                         : std::int64_t{0});
+  std::partial_sort(order.begin(), order.begin() + n_ranked, order.end(), [&](std::int32_t a, std::int32_t b) {
     const float p = logits[static_cast<std::size_t>(a)];
     const float q = logits[static_cast<std::size_t>(b)];
     return p != q ? p > q : a < b;
   });
-  std::size_t n_taken =
-      settings.top_k > 0 ? std::min(order.size(), static_cast<std::size_t>(settings.top_k)) : order.size();
+  if (n_ranked > 0) order.resize(static_cast<std::size_t>(n_ranked));
+  const auto probability = [&](std::int32_t token) {
+    return static_cast<double>(logits[static_cast<std::size_t>(token)]) / sum;
+  };
   double mass = 0;
-  for (std::size_t i = 0; i < n_taken; ++i) {
-    mass += static_cast<double>(logits[static_cast<std::size_t>(order[i])]) / sum;
-    if (mass >= settings.top_p) n_taken = i + 1;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    mass += probability(order[i]);
+    if (settings.top_p < 1 && mass >= settings.top_p) order.resize(i + 1);
   }
   double left = draw * mass;
-  for (std::size_t i = 0; i < n_taken; ++i) {
-    left -= static_cast<double>(logits[static_cast<std::size_t>(order[i])]) / sum;
-    if (left < 0) return order[i];
+  for (const std::int32_t token : order) {
+    left -= probability(token);
+    if (left < 0) return token;
   }
-  return order[n_taken - 1];
+  return order.back();
 }
 
 Generated generate(Model& model, std::span<const std::int32_t> prompt, const NamedPress& press,
@@ -46,7 +52,7 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
   const bool repeats = settings.compression_interval > 0 && settings.target_size;
   const bool idle = settings.budget.keeps_all() && !repeats;
   Compressor compressor(idle ? nullptr : press.press.get(), settings.budget, settings.seed);
-  KVCache cache = model.make_cache(settings.cache_type, compressor.needs_accumulated_attention());
+  KVCache cache = compressor.make_cache(model, settings.cache_type);
   AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
   const Matrix<float> row(hidden.data(), 1, config.hidden_size);
@@ -55,13 +61,16 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
 
   Generated result;
   const Timer prefill;
-  model.forward(prompt, 0, cache, &compressor, row);
+  compressor.forward(model, prompt, cache, row);
   result.prefill_sec = prefill.seconds() - compressor.seconds();
   result.compress_sec = compressor.seconds();
-  if (repeats) compressor.set_budget({0.0, settings.target_size});
+  if (repeats) {
+    compressor.set_budget({0.0, settings.target_size});
+  } else {
+    compressor.stop();
+  }
 
   const Timer decode;
-  auto position = static_cast<std::int64_t>(prompt.size());
   while (true) {
     model.logits(row, {logits.data(), 1, config.vocab_size});
     const std::int32_t token = sample(logits, settings, uniform(random));
@@ -75,7 +84,7 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
     const auto n_done = static_cast<std::int64_t>(result.ids.size());
     if (n_done == settings.max_new_tokens) break;
     compressor.set_active(repeats && n_done % settings.compression_interval == 0);
-    model.forward({&token, 1}, position++, cache, &compressor, row);
+    compressor.forward(model, {&token, 1}, cache, row);
   }
   result.decode_sec = decode.seconds();
   result.cache_tokens = cache.mean_tokens();

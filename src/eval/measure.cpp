@@ -40,9 +40,9 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
   std::vector<double> prefill, compress, loss;
   for (int repeat = -1; repeat < repeats; ++repeat) {
     Compressor compressor(press.press.get(), {ratio, {}});
-    KVCache cache = model.make_cache(cache_type, compressor.needs_accumulated_attention());
+    KVCache cache = compressor.make_cache(model, cache_type);
     const Timer forward;
-    model.forward(tokens, 0, cache, &compressor, states);
+    compressor.forward(model, tokens, cache, states);
     const double forward_sec = forward.seconds();
     const Timer loss_timer;
     if (with_loss) {
@@ -60,7 +60,7 @@ DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& p
                            std::int64_t n_tokens) {
   const std::vector<std::int32_t> tokens = random_tokens(model, std::max<std::int64_t>(depth, 1));
   Compressor compressor(press.press.get(), {ratio, {}});
-  KVCache cache = model.make_cache(cache_type, compressor.needs_accumulated_attention());
+  KVCache cache = compressor.make_cache(model, cache_type);
   AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(model.config().vocab_size));
   const Matrix<float> row(hidden.data(), 1, model.config().hidden_size);
@@ -68,10 +68,9 @@ DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& p
   for (std::int64_t at = 0; at < depth; at += kFillBlock) {
     const std::int64_t n = std::min(kFillBlock, depth - at);
     compressor.set_active(at + n == depth);
-    model.forward(std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)), at, cache,
-                  &compressor, row);
+    compressor.forward(model, std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)),
+                       cache, row);
   }
-  compressor.set_active(false);
   DecodeSpeed speed;
   speed.depth = depth;
   speed.cache_tokens = cache.mean_tokens();

@@ -84,8 +84,8 @@ class Runner {
     // With nothing to evict ever, the press is not even asked: such a run is the full cache's, bit for bit.
     const bool idle = settings_.budget.keeps_all() && !settings_.protocol.target_size;
     Compressor compressor(idle ? nullptr : press_.press.get(), settings_.budget, settings_.seed);
-    const bool accumulate = compressor.needs_accumulated_attention();
-    return {std::move(compressor), model_.make_cache(settings_.cache_type, accumulate)};
+    KVCache cache = compressor.make_cache(model_, settings_.cache_type);
+    return {std::move(compressor), std::move(cache)};
   }
 
   SegmentResult& begin_segment(std::int64_t text, std::int64_t first, std::int64_t length) {
@@ -96,10 +96,10 @@ class Runner {
   Ids ids(std::int64_t first, std::int64_t n) const { return {text_->ids.data() + first, static_cast<std::size_t>(n)}; }
 
   /// A forward pass whose time goes to `phase`, but for the press's.
-  void forward(Pass& pass, Ids tokens, std::int64_t position, Matrix<float> hidden, double& phase) const {
+  void forward(Pass& pass, Ids tokens, Matrix<float> hidden, double& phase) const {
     const Timer timer;
     const double before = pass.compressor.seconds();
-    model_.forward(tokens, position, pass.cache, &pass.compressor, hidden);
+    pass.compressor.forward(model_, tokens, pass.cache, hidden);
     phase += timer.seconds() - (pass.compressor.seconds() - before);
   }
 
@@ -117,7 +117,7 @@ class Runner {
   void run_window(const Window& window, SegmentResult& segment) {
     Pass pass = new_pass();
     AlignedVector<float> hidden = rows(window.length);
-    forward(pass, ids(window.first, window.length), 0, matrix(hidden), result_.times.prefill);
+    forward(pass, ids(window.first, window.length), matrix(hidden), result_.times.prefill);
     end_compressing(pass, segment);
     // The first token of a text has nothing before it that could predict it.
     const std::int64_t first_target = std::max<std::int64_t>(1, window.length - window.n_new);
@@ -131,7 +131,7 @@ class Runner {
     AlignedVector<float> hidden = rows(window.length);
     for (std::int64_t at = 0; at < window.length; at += settings_.protocol.chunk_size) {
       const std::int64_t n = std::min(settings_.protocol.chunk_size, window.length - at);
-      forward(pass, ids(window.first + at, n), at, matrix(hidden).block(at, n), result_.times.prefill);
+      forward(pass, ids(window.first + at, n), matrix(hidden).block(at, n), result_.times.prefill);
       progress(n);
     }
     end_compressing(pass, segment);
@@ -144,14 +144,14 @@ class Runner {
     const std::int64_t n = segment.n_tokens;
     AlignedVector<float> hidden = rows(n - context);
     // The prefill's last state predicts the first token of the rest; the last token predicts nothing that is scored.
-    forward(pass, ids(0, context), 0, matrix(hidden).block(0, 1), result_.times.prefill);
+    forward(pass, ids(0, context), matrix(hidden).block(0, 1), result_.times.prefill);
     progress(context);
     if (settings_.protocol.protocol == Protocol::continuation) {
-      pass.compressor.set_active(false);
+      pass.compressor.stop();
       end_compressing(pass, segment);
       const std::int64_t n_rest = n - context - 1;
       if (n_rest > 0) {
-        forward(pass, ids(context, n_rest), context, matrix(hidden).block(1, n_rest), result_.times.score);
+        forward(pass, ids(context, n_rest), matrix(hidden).block(1, n_rest), result_.times.score);
       }
       score(matrix(hidden), context);
       progress(n - context);
@@ -164,14 +164,18 @@ class Runner {
   void decode(Pass& pass, SegmentResult& segment, std::int64_t context, Matrix<float> hidden) {
     end_compressing(pass, segment);
     const std::int64_t interval = settings_.protocol.compression_interval;
-    if (interval > 0) pass.compressor.set_budget({0.0, settings_.protocol.target_size});
+    if (interval > 0) {
+      pass.compressor.set_budget({0.0, settings_.protocol.target_size});
+    } else {
+      pass.compressor.stop();
+    }
     score(hidden.block(0, 1), context);
     for (std::int64_t at = context; at + 1 < segment.n_tokens; ++at) {
       const std::int64_t n_decoded = at - context + 1;
       const bool compress = interval > 0 && n_decoded % interval == 0;
       pass.compressor.set_active(compress);
       const Matrix<float> row = hidden.block(n_decoded, 1);
-      forward(pass, ids(at, 1), at, row, result_.times.score);
+      forward(pass, ids(at, 1), row, result_.times.score);
       if (compress) end_compressing(pass, segment);
       score(row, at + 1);
       progress(1);

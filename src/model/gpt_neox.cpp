@@ -75,6 +75,7 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool /
     }
     layer.qkv = reader.linear(rows, hidden, bias);
     layer.attention_out = reader.linear(prefix + "attention.dense", hidden, hidden, config.attention_bias);
+    layer.attention_out_rows = reader.rows(prefix + "attention.dense", hidden, hidden);
     layer.mlp_in = reader.linear(prefix + "mlp.dense_h_to_4h", config.intermediate_size, hidden, config.mlp_bias,
                                  config.activation);
     layer.mlp_out = reader.linear(prefix + "mlp.dense_4h_to_h", hidden, config.intermediate_size, config.mlp_bias);

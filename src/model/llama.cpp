@@ -168,6 +168,7 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool i
     qkv.add(reader, in_layer(names.v), kv_rows, hidden, config.attention_bias);
     layer.qkv = reader.linear(qkv.rows, hidden, qkv.bias);
     layer.attention_out = reader.linear(in_layer(names.attention_out), hidden, q_rows, config.attention_bias);
+    layer.attention_out_rows = reader.rows(in_layer(names.attention_out), hidden, q_rows);
     Stack gate_up;
     gate_up.add(reader, in_layer(names.gate), config.intermediate_size, hidden, config.mlp_bias);
     gate_up.add(reader, in_layer(names.up), config.intermediate_size, hidden, config.mlp_bias);

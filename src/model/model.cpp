@@ -131,6 +131,7 @@ void Model::Impl::make_random(std::uint64_t seed) {
     layer.mlp_norm = ones();
     layer.qkv = linear((config.n_heads + 2 * config.n_kv_heads) * config.head_dim, hidden, config.attention_bias);
     layer.attention_out = linear(hidden, config.n_heads * config.head_dim, config.attention_bias);
+    layer.attention_out_rows = random_rows(config.n_heads * config.head_dim, seed);
     layer.mlp_in = config.gated ? linear(2 * config.intermediate_size, hidden, config.mlp_bias)
                                 : linear(config.intermediate_size, hidden, config.mlp_bias, config.activation);
     layer.mlp_out = linear(hidden, config.intermediate_size, config.mlp_bias);
@@ -153,9 +154,9 @@ std::size_t Model::weight_bytes() const {
   return bytes;
 }
 
-KVCache Model::make_cache(DType type, bool accumulate_attention) const {
+KVCache Model::make_cache(DType type, std::int64_t n_carried) const {
   const ModelConfig& config = impl_->config;
-  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, type, accumulate_attention});
+  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, type, n_carried});
 }
 
 void Model::Impl::embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const {
@@ -224,7 +225,9 @@ void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::
     kv.push_back({head.keys(), head.values(), head.size()});
   }
   std::vector<float> log_sum_exp;
-  if (cache.shape().accumulate_attention) log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));
+  if (listener != nullptr && listener->wants_log_sum_exp()) {
+    log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));
+  }
   AttentionArgs args;
   args.queries = queries.as<float>();
   args.n_new = n_new;
@@ -236,7 +239,7 @@ void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::
   args.log_sum_exp = log_sum_exp.empty() ? nullptr : log_sum_exp.data();
   attention(args, attended);
   if (listener != nullptr) {
-    listener->after_attention({layer, first_position, n_new, config, rope, queries.as_float(),
+    listener->after_attention({layer, first_position, n_new, config, weights_of_layer, rope, normed, queries.as_float(),
                                qkv.as_float().columns(0, query_cols), args.log_sum_exp, cache});
   }
 }

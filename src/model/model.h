@@ -47,7 +47,8 @@ class Model {
   /// The output product: [vocab_size, hidden_size], reads rows of compute_type().
   const Linear& output() const;
 
-  KVCache make_cache(DType type, bool accumulate_attention = false) const;
+  /// `n_carried`: floats that are kept beside each token for a press.
+  KVCache make_cache(DType type, std::int64_t n_carried = 0) const;
 
   /// Runs `tokens` (positions first_position, ...) through the model, appending to `cache`. Writes the final-normed
   /// hidden states of the last hidden.rows tokens (at most all of them). `listener` may be null. Throws Error for a

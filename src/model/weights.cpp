@@ -69,6 +69,12 @@ Linear WeightReader::linear(const std::string& name, std::int64_t out, std::int6
   return linear(rows, in, bias, activation);
 }
 
+WeightRows WeightReader::rows(const std::string& name, std::int64_t out, std::int64_t in) {
+  RowMap map;
+  append_rows(map, tensor(name + ".weight", {out, in}), 0, out);
+  return row_source(std::move(map), in, numerics_.storage);
+}
+
 void WeightReader::refuse_unused(const std::function<bool(std::string_view)>& is_buffer) const {
   for (const TensorInfo& it : file_.tensors()) {
     if (used_.contains(it.name) || is_buffer(it.name)) continue;

@@ -27,6 +27,8 @@ struct LayerWeights {
   NormWeights mlp_norm;
   Linear qkv;  ///< rows: every query head, then every key head, then every value head
   Linear attention_out;
+  /// The rows of attention_out once more, [hidden_size, n_heads * head_dim], decoded from the file when asked for.
+  WeightRows attention_out_rows;
   Linear mlp_in;  ///< gated: the gate's rows, then the rows it gates
   Linear mlp_out;
 };
@@ -64,6 +66,8 @@ class WeightReader {
   /// `name`.weight [out, in], and `name`.bias [out] when `with_bias`.
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
                 Activation activation = Activation::none);
+  /// The rows of `name`.weight [out, in] as they are decoded, for whoever needs a weight beside its packed product.
+  WeightRows rows(const std::string& name, std::int64_t out, std::int64_t in);
 
   /// Throws Error for the first tensor that was not used and that `is_buffer` does not know: a model that needs it
   /// would be computed wrong without it.

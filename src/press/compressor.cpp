@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kvpress/base/threads.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/ops/attention.h"
-#include "kvpress/ops/topk.h"
 
 namespace kvpress {
 
@@ -16,36 +14,64 @@ Compressor::Compressor(const Press* press, const Budget& budget, std::uint64_t s
   needs_ = press_->needs();
 }
 
-void Compressor::after_attention(const AttentionBlock& block) {
-  if (press_ == nullptr) return;
-  const ScopedTimer timer(seconds_);
-  if (needs_.recent_queries > 0) remember_queries(block);
-  if (needs_.accumulated_attention) accumulate_attention(block);
-
-  LayerView view{block};
-  view.n_seen = block.first_position + block.n_new;
-  view.n_kept = budget_.n_kept(view.n_seen);
-  view.seed = seed_;
-  if (needs_.recent_queries > 0) {
-    auto& rows = recent_queries_[static_cast<std::size_t>(block.layer)];
-    const std::int64_t cols = block.queries.cols;
-    view.recent_queries = {rows.data(), static_cast<std::int64_t>(rows.size()) / cols, cols};
-  }
-  if (needs_.queries) press_->observe(view);
-  if (active_ && !budget_.keeps_all()) compress(view);
+KVCache Compressor::make_cache(const Model& model, DType type) const {
+  return model.make_cache(type, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0));
 }
 
-void Compressor::remember_queries(const AttentionBlock& block) {
-  const auto l = static_cast<std::size_t>(block.layer);
-  if (recent_queries_.size() <= l) recent_queries_.resize(l + 1);
-  auto& rows = recent_queries_[l];
-  const auto cols = static_cast<std::size_t>(block.queries.cols);
-  const auto wanted = static_cast<std::size_t>(needs_.recent_queries);
-  const auto n_new = std::min(wanted, static_cast<std::size_t>(block.n_new));
-  const std::size_t n_old = std::min(wanted - n_new, rows.size() / cols);
-  rows.erase(rows.begin(), rows.end() - static_cast<std::ptrdiff_t>(n_old * cols));
-  const float* first = block.queries.row(block.n_new - static_cast<std::int64_t>(n_new));
-  rows.insert(rows.end(), first, first + n_new * cols);
+void Compressor::forward(Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden) {
+  const auto first_position = static_cast<std::int64_t>(tokens_.size());
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  model.forward(tokens, first_position, cache, press_ != nullptr ? this : nullptr, hidden);
+  if (press_ == nullptr || !active_ || budget_.keeps_all()) return;
+  const ScopedTimer timer(seconds_);
+  press_->compress_context({model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(), &watcher_});
+}
+
+BudgetView Compressor::budget_view() const {
+  BudgetView view;
+  view.n_seen = static_cast<std::int64_t>(tokens_.size());
+  view.n_kept = budget_.n_kept(view.n_seen);
+  view.ratio = budget_.target_size
+                   ? std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen))
+                   : budget_.ratio;
+  view.seed = seed_;
+  return view;
+}
+
+void Compressor::after_attention(const AttentionBlock& block) {
+  const ScopedTimer timer(seconds_);
+  LayerView view{block, budget_view()};
+  view.watcher = &watcher_;
+  if (needs_.accumulated_attention) {
+    accumulate_attention(block);
+    view.first_carried = 1;
+  }
+  if (needs_.recent_queries > 0) {
+    const auto l = static_cast<std::size_t>(block.layer);
+    if (recent_queries_.size() <= l) recent_queries_.resize(l + 1);
+    recent_queries_[l].add(block.queries_before_rope, needs_.recent_queries);
+    view.recent_queries = recent_queries_[l].last(needs_.recent_queries, block.queries_before_rope.cols);
+  }
+  if (needs_.every_block) press_->observe(view);
+  if (active_ && !budget_.keeps_all()) press_->compress(view);
+}
+
+void Compressor::RecentQueries::add(Matrix<const float> queries, std::int64_t wanted) {
+  const std::int64_t cols = queries.cols;
+  const std::int64_t n_new = std::min(wanted, queries.rows);
+  const std::int64_t n_old = static_cast<std::int64_t>(rows.size()) / cols;
+  if (n_old + n_new > 2 * wanted) {
+    const std::int64_t n_stay = wanted - n_new;
+    rows.erase(rows.begin(), rows.end() - n_stay * cols);
+  }
+  for (std::int64_t t = queries.rows - n_new; t < queries.rows; ++t) {
+    rows.insert(rows.end(), queries.row(t), queries.row(t) + cols);
+  }
+}
+
+Matrix<const float> Compressor::RecentQueries::last(std::int64_t wanted, std::int64_t cols) const {
+  const std::int64_t n = static_cast<std::int64_t>(rows.size()) / cols;
+  return Matrix<const float>(rows.data(), n, cols).block(std::max<std::int64_t>(0, n - wanted), std::min(n, wanted));
 }
 
 void Compressor::accumulate_attention(const AttentionBlock& block) const {
@@ -54,7 +80,7 @@ void Compressor::accumulate_attention(const AttentionBlock& block) const {
   for (std::int64_t h = 0; h < block.config.n_kv_heads; ++h) {
     KVHead& head = block.cache.head(block.layer, h);
     kv.push_back({head.keys(), head.values(), head.size()});
-    sums.push_back(head.accumulated_attention().data());
+    sums.push_back(head.carried(0).data());
   }
   AttentionArgs args;
   args.queries = block.queries.data;
@@ -66,27 +92,6 @@ void Compressor::accumulate_attention(const AttentionBlock& block) const {
   args.kv_type = block.cache.shape().type;
   args.log_sum_exp = const_cast<float*>(block.log_sum_exp);  // read, not written, by the second pass
   attention_column_sums(args, sums);
-}
-
-void Compressor::compress(const LayerView& view) {
-  const std::int64_t n_heads = view.n_kv_heads();
-  bool fits = true;
-  for (std::int64_t h = 0; h < n_heads; ++h) fits = fits && view.head(h).size() <= view.n_kept;
-  if (fits) return;
-
-  scores_.resize(static_cast<std::size_t>(n_heads));
-  for (std::int64_t h = 0; h < n_heads; ++h) {
-    scores_[static_cast<std::size_t>(h)].resize(static_cast<std::size_t>(view.head(h).size()));
-  }
-  press_->score(view, scores_);
-  std::vector<std::vector<std::int32_t>> kept(static_cast<std::size_t>(n_heads));
-  parallel_for(n_heads, [&](std::int64_t h) {
-    const auto at = static_cast<std::size_t>(h);
-    kept[at] = top_k(scores_[at], view.n_kept);
-  });
-  if (watcher_) watcher_(view.block.layer, scores_, kept);
-  for (std::int64_t h = 0; h < n_heads; ++h)
-    view.block.cache.keep(view.block.layer, h, kept[static_cast<std::size_t>(h)]);
 }
 
 }  // namespace kvpress

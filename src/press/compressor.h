@@ -1,46 +1,57 @@
-// Runs a press on a cache as the model goes: gathers what the press needs, asks for its scores, keeps the best of each
-// head, frees the rest, and times itself.
+// Runs a press on a cache as the model goes: gathers what the press needs, lets it compress layer by layer or at the
+// end of a pass, and times itself.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "kvpress/model/attention_listener.h"
+#include "kvpress/model/model.h"
 #include "kvpress/press/budget.h"
 #include "kvpress/press/press.h"
 
 namespace kvpress {
 
-/// One run's compression. Give it to Model::forward(), with a cache whose shape().accumulate_attention is the press's
-/// needs().accumulated_attention.
+/// One run's compression over one cache.
 class Compressor : public AttentionListener {
  public:
   /// Copies the press into its initial state. A null press (no_press) compresses nothing. `seed` is for presses that
   /// draw random numbers.
   Compressor(const Press* press, const Budget& budget, std::uint64_t seed = 0);
 
-  /// Whether the next blocks are followed by compression, or only observed. On at first.
+  /// A cache with room for what the press keeps beside the tokens.
+  KVCache make_cache(const Model& model, DType type) const;
+
+  /// Model::forward() with the press at work: tokens follow those of the calls before. After it the cache is
+  /// compressed, unless the compressor is not active.
+  void forward(Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
+
+  /// Whether the next passes are followed by compression, or only observed. On at first.
   void set_active(bool active) { active_ = active; }
   void set_budget(const Budget& budget) { budget_ = budget; }
+  /// Nothing will be compressed any more: from here on nothing is observed either.
+  void stop() { press_.reset(); }
 
-  bool needs_accumulated_attention() const { return press_ != nullptr && press_->needs().accumulated_attention; }
-
-  void after_attention(const AttentionBlock& block) override;
-
-  /// Time spent in the press, in selecting and in evicting, since the start.
+  /// Time spent in the press: gathering, scoring, selecting and evicting, since the start.
   double seconds() const { return seconds_; }
 
-  /// For tests and pictures: shown each layer's scores and what is kept of each head before it is evicted.
-  using Watcher =
-      std::function<void(std::int64_t layer, const Scores& scores, const std::vector<std::vector<std::int32_t>>& kept)>;
   void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
 
+  bool wants_log_sum_exp() const override { return press_ != nullptr && needs_.accumulated_attention; }
+  void after_attention(const AttentionBlock& block) override;
+
  private:
-  void remember_queries(const AttentionBlock& block);
+  /// The last queries of a layer; the window grows to twice what is wanted before it is cut, so that a token at a time
+  /// costs no more than a token.
+  struct RecentQueries {
+    AlignedVector<float> rows;
+    void add(Matrix<const float> queries, std::int64_t wanted);
+    Matrix<const float> last(std::int64_t wanted, std::int64_t cols) const;
+  };
+
   void accumulate_attention(const AttentionBlock& block) const;
-  void compress(const LayerView& view);
+  BudgetView budget_view() const;
 
   std::unique_ptr<Press> press_;
   PressNeeds needs_;
@@ -48,8 +59,8 @@ class Compressor : public AttentionListener {
   std::uint64_t seed_;
   bool active_ = true;
   double seconds_ = 0;
-  std::vector<AlignedVector<float>> recent_queries_;  // one a layer, the newest row last
-  Scores scores_;
+  std::vector<std::int32_t> tokens_;           // of the text, from its first
+  std::vector<RecentQueries> recent_queries_;  // one a layer
   Watcher watcher_;
 };
 

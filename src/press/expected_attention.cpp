@@ -9,6 +9,7 @@
 #include "kvpress/ops/rowwise.h"
 #include "kvpress/press/entries.h"
 #include "kvpress/press/key_rows.h"
+#include "kvpress/press/parameters.h"
 #include "kvpress/press/query_statistics.h"
 
 namespace kvpress {
@@ -23,7 +24,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     visitor.flag("use_vnorm", use_vnorm_, "weigh by the norm of the value");
     visitor.real("epsilon", epsilon_, 0.0, "added to the weight before the value's norm multiplies it");
   }
-  PressNeeds needs() const override { return {.queries = true}; }
+  PressNeeds needs() const override { return {.every_block = true}; }
 
   void observe(const LayerView& layer) override {
     const auto l = static_cast<std::size_t>(layer.block.layer);
@@ -34,7 +35,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   void score(const LayerView& layer, Scores& scores) override {
     const ModelConfig& config = layer.block.config;
     const QueryStatistics& seen = statistics_[static_cast<std::size_t>(layer.block.layer)];
-    const AverageRotation rotation(layer.block.rope.inverse_frequencies(), layer.n_seen, n_future_positions_);
+    const AverageRotation rotation(layer.block.rope.inverse_frequencies(), layer.budget.n_seen, n_future_positions_);
     // Per query head: the rotated mean, scaled by 1 / sqrt(d), and the rotated covariance, by 1 / (2 d).
     const auto d = static_cast<std::size_t>(config.head_dim);
     std::vector<std::vector<float>> means(static_cast<std::size_t>(config.n_heads));

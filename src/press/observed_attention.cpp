@@ -14,7 +14,7 @@ class ObservedAttention : public Scorer<ObservedAttention> {
       const KVHead& head = layer.head(h);
       auto& row = scores[static_cast<std::size_t>(h)];
       for (std::size_t j = 0; j < row.size(); ++j) {
-        row[j] = head.accumulated_attention()[j] / static_cast<float>(layer.n_seen - head.positions()[j]);
+        row[j] = layer.accumulated_attention(h)[j] / static_cast<float>(layer.budget.n_seen - head.positions()[j]);
       }
     }
   }

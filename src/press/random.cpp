@@ -2,6 +2,7 @@
 #include <random>
 
 #include "kvpress/press/entries.h"
+#include "kvpress/press/parameters.h"
 
 namespace kvpress {
 namespace {
@@ -16,8 +17,8 @@ class Random : public Scorer<Random> {
   void score(const LayerView& layer, Scores& scores) override {
     // torch's generator for float32 on a CPU: the low 24 bits of each Mersenne Twister output.
     const auto own =
-        static_cast<std::uint32_t>(layer.seed * 7919 + static_cast<std::uint64_t>(layer.block.layer) * 104729 +
-                                   static_cast<std::uint64_t>(layer.n_seen));
+        static_cast<std::uint32_t>(layer.budget.seed * 7919 + static_cast<std::uint64_t>(layer.block.layer) * 104729 +
+                                   static_cast<std::uint64_t>(layer.budget.n_seen));
     std::mt19937 generator(seed_ ? static_cast<std::uint32_t>(*seed_) : own);
     for (auto& row : scores) {
       for (float& value : row) value = static_cast<float>(generator() & 0xffffffu) / static_cast<float>(1 << 24);

@@ -1,4 +1,4 @@
-// Presses by name, and how they are written on a command line: "knorm", "snapkv(window_size=32)".
+// Presses by name, and how they are written on a command line: "knorm", "snapkv(window_size=32)", "adakv(snapkv)".
 #pragma once
 
 #include <memory>
@@ -23,24 +23,16 @@ struct PressEntry {
 /// and name it in registry.cpp.
 std::span<const PressEntry* const> press_entries();
 
-/// One parameter as it stands.
-struct ParameterValue {
-  std::string name;
-  std::string value;
-  std::string meaning;
-};
-std::vector<ParameterValue> parameters_of(Press& press);
-
 /// A press as the user wrote it, made and checked. Null press for "no_press".
 struct NamedPress {
   std::string text;  ///< as written
-  std::shared_ptr<const Press> press;
+  std::shared_ptr<Press> press;
 
   bool is_none() const { return press == nullptr; }
 };
 
-/// Throws UsageError that says what is wrong (unknown name or parameter, value out of range, unbalanced parentheses)
-/// and lists what would be right.
+/// Throws UsageError that says what is wrong (unknown name or parameter, value out of range, unbalanced parentheses, a
+/// press that does not fit inside another) and lists what would be right.
 NamedPress parse_press(const std::string& text);
 
 }  // namespace kvpress

@@ -4,6 +4,7 @@
 
 #include "kvpress/press/entries.h"
 #include "kvpress/press/key_rows.h"
+#include "kvpress/press/parameters.h"
 #include "kvpress/press/window.h"
 
 namespace kvpress {

@@ -22,9 +22,9 @@ std::vector<std::string> split_presses(const std::string& text) {
   std::size_t start = 0;
   for (std::size_t i = 0; i <= text.size(); ++i) {
     const char c = i < text.size() ? text[i] : ',';
-    if (c == '(') ++depth;
-    if (c == ')') --depth;
-    if (depth < 0) fail_usage("press '{}': a ) without its (", text);
+    if (c == '(' || c == '[') ++depth;
+    if (c == ')' || c == ']') --depth;
+    if (depth < 0) fail_usage("press '{}': a {} without its {}", text, c, c == ')' ? '(' : '[');
     if (c != ',' || depth > 0) {
       if (i == text.size()) break;
       continue;
@@ -50,11 +50,11 @@ PressSpec parse_press_spec(const std::string& text) {
   const std::string inside = trimmed(item.substr(open + 1, item.size() - open - 2));
   if (inside.empty()) return spec;
   for (const std::string& argument : split_presses(inside)) {
+    // An = inside parentheses belongs to a press inside.
     const auto equals = argument.find('=');
-    if (equals == std::string::npos) {
-      fail_usage("press '{}': '{}' is not of the form parameter=value", text, argument);
-    }
-    spec.arguments.emplace_back(trimmed(argument.substr(0, equals)), trimmed(argument.substr(equals + 1)));
+    const bool named = equals != std::string::npos && equals < argument.find('(');
+    spec.arguments.push_back({named ? trimmed(argument.substr(0, equals)) : std::string(),
+                              trimmed(named ? std::string_view(argument).substr(equals + 1) : argument)});
   }
   return spec;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kvpress/press/entries.h"
+#include "kvpress/press/parameters.h"
 
 namespace kvpress {
 namespace {
@@ -17,7 +18,7 @@ class StreamingLlm : public Scorer<StreamingLlm> {
   void score(const LayerView& layer, Scores& scores) override {
     for (auto& row : scores) {
       const auto n = static_cast<std::int64_t>(row.size());
-      const std::int64_t n_kept = std::min(n, layer.n_kept);
+      const std::int64_t n_kept = std::min(n, layer.budget.n_kept);
       const std::int64_t sinks = std::min(n_sink_, n_kept);
       std::fill(row.begin(), row.end(), 0.0f);
       std::fill_n(row.begin(), sinks, 1.0f);

@@ -16,10 +16,20 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
     const auto positions = layer.head(h).positions();
     std::int64_t contiguous = 0;
     while (contiguous < std::min(used, layer.head(h).size()) &&
-           positions[positions.size() - 1 - static_cast<std::size_t>(contiguous)] == layer.n_seen - 1 - contiguous) {
+           positions[positions.size() - 1 - static_cast<std::size_t>(contiguous)] ==
+               layer.budget.n_seen - 1 - contiguous) {
       ++contiguous;
     }
     used = contiguous;
+  }
+  // Remembered before RoPE, turned here.
+  AlignedVector<float> queries(static_cast<std::size_t>(used * layer.recent_queries.cols));
+  for (std::int64_t i = 0; i < used; ++i) {
+    float* row = queries.data() + i * layer.recent_queries.cols;
+    std::copy_n(layer.recent_queries.row(layer.recent_queries.rows - used + i), layer.recent_queries.cols, row);
+    for (std::int64_t h = 0; h < config.n_heads; ++h) {
+      layer.block.rope.apply(row + h * config.head_dim, layer.budget.n_seen - used + i);
+    }
   }
   std::vector<HeadKV> kv;
   std::vector<float*> rows;
@@ -28,7 +38,7 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
     rows.push_back(scores[static_cast<std::size_t>(h)].data());
   }
   AttentionArgs args;
-  args.queries = layer.recent_queries.row(layer.recent_queries.rows - used);
+  args.queries = queries.data();
   args.n_new = used;
   args.n_heads = config.n_heads;
   args.head_dim = config.head_dim;

@@ -25,10 +25,10 @@ void fill(KVCache& cache, std::int64_t layer, std::int64_t first, std::int64_t n
 class KVCacheOfType : public testing::TestWithParam<DType> {};
 
 TEST_P(KVCacheOfType, KeepsWhatItIsToldAndLetsHeadsDiffer) {
-  KVCache cache({2, 2, 8, GetParam(), true});
+  KVCache cache({2, 2, 8, GetParam(), 1});
   fill(cache, 0, 0, 20);
   fill(cache, 1, 0, 20);
-  cache.head(0, 0).accumulated_attention()[7] = 0.5f;
+  cache.head(0, 0).carried(0)[7] = 0.5f;
   const std::vector<std::int32_t> some = {0, 7, 19};
   const std::vector<std::int32_t> one = {3};
   cache.keep(0, 0, some);
@@ -37,7 +37,7 @@ TEST_P(KVCacheOfType, KeepsWhatItIsToldAndLetsHeadsDiffer) {
   EXPECT_EQ(cache.head(0, 1).size(), 1);
   EXPECT_EQ(cache.head(1, 0).size(), 20);
   EXPECT_DOUBLE_EQ(cache.mean_tokens(), (3 + 1 + 20 + 20) / 4.0);
-  EXPECT_EQ(cache.head(0, 0).accumulated_attention()[1], 0.5f);
+  EXPECT_EQ(cache.head(0, 0).carried(0)[1], 0.5f);
 
   fill(cache, 0, 20, 2);
   EXPECT_EQ(std::vector<std::int32_t>(cache.head(0, 1).positions().begin(), cache.head(0, 1).positions().end()),
@@ -49,7 +49,7 @@ TEST_P(KVCacheOfType, KeepsWhatItIsToldAndLetsHeadsDiffer) {
   EXPECT_EQ(keys[8], 120.0f);
   EXPECT_EQ(keys[23], 121.0f);
   EXPECT_EQ(values[23], -121.0f);
-  EXPECT_EQ(cache.head(0, 0).accumulated_attention()[4], 0.0f);
+  EXPECT_EQ(cache.head(0, 0).carried(0)[4], 0.0f);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, KVCacheOfType, testing::Values(DType::f32, DType::bf16, DType::f16),
@@ -57,7 +57,7 @@ INSTANTIATE_TEST_SUITE_P(Types, KVCacheOfType, testing::Values(DType::f32, DType
 
 TEST(KVCache, EvictingGivesTheMemoryBack) {
   const std::size_t before = resident_bytes();
-  KVCache cache({4, 4, 64, DType::f32, false});
+  KVCache cache({4, 4, 64, DType::f32, 0});
   for (std::int64_t l = 0; l < 4; ++l) fill(cache, l, 0, 8192);
   const std::size_t full = cache.allocated_bytes();
   EXPECT_GE(full, 8192 * KVCache::bytes_per_token(cache.shape()));

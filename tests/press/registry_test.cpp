@@ -5,6 +5,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/press/budget.h"
+#include "kvpress/press/parameter_values.h"
 #include "kvpress/press/spec.h"
 
 namespace kvpress {

@@ -1,0 +1,29 @@
+// Reading and setting the parameters that presses list.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kvpress/press/parameters.h"
+#include "kvpress/press/spec.h"
+
+namespace kvpress {
+
+/// One parameter as it stands.
+struct ParameterValue {
+  std::string name;
+  std::string value;  ///< in the notation that sets it
+  std::string meaning;
+};
+std::vector<ParameterValue> parameters_of(Press& press);
+
+/// Makes the press that stands inside another.
+using MakeInner = std::function<InnerPress(const std::string& text)>;
+
+/// Sets the parameters that `spec` writes, and checks that every inner press is there. Throws UsageError that says what
+/// is wrong and what would be right.
+void set_parameters(Press& press, const PressSpec& spec, const MakeInner& make_inner);
+
+}  // namespace kvpress
