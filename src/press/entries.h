@@ -13,6 +13,7 @@ extern const PressEntry kTovaPress;
 extern const PressEntry kSnapKVPress;
 extern const PressEntry kExpectedAttentionPress;
 extern const PressEntry kObservedAttentionPress;
+extern const PressEntry kAdaKVPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

@@ -44,6 +44,7 @@ std::span<const PressEntry* const> press_entries() {
       &kSnapKVPress,             //
       &kExpectedAttentionPress,  //
       &kObservedAttentionPress,  //
+      &kAdaKVPress,              // what shapes the choice of another press
   };
   return kAll;
 }

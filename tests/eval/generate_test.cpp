@@ -56,7 +56,7 @@ TEST(Sample, EveryTokenComesAsOftenAsItsProbability) {
 TEST(Sample, TopKAndTopPLeaveOutTheUnlikely) {
   // Probabilities of 1, 3, 2, 0: 0.644, 0.237, 0.087, 0.032.
   for (const GenerateSettings& settings : {with(1, 2), with(1, 0, 0.7)}) {
-    EXPECT_EQ(draw(settings, 0.7), 1);   // 0.644 / 0.881 = 0.731
+    EXPECT_EQ(draw(settings, 0.7), 1);  // 0.644 / 0.881 = 0.731
     EXPECT_EQ(draw(settings, 0.74), 3);
     EXPECT_EQ(draw(settings, 0.9999999), 3);
   }

@@ -15,6 +15,7 @@ from typing import Callable
 import common
 import forward
 import models
+import parity
 import press_scores
 import protocols
 import smollm2
@@ -25,6 +26,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "press_scores": press_scores.main,
     "protocols": protocols.main,
     "smollm2": smollm2.main,
+    "parity": parity.main,
 }
 
 
@@ -44,6 +46,8 @@ def main() -> None:
                 print("smollm2: skipped, needs --gguf and --wikitext", file=sys.stderr)
                 continue
             extra = (args.gguf, args.wikitext)
+        if part == "parity":
+            extra = (args.gguf,)
         start = time.perf_counter()
         PARTS[part](args.out, *extra)
         print(f"{part}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
