@@ -49,11 +49,19 @@ void check(const BenchOptions& options) {
   if (options.repeats < 1) fail_usage("--repeats: {}; at least 1 is needed", options.repeats);
 }
 
-LoadedModel open(const BenchOptions& options, std::int64_t n_block, std::int64_t n_cached) {
-  if (options.shape.empty()) return load_model(open_model(options.compute.model), options.compute, n_block, n_cached);
+LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& presses, std::int64_t n_block,
+                 std::int64_t n_cached) {
+  if (options.shape.empty()) {
+    const OpenedModel opened = open_model(options.compute.model);
+    const Tokenizer tokenizer = open_tokenizer(*opened.files);
+    for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
+    return load_model(opened, options.compute, n_block, n_cached);
+  }
+  const ModelConfig config = named_shape(options.shape);
+  for (const NamedPress& it : presses) prepare_press(it, config, options.shape, nullptr);
+  check_fits(config, options.compute, n_block, n_cached);
   LoadedModel loaded;
-  loaded.model =
-      std::make_unique<Model>(named_shape(options.shape), options.compute.dtype_choice(), options.compute.seed);
+  loaded.model = std::make_unique<Model>(config, options.compute.dtype_choice(), options.compute.seed);
   loaded.cache_type = cache_type_of(options.compute, *loaded.model);
   return loaded;
 }
@@ -81,8 +89,7 @@ Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::
   return rows;
 }
 
-Json bench_decode(const BenchOptions& options, LoadedModel& loaded) {
-  const NamedPress press = parse_press(options.decode_press);
+Json bench_decode(const BenchOptions& options, LoadedModel& loaded, const NamedPress& press) {
   const NamedPress none = parse_press("no_press");
   Json rows = Json::array();
   for (const std::int64_t depth : options.depths) {
@@ -109,10 +116,12 @@ void run(const BenchOptions& options) {
   check(options);
   std::vector<NamedPress> presses;
   for (const std::string& it : split_presses(options.presses)) presses.push_back(parse_press(it));
-  parse_press(options.decode_press);
+  const NamedPress decode_press = parse_press(options.decode_press);
   const std::int64_t longest = *std::max_element(options.prefill.begin(), options.prefill.end());
   const std::int64_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
-  LoadedModel loaded = open(options, longest, std::max(longest, deepest));
+  std::vector<NamedPress> all = presses;
+  all.push_back(decode_press);
+  LoadedModel loaded = open(options, all, longest, std::max(longest, deepest));
 
   Json document = {{"model", options.shape.empty() ? options.compute.model : "random " + options.shape},
                    {"dtype", to_string(loaded.model->dtype())},
@@ -124,7 +133,7 @@ void run(const BenchOptions& options) {
   fmt::print("{}, {}, {} threads, {}\n", document["model"].get<std::string>(), document["dtype"].get<std::string>(),
              threads(), cpu_name());
   document["prefill"] = bench_prefill(options, loaded, presses);
-  document["decode"] = bench_decode(options, loaded);
+  document["decode"] = bench_decode(options, loaded, decode_press);
   if (!options.output.empty()) write_file(options.output, document.dump(2) + "\n");
 }
 

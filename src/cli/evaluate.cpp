@@ -85,11 +85,8 @@ void run_dataset(const EvaluateOptions& options, const Prepared& prepared, const
   }
   fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", name, info.n_tokens, to_string(protocol.protocol),
              info.model, info.dtype, outcome_table(rows));
-  if (protocol.protocol == Protocol::window) {
-    fmt::print("Caution: {}.\n", kWindowCaveat);
-  } else if (const std::string sentence = outcome_sentence(rows); !sentence.empty()) {
-    fmt::print("{}\n", sentence);
-  }
+  const std::string sentence = protocol.protocol == Protocol::window ? "" : outcome_sentence(rows);
+  if (!sentence.empty()) fmt::print("{}\n", sentence);
   std::fflush(stdout);
 }
 
@@ -107,6 +104,7 @@ void run(const EvaluateOptions& options, bool max_tokens_given) {
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
   std::vector<Prepared> prepared;
   std::int64_t longest = 0;
   for (const std::string& it : datasets) {
@@ -115,6 +113,8 @@ void run(const EvaluateOptions& options, bool max_tokens_given) {
   }
   const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
   for (const Prepared& it : prepared) run_dataset(options, it, presses, loaded, protocol);
+  const bool compresses = std::any_of(presses.begin(), presses.end(), [](const auto& it) { return !it.is_none(); });
+  if (protocol.protocol == Protocol::window && compresses) fmt::print("Caution: {}.\n", kWindowCaveat);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ void run(const GenerateOptions& options) {
   const NamedPress press = parse_press(options.press);
   const OpenedModel opened = open_model(options.compute.model);
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  prepare_press(press, opened.config, options.compute.model, &tokenizer);
   const std::string prompt = options.prompt_file.empty() ? options.prompt : read_text_file(options.prompt_file);
   const std::vector<std::int32_t> ids = tokenizer.encode(prompt);
   const auto n_prompt = static_cast<std::int64_t>(ids.size());

@@ -39,8 +39,10 @@ void run(const PplOptions& options, bool max_tokens_given) {
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   const TextDataset dataset =
       load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
-  const PreparedTexts texts = prepare_texts(open_tokenizer(*opened.files), dataset, options.max_tokens,
-                                            max_tokens_given, protocol, opened.config);
+  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  prepare_press(press, opened.config, options.compute.model, &tokenizer);
+  const PreparedTexts texts =
+      prepare_texts(tokenizer, dataset, options.max_tokens, max_tokens_given, protocol, opened.config);
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
   LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
 

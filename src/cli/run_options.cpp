@@ -87,19 +87,27 @@ Tokenizer open_tokenizer(const ModelFiles& files) {
   return Tokenizer::from_json(files.tokenizer_json);
 }
 
-LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,
-                       std::int64_t n_cached) {
+void prepare_press(const NamedPress& press, const ModelConfig& config, const std::string& model_name,
+                   const Tokenizer* tokenizer) {
+  if (!press.is_none()) press.press->prepare({config, model_name, tokenizer});
+}
+
+void check_fits(const ModelConfig& config, const ComputeOptions& options, std::int64_t n_block, std::int64_t n_cached) {
   const DTypeChoice choice = options.dtype_choice();
   // What auto will choose is not known before the weights are seen: plan for the larger.
   const DType compute =
       !choice.automatic && choice.type == DType::bf16 && has_fast_bfloat16() ? DType::bf16 : DType::f32;
   const DType cache = options.cache_dtype == "auto" ? compute : parse_dtype(options.cache_dtype, "--cache-dtype");
-  check_memory(plan_memory(opened.config, compute, cache, n_block, n_cached), static_cast<double>(available_bytes()));
+  check_memory(plan_memory(config, compute, cache, n_block, n_cached), static_cast<double>(available_bytes()));
+}
 
+LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,
+                       std::int64_t n_cached) {
+  check_fits(opened.config, options, n_block, n_cached);
   const Timer timer;
   LoadedModel loaded;
   loaded.files = opened.files;
-  loaded.model = std::make_unique<Model>(opened.files, choice);
+  loaded.model = std::make_unique<Model>(opened.files, options.dtype_choice());
   loaded.cache_type = cache_type_of(options, *loaded.model);
   loaded.load_sec = timer.seconds();
   return loaded;

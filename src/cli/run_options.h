@@ -69,6 +69,13 @@ struct OpenedModel {
 OpenedModel open_model(const std::string& name);
 Tokenizer open_tokenizer(const ModelFiles& files);
 
+/// Lets a press read its own files and look at the model; before weights are loaded. `tokenizer` may be null.
+void prepare_press(const NamedPress& press, const ModelConfig& config, const std::string& model_name,
+                   const Tokenizer* tokenizer);
+
+/// Throws Error unless the weights fit in memory beside a cache of n_cached tokens and passes over n_block tokens.
+void check_fits(const ModelConfig& config, const ComputeOptions& options, std::int64_t n_block, std::int64_t n_cached);
+
 /// Decodes and packs the weights, after checking that they fit in memory beside a cache of n_cached tokens and passes
 /// over n_block tokens.
 LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,

@@ -30,7 +30,15 @@ class AdaKV : public Selector<AdaKV> {
 
 }  // namespace
 
-const PressEntry kAdaKVPress = {"adakv", "shares the budget of a layer among its heads, by the scores of the press inside",
-                                "https://arxiv.org/abs/2407.11550", "what the press inside needs", make_press<AdaKV>};
+const PressEntry kAdaKVPress = {
+    "adakv",
+    "shares the budget of a layer among its heads, by the scores of the press inside",
+    "https://arxiv.org/abs/2407.11550",
+    "what the press inside needs",
+    make_press<AdaKV>,
+    "Some heads spread their attention widely and need many tokens, others look at a few. The heads of a layer share "
+    "one budget: the best scores of all of them stay, and each head is sure of a part.",
+    "the n_kept × heads best scores of the layer stay, and of each head its alpha_safeguard × n_kept best in any case",
+    "Around any press that scores, whenever heads may differ in length: here it frees the memory, too."};
 
 }  // namespace kvpress

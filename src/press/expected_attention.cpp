@@ -139,8 +139,15 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
 }  // namespace
 
 const PressEntry kExpectedAttentionPress = {
-    "expected_attention", "keeps the tokens that the queries to come are expected to attend to",
-    "https://arxiv.org/abs/2510.00636", "keys, values, every query's mean and covariance",
-    make_press<ExpectedAttention>};
+    "expected_attention",
+    "keeps the tokens that the queries to come are expected to attend to",
+    "https://arxiv.org/abs/2510.00636",
+    "keys, values, every query's mean and covariance",
+    make_press<ExpectedAttention>,
+    "Queries to come are drawn from the same Gaussian as those seen, turned to the positions ahead. Their expected "
+    "attention has a closed form, so no real query is needed.",
+    "s_j = (softmax over j of μ·k_j/√d + k_jᵀΣk_j/(2d), mean over the group, + epsilon)·‖v_j‖; the first n_sink tokens "
+    "stay",
+    "When the question is not known at the time of compression; the safest of the cheap ones."};
 
 }  // namespace kvpress

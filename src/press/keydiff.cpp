@@ -48,7 +48,15 @@ class KeyDiff : public Scorer<KeyDiff> {
 
 }  // namespace
 
-const PressEntry kKeyDiffPress = {"keydiff", "keeps the tokens whose keys differ most from the average key",
-                                  "https://arxiv.org/abs/2504.15364", "keys", make_press<KeyDiff>};
+const PressEntry kKeyDiffPress = {
+    "keydiff",
+    "keeps the tokens whose keys differ most from the average key",
+    "https://arxiv.org/abs/2504.15364",
+    "keys",
+    make_press<KeyDiff>,
+    "Keys that point away from the average key are the ones attention can tell apart. Keeping the most distinct keys "
+    "keeps the variety of the text, without looking at a query.",
+    "s_j = -cos(k_j, mean over i of k_i/‖k_i‖)",
+    "Where blocks are compressed as they come and later questions are unknown."};
 
 }  // namespace kvpress

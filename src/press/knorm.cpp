@@ -19,7 +19,15 @@ class Knorm : public Scorer<Knorm> {
 
 }  // namespace
 
-const PressEntry kKnormPress = {"knorm", "keeps the tokens whose keys have the smallest norms",
-                                "https://arxiv.org/abs/2406.11430", "keys", make_press<Knorm>};
+const PressEntry kKnormPress = {
+    "knorm",
+    "keeps the tokens whose keys have the smallest norms",
+    "https://arxiv.org/abs/2406.11430",
+    "keys",
+    make_press<Knorm>,
+    "Keys of a small norm draw the most attention in many layers of Llama-like models. So the norm alone, without any "
+    "query, tells what to keep.",
+    "s_j = -‖k_j‖",
+    "When nothing but speed counts; check the model first, since some have no such link between norm and attention."};
 
 }  // namespace kvpress

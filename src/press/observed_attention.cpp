@@ -23,7 +23,14 @@ class ObservedAttention : public Scorer<ObservedAttention> {
 }  // namespace
 
 const PressEntry kObservedAttentionPress = {
-    "observed_attention", "keeps the tokens that got the most attention from the queries that saw them",
-    "https://arxiv.org/abs/2306.14048", "the attention each token got", make_press<ObservedAttention>};
+    "observed_attention",
+    "keeps the tokens that got the most attention from the queries that saw them",
+    "https://arxiv.org/abs/2306.14048",
+    "the attention each token got",
+    make_press<ObservedAttention>,
+    "Tokens that got attention so far will get it again (heavy hitters). Each token's attention is averaged over the "
+    "queries that saw it.",
+    "s_j = (sum over queries i ≥ j of A_ij) / (n - j), mean over the group",
+    "As a reference; it costs a second pass over the attention."};
 
 }  // namespace kvpress

@@ -31,7 +31,14 @@ class Random : public Scorer<Random> {
 
 }  // namespace
 
-const PressEntry kRandomPress = {"random", "keeps tokens at random: the floor that a method has to beat", "", "nothing",
-                                 make_press<Random>};
+const PressEntry kRandomPress = {"random",
+                                 "keeps tokens at random: the floor that a method has to beat",
+                                 "",
+                                 "nothing",
+                                 make_press<Random>,
+                                 "Every token is as good as any other. What random eviction costs is the floor: a "
+                                 "method that does not beat it has learned nothing about the text.",
+                                 "s_j uniform in [0, 1)",
+                                 "To see what a method's choice is worth."};
 
 }  // namespace kvpress

@@ -32,7 +32,15 @@ class StreamingLlm : public Scorer<StreamingLlm> {
 
 }  // namespace
 
-const PressEntry kStreamingLlmPress = {"streaming_llm", "keeps the first n_sink tokens and the most recent ones",
-                                       "https://arxiv.org/abs/2309.17453", "positions", make_press<StreamingLlm>};
+const PressEntry kStreamingLlmPress = {
+    "streaming_llm",
+    "keeps the first n_sink tokens and the most recent ones",
+    "https://arxiv.org/abs/2309.17453",
+    "positions",
+    make_press<StreamingLlm>,
+    "The first tokens of a text take up much of the attention whatever they are, and without them attention falls "
+    "apart; beyond them the recent tokens matter most. What lies between is dropped.",
+    "s_j = 1 for j < n_sink and the most recent tokens, else 0",
+    "For endless text where what is far back may be forgotten; never for finding something in a long text."};
 
 }  // namespace kvpress

@@ -35,7 +35,14 @@ class Tova : public Scorer<Tova> {
 
 }  // namespace
 
-const PressEntry kTovaPress = {"tova", "keeps the tokens that the last token attends to, the same in all heads",
-                               "https://arxiv.org/abs/2401.06104", "keys, the last query", make_press<Tova>};
+const PressEntry kTovaPress = {
+    "tova",
+    "keeps the tokens that the last token attends to, the same in all heads",
+    "https://arxiv.org/abs/2401.06104",
+    "keys, the last query",
+    make_press<Tova>,
+    "What the newest token attends to is what the next ones will need. All heads keep the same tokens.",
+    "s_j = softmax weight of the last query at j, mean over all heads; the last token stays",
+    "While decoding, token by token."};
 
 }  // namespace kvpress
