@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <utility>
 
 #include "kvpress/base/error.h"
@@ -97,8 +98,10 @@ std::string names_that_fit(Inside inside) {
 class Setter : public ParameterVisitor {
  public:
   using ParameterVisitor::real;
-  Setter(const PressSpec& spec, const PressArgument& argument, const MakeInner& make_inner)
-      : press_(spec.name), name_(argument.name), value_(argument.value), make_inner_(make_inner) {}
+  /// `filled`: the press parameters that earlier arguments have set.
+  Setter(const PressSpec& spec, const PressArgument& argument, const MakeInner& make_inner,
+         std::set<std::string>& filled)
+      : press_(spec.name), name_(argument.name), value_(argument.value), make_inner_(make_inner), filled_(filled) {}
 
   void integer(std::string_view name, std::int64_t& value, std::int64_t min, std::string_view) override {
     if (is(name)) value = number<std::int64_t>(value_, min, kNoLimit, "a whole number");
@@ -150,7 +153,11 @@ class Setter : public ParameterVisitor {
     if (is(name)) value = is_none() ? "" : value_;
   }
   void press(std::string_view name, InnerPress& value, Inside inside, std::string_view) override {
-    if (takes_press(name)) value = inner(inside);
+    if (!takes_press(name)) return;
+    // What stands there from the start is a default; what was written is not to be written over.
+    if (!filled_.insert(std::string(name)).second)
+      fail_usage("press {}: takes one press inside, not also {}", press_, value_);
+    value = inner(inside);
   }
   void presses(std::string_view name, std::vector<InnerPress>& values, Inside inside, std::string_view) override {
     if (takes_press(name)) values.push_back(inner(inside));
@@ -196,6 +203,7 @@ class Setter : public ParameterVisitor {
   std::string name_;
   std::string value_;
   const MakeInner& make_inner_;
+  std::set<std::string>& filled_;
   bool found_ = false;
 };
 
@@ -227,8 +235,9 @@ std::vector<ParameterValue> parameters_of(Press& press) {
 }
 
 void set_parameters(Press& press, const PressSpec& spec, const MakeInner& make_inner) {
+  std::set<std::string> filled;
   for (const PressArgument& argument : spec.arguments) {
-    Setter setter(spec, argument, make_inner);
+    Setter setter(spec, argument, make_inner, filled);
     press.visit_parameters(setter);
     if (setter.found()) continue;
     if (argument.name.empty()) {

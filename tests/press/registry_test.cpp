@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "kvpress/base/error.h"
 #include "kvpress/press/budget.h"
 #include "kvpress/press/parameter_values.h"
@@ -24,14 +26,38 @@ std::string complaint(const std::string& text) {
 
 TEST(Registry, EveryNameMakesItsPressWithDefaults) {
   for (const PressEntry* entry : press_entries()) {
-    const NamedPress press = parse_press(std::string(entry->name));
+    const auto parameters = parameters_of(*entry->make());
+    // A press without a default goes inside.
+    const bool wants_press =
+        std::any_of(parameters.begin(), parameters.end(), [](const auto& it) { return it.value.empty(); });
+    const std::string inner = wants_press ? "knorm, " : "";
+    const NamedPress press = parse_press(std::string(entry->name) + (wants_press ? "(knorm)" : ""));
     EXPECT_NE(press.press, nullptr) << entry->name;
-    for (const ParameterValue& it : parameters_of(*entry->make())) {
+    for (const ParameterValue& it : parameters) {
       // What is listed as a default can be written back.
-      EXPECT_NO_THROW(parse_press(std::string(entry->name) + "(" + it.name + "=" + it.value + ")")) << entry->name;
+      if (it.value.empty()) continue;
+      EXPECT_NO_THROW(parse_press(std::string(entry->name) + "(" + inner + it.name + "=" + it.value + ")"))
+          << entry->name;
+    }
+    for (const std::string_view text : {entry->summary, entry->needs, entry->idea, entry->formula, entry->when}) {
+      EXPECT_FALSE(text.empty()) << entry->name;
     }
   }
   EXPECT_TRUE(parse_press("no_press").is_none());
+}
+
+TEST(Registry, PressesNest) {
+  const NamedPress press = parse_press("adakv( snapkv(window_size=8), alpha_safeguard = 0.5 )");
+  EXPECT_EQ(press.press->needs().recent_queries, 8);
+  EXPECT_EQ(parse_press("adakv(press=tova)").press->needs().recent_queries, 1);
+  EXPECT_EQ(parameters_of(*press.press->clone()).front().value, "snapkv(window_size=8)");
+  EXPECT_THAT(complaint("adakv"), testing::AllOf(HasSubstr("inside"), HasSubstr("knorm")));
+  EXPECT_THAT(complaint("adakv(no_press)"), HasSubstr("scores"));
+  EXPECT_THAT(complaint("adakv(adakv(knorm))"), testing::AllOf(HasSubstr("scores"), HasSubstr("knorm")));
+  EXPECT_THAT(complaint("adakv(knrom)"), HasSubstr("'knrom'"));
+  EXPECT_THAT(complaint("adakv(snapkv(window_size=0))"), HasSubstr("below 1"));
+  EXPECT_THAT(complaint("adakv(knorm, alpha_safeguard=2)"), HasSubstr("above 1"));
+  EXPECT_THAT(complaint("adakv(knorm, tova)"), HasSubstr("one press"));
 }
 
 TEST(Registry, ParametersReachThePress) {
