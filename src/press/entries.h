@@ -13,6 +13,9 @@ extern const PressEntry kTovaPress;
 extern const PressEntry kSnapKVPress;
 extern const PressEntry kExpectedAttentionPress;
 extern const PressEntry kObservedAttentionPress;
+extern const PressEntry kQFilterPress;
+extern const PressEntry kKVzapPress;
+extern const PressEntry kDuoAttentionPress;
 extern const PressEntry kAdaKVPress;
 
 template <typename T>

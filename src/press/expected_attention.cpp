@@ -3,14 +3,18 @@
 //   E exp(q k / sqrt(d)) = exp(mu k / sqrt(d) + k' Sigma k / (2 d)).
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "kvpress/base/error.h"
 #include "kvpress/ops/linear.h"
 #include "kvpress/ops/rowwise.h"
 #include "kvpress/press/entries.h"
 #include "kvpress/press/key_rows.h"
 #include "kvpress/press/parameters.h"
 #include "kvpress/press/query_statistics.h"
+#include "kvpress/press/trained_file.h"
 
 namespace kvpress {
 namespace {
@@ -23,10 +27,26 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     visitor.flag("use_covariance", use_covariance_, "take the spread of the queries into account");
     visitor.flag("use_vnorm", use_vnorm_, "weigh by the norm of the value");
     visitor.real("epsilon", epsilon_, 0.0, "added to the weight before the value's norm multiplies it");
+    visitor.file(
+        "stats", stats_,
+        "safetensors with query_mean [layers, heads, head size] and query_cov, from other texts; none: the text's");
   }
-  PressNeeds needs() const override { return {.every_block = true}; }
+  PressNeeds needs() const override { return {.every_block = stats_.empty()}; }
+
+  void prepare(const PressSetup& setup) override {
+    if (stats_.empty()) return;
+    const ModelConfig& config = setup.config;
+    const TrainedFile file("expected_attention", "stats", "expected_attention", stats_, setup);
+    Moments read;
+    read.means = file.tensor("query_mean", {config.n_layers, config.n_heads, config.head_dim});
+    if (use_covariance_) {
+      read.covariances = file.tensor("query_cov", {config.n_layers, config.n_heads, config.head_dim, config.head_dim});
+    }
+    given_ = std::make_shared<const Moments>(std::move(read));
+  }
 
   void observe(const LayerView& layer) override {
+    if (!stats_.empty()) return;
     const auto l = static_cast<std::size_t>(layer.block.layer);
     if (statistics_.size() <= l) statistics_.resize(l + 1);
     statistics_[l].add(layer.block, n_sink_, use_covariance_);
@@ -34,7 +54,6 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
 
   void score(const LayerView& layer, Scores& scores) override {
     const ModelConfig& config = layer.block.config;
-    const QueryStatistics& seen = statistics_[static_cast<std::size_t>(layer.block.layer)];
     const AverageRotation rotation(layer.block.rope.inverse_frequencies(), layer.budget.n_seen, n_future_positions_);
     // Per query head: the rotated mean, scaled by 1 / sqrt(d), and the rotated covariance, by 1 / (2 d).
     const auto d = static_cast<std::size_t>(config.head_dim);
@@ -42,10 +61,10 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     std::vector<std::vector<float>> covariances(static_cast<std::size_t>(config.n_heads));
     parallel_for(config.n_heads, [&](std::int64_t h) {
       const auto at = static_cast<std::size_t>(h);
-      means[at] = rotation.mean(seen.mean(h));
+      means[at] = rotation.mean(mean(layer.block, h));
       for (float& value : means[at]) value /= std::sqrt(static_cast<float>(d));
       if (!use_covariance_) return;
-      covariances[at] = rotation.covariance(seen.covariance(h), config.head_dim);
+      covariances[at] = rotation.covariance(covariance(layer.block, h), config.head_dim);
       for (float& value : covariances[at]) value /= static_cast<float>(2 * d);
     });
     fill_logits(layer, means, covariances);
@@ -55,6 +74,29 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   }
 
  private:
+  /// Of the queries of other texts: [layers, heads, head_dim] and [layers, heads, head_dim, head_dim].
+  struct Moments {
+    std::vector<float> means;
+    std::vector<float> covariances;
+  };
+
+  std::span<const float> mean(const AttentionBlock& block, std::int64_t head) const {
+    if (stats_.empty()) return statistics_[static_cast<std::size_t>(block.layer)].mean(head);
+    const auto d = static_cast<std::size_t>(block.config.head_dim);
+    return std::span(given().means).subspan(static_cast<std::size_t>(block.layer * block.config.n_heads + head) * d, d);
+  }
+  std::vector<float> covariance(const AttentionBlock& block, std::int64_t head) const {
+    if (stats_.empty()) return statistics_[static_cast<std::size_t>(block.layer)].covariance(head);
+    const auto size = static_cast<std::size_t>(block.config.head_dim * block.config.head_dim);
+    const auto part = std::span(given().covariances)
+                          .subspan(static_cast<std::size_t>(block.layer * block.config.n_heads + head) * size, size);
+    return {part.begin(), part.end()};
+  }
+  const Moments& given() const {
+    if (given_ == nullptr) fail("expected_attention: its statistics have not been read");
+    return *given_;
+  }
+
   std::int64_t first_scored(const KVHead& head) const {
     const auto positions = head.positions();
     return std::lower_bound(positions.begin(), positions.end(), n_sink_) - positions.begin();
@@ -132,6 +174,8 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   bool use_covariance_ = true;
   bool use_vnorm_ = true;
   double epsilon_ = 0.0;
+  std::string stats_;
+  std::shared_ptr<const Moments> given_;
   std::vector<QueryStatistics> statistics_;  // one a layer
   std::vector<AlignedVector<float>> logits_;
 };

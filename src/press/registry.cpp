@@ -44,6 +44,9 @@ std::span<const PressEntry* const> press_entries() {
       &kSnapKVPress,             //
       &kExpectedAttentionPress,  //
       &kObservedAttentionPress,  //
+      &kQFilterPress,            // with trained parts
+      &kKVzapPress,              //
+      &kDuoAttentionPress,       //
       &kAdaKVPress,              // what shapes the choice of another press
   };
   return kAll;

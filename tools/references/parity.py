@@ -4,7 +4,8 @@ A case is a press as kvpress builds it and as it is written here. Each runs on a
 queries, on a small random GPT-NeoX (in the form of a Llama, see neox_as_llama.py), and on SmolLM2, in float32: a context is
 prefilled and compressed, and the rest of the text is scored in one pass over what is left.
 
-Groups of cases are the modules parity_*.py, each with a list CASES. Their files: tests/data/parity/<group>.json.
+Groups of cases are the modules parity_*.py, each with a list CASES, and prepare(out, subjects) where their presses need
+files. Their results: tests/data/parity/<group>.json.
 """
 
 from __future__ import annotations
@@ -163,7 +164,10 @@ def main(out: Path, gguf: Path | None, only: list[str] | None = None) -> None:
     for group in groups:
         if only and group not in only:
             continue
-        cases = importlib.import_module(f"parity_{group}").CASES
+        module = importlib.import_module(f"parity_{group}")
+        if hasattr(module, "prepare"):  # makes the files that its presses read
+            module.prepare(out, subjects)
+        cases = module.CASES
         path = out / "parity" / f"{group}.json"
         old = json.loads(path.read_text())["cases"] if path.exists() else []
         made = [c for c in old if c["model"] not in subjects]

@@ -1,0 +1,140 @@
+// KVzap (https://arxiv.org/abs/2601.07891): a small model reads each token's hidden state and predicts the logarithm of
+// its KVzip+ score for every KV head of the layer. Scores are made once, when the token comes, and carried beside it.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/memory.h"
+#include "kvpress/ops/linear.h"
+#include "kvpress/press/entries.h"
+#include "kvpress/press/parameters.h"
+#include "kvpress/press/trained_file.h"
+
+namespace kvpress {
+namespace {
+
+constexpr std::array<std::string_view, 2> kModelTypes = {"mlp", "linear"};
+
+/// A product whose weights are packed in the type of the activations that it meets first.
+class LazyLinear {
+ public:
+  LazyLinear(std::vector<float> weight, std::vector<float> bias, std::int64_t in, Activation activation)
+      : weight_(std::move(weight)), bias_(std::move(bias)), in_(in), activation_(activation) {}
+
+  std::int64_t out() const { return static_cast<std::int64_t>(bias_.size()); }
+  void operator()(const Activations& x, const Activations& y) {
+    if (!ready_ || packed_.type() != x.type) {
+      const WeightRows rows = [&](std::int64_t first, std::int64_t n, float* to) {
+        std::copy_n(weight_.begin() + first * in_, n * in_, to);
+      };
+      packed_ = Linear(out(), in_, rows, bias_, x.type, activation_);
+      ready_ = true;
+    }
+    packed_(x, y);
+  }
+
+ private:
+  std::vector<float> weight_;  // [out, in]
+  std::vector<float> bias_;
+  std::int64_t in_;
+  Activation activation_;
+  bool ready_ = false;
+  Linear packed_;
+};
+
+class KVzap : public Scorer<KVzap> {
+ public:
+  void visit_parameters(ParameterVisitor& visitor) override {
+    visitor.choice("model_type", model_type_, kModelTypes, "what predicts the scores");
+    visitor.file("file", file_, "safetensors of an nvidia/KVzap-* model, or made by kvpress calibrate kvzap_linear");
+  }
+  PressNeeds needs() const override { return {.every_block = true, .n_carried = 1}; }
+
+  void prepare(const PressSetup& setup) override {
+    const ModelConfig& config = setup.config;
+    const TrainedFile file("kvzap", "file", "kvzap_linear", file_, setup);
+    const bool mlp = model_type_ == "mlp";
+    if (mlp && !file.has("layers.0.0.weight") && file.has("layers.0.weight")) {
+      fail_usage("kvzap: {} holds a linear model; write model_type=linear", file_);
+    }
+    if (!mlp && !file.has("layers.0.weight") && file.has("layers.0.0.weight")) {
+      fail_usage("kvzap: {} holds a model of two layers; write model_type=mlp", file_);
+    }
+    if (file.has(fmt::format("layers.{}.{}weight", config.n_layers, mlp ? "0." : ""))) {
+      file.complain(fmt::format("{} is for more than the model's {} layers", file_, config.n_layers));
+    }
+    layers_ = std::make_shared<std::vector<std::vector<LazyLinear>>>();
+    for (std::int64_t l = 0; l < config.n_layers; ++l) {
+      const std::string name = fmt::format("layers.{}", l);
+      auto& products = layers_->emplace_back();
+      if (!mlp) {
+        products.push_back(read(file, name, config.n_kv_heads, config.hidden_size, Activation::none));
+        continue;
+      }
+      const auto& shape = file.shape(name + ".0.weight");
+      const std::int64_t hidden = shape.empty() ? 0 : shape[0];
+      products.push_back(read(file, name + ".0", hidden, config.hidden_size, Activation::gelu_erf));
+      products.push_back(read(file, name + ".2", config.n_kv_heads, hidden, Activation::none));
+    }
+  }
+
+  void observe(const LayerView& layer) override {
+    if (layers_ == nullptr) fail("kvzap: its file has not been read");
+    const std::int64_t n = layer.block.n_new;
+    Activations x = layer.block.hidden;
+    const auto& products = (*layers_)[static_cast<std::size_t>(layer.block.layer)];
+    for (std::size_t i = 0; i < products.size(); ++i) {
+      LazyLinear& product = (*layers_)[static_cast<std::size_t>(layer.block.layer)][i];
+      const bool last = i + 1 == products.size();
+      const Activations y = buffers_[i].get(last ? DType::f32 : x.type, n, product.out());
+      product(x, y);
+      x = y;
+    }
+    const Matrix<const float> predicted = x.as_float();
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+      const std::span<float> carried = layer.carried(h, 0);
+      float* newest = carried.data() + static_cast<std::int64_t>(carried.size()) - n;
+      for (std::int64_t t = 0; t < n; ++t) newest[t] = predicted.row(t)[h];
+    }
+  }
+
+  void score(const LayerView& layer, Scores& scores) override {
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+      const std::span<const float> carried = layer.carried(h, 0);
+      std::copy(carried.begin(), carried.end(), scores[static_cast<std::size_t>(h)].begin());
+    }
+  }
+
+ private:
+  static LazyLinear read(const TrainedFile& file, const std::string& name, std::int64_t out, std::int64_t in,
+                         Activation activation) {
+    return {file.tensor(name + ".weight", {out, in}), file.tensor(name + ".bias", {out}), in, activation};
+  }
+
+  std::string model_type_ = "mlp";
+  std::string file_;
+  std::shared_ptr<std::vector<std::vector<LazyLinear>>> layers_;  // one product a layer, or two; shared by copies
+  std::array<ActivationBuffer, 2> buffers_;
+};
+
+}  // namespace
+
+const PressEntry kKVzapPress = {
+    "kvzap",
+    "keeps the tokens whose hidden states a small trained model scores highest",
+    "https://arxiv.org/abs/2601.07891",
+    "hidden states, a model made by kvpress calibrate kvzap_linear or published",
+    make_press<KVzap>,
+    "How much a later reading of the text needs a token (KVzip's score, which takes a second pass) can be guessed from "
+    "the token's hidden state. A linear model or a small network of each layer does so as tokens come.",
+    "s_j = W x_j + b, or W₂ gelu(W₁ x_j + b₁) + b₂: the predicted logarithm of the KVzip+ score; x_j: what attention "
+    "reads",
+    "For prefill and decoding alike, inside dms, where its scores are compared with one threshold for all texts."};
+
+}  // namespace kvpress
