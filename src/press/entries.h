@@ -9,6 +9,8 @@ extern const PressEntry kRandomPress;
 extern const PressEntry kKnormPress;
 extern const PressEntry kStreamingLlmPress;
 extern const PressEntry kKeyDiffPress;
+extern const PressEntry kLagKVPress;
+extern const PressEntry kCurPress;
 extern const PressEntry kTovaPress;
 extern const PressEntry kSnapKVPress;
 extern const PressEntry kExpectedAttentionPress;

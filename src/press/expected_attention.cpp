@@ -97,11 +97,6 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     return *given_;
   }
 
-  std::int64_t first_scored(const KVHead& head) const {
-    const auto positions = head.positions();
-    return std::lower_bound(positions.begin(), positions.end(), n_sink_) - positions.begin();
-  }
-
   /// logits_[query head][entry]
   void fill_logits(const LayerView& layer, const std::vector<std::vector<float>>& means,
                    const std::vector<std::vector<float>>& covariances) {
@@ -132,7 +127,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
 
   /// Softmax over the entries past the sinks, averaged over the group.
   void to_weights(const LayerView& layer, std::int64_t kv_head, AlignedVector<float>& row) {
-    const std::int64_t first = first_scored(layer.head(kv_head));
+    const std::int64_t first = n_before(layer.head(kv_head), n_sink_);
     const std::int64_t n = layer.head(kv_head).size() - first;
     const std::int64_t group = layer.block.config.group_size();
     std::fill(row.begin(), row.end(), 0.0f);
@@ -160,12 +155,12 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     // Sinks were not scored: the largest score is that of the others.
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       auto& row = scores[static_cast<std::size_t>(h)];
-      std::fill_n(row.begin(), first_scored(layer.head(h)), 0.0f);
+      std::fill_n(row.begin(), n_before(layer.head(h), n_sink_), 0.0f);
     }
     const float forced = above_all(scores);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       auto& row = scores[static_cast<std::size_t>(h)];
-      std::fill_n(row.begin(), first_scored(layer.head(h)), forced);
+      std::fill_n(row.begin(), n_before(layer.head(h), n_sink_), forced);
     }
   }
 

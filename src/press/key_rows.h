@@ -58,6 +58,12 @@ void for_each_key(const LayerView& layer, Body&& body) {
   });
 }
 
+/// How many entries of a head are of positions before `position`: they are its first.
+inline std::int64_t n_before(const KVHead& head, std::int64_t position) {
+  const auto positions = head.positions();
+  return std::lower_bound(positions.begin(), positions.end(), position) - positions.begin();
+}
+
 /// What "forced" means: a score above every other of the layer, so that the entry stays while the budget allows.
 inline float above_all(const Scores& scores) {
   float max = 0;

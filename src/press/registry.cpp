@@ -40,6 +40,8 @@ std::span<const PressEntry* const> press_entries() {
       &kKnormPress,              //
       &kStreamingLlmPress,       //
       &kKeyDiffPress,            //
+      &kLagKVPress,              //
+      &kCurPress,                //
       &kTovaPress,               //
       &kSnapKVPress,             //
       &kExpectedAttentionPress,  //

@@ -14,8 +14,17 @@
 namespace kvpress {
 namespace {
 
-constexpr const char* kPresses[] = {"random", "knorm",  "streaming_llm",      "keydiff",
-                                    "tova",   "snapkv", "expected_attention", "observed_attention"};
+constexpr const char* kPresses[] = {"random",
+                                    "knorm",
+                                    "streaming_llm",
+                                    "keydiff",
+                                    "tova",
+                                    "snapkv",
+                                    "expected_attention",
+                                    "observed_attention",
+                                    "lagkv(lag_size=32)",
+                                    "cur",
+                                    "cur(use_random_leverage=true)"};
 
 /// A random model with grouped queries, and a text of random tokens.
 class Property : public testing::Test {
