@@ -19,6 +19,12 @@ extern const PressEntry kQFilterPress;
 extern const PressEntry kKVzapPress;
 extern const PressEntry kDuoAttentionPress;
 extern const PressEntry kAdaKVPress;
+extern const PressEntry kCriticalPress;
+extern const PressEntry kCriticalAdaKVPress;
+extern const PressEntry kChunkPress;
+extern const PressEntry kChunkKVPress;
+extern const PressEntry kEntropyGatedChunkKVPress;
+extern const PressEntry kBlockPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

@@ -7,9 +7,13 @@
 
 namespace kvpress {
 
+std::int64_t safe_entries(std::int64_t n_kept, double safe_share) {
+  if (safe_share <= 0 || n_kept <= 0) return 0;
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(n_kept) * safe_share));
+}
+
 std::vector<std::int64_t> shared_budget(const Scores& scores, std::int64_t n_kept, double safe_share) {
-  std::int64_t n_safe = static_cast<std::int64_t>(static_cast<double>(n_kept) * safe_share);
-  if (safe_share > 0 && n_kept > 0) n_safe = std::max<std::int64_t>(1, n_safe);
+  const std::int64_t n_safe = safe_entries(n_kept, safe_share);
   AlignedVector<float> all;
   std::vector<std::int64_t> ends;
   for (const auto& row : scores) {

@@ -36,20 +36,26 @@ InnerPress make(const std::string& text) {
 
 std::span<const PressEntry* const> press_entries() {
   static constexpr std::array kAll = {
-      &kRandomPress,             // by the number of things they look at
-      &kKnormPress,              //
-      &kStreamingLlmPress,       //
-      &kKeyDiffPress,            //
-      &kLagKVPress,              //
-      &kCurPress,                //
-      &kTovaPress,               //
-      &kSnapKVPress,             //
-      &kExpectedAttentionPress,  //
-      &kObservedAttentionPress,  //
-      &kQFilterPress,            // with trained parts
-      &kKVzapPress,              //
-      &kDuoAttentionPress,       //
-      &kAdaKVPress,              // what shapes the choice of another press
+      &kRandomPress,               // by the number of things they look at
+      &kKnormPress,                //
+      &kStreamingLlmPress,         //
+      &kKeyDiffPress,              //
+      &kLagKVPress,                //
+      &kCurPress,                  //
+      &kTovaPress,                 //
+      &kSnapKVPress,               //
+      &kExpectedAttentionPress,    //
+      &kObservedAttentionPress,    //
+      &kQFilterPress,              // with trained parts
+      &kKVzapPress,                //
+      &kDuoAttentionPress,         //
+      &kAdaKVPress,                // what shapes the choice of another press
+      &kCriticalPress,             //
+      &kCriticalAdaKVPress,        //
+      &kChunkPress,                //
+      &kChunkKVPress,              //
+      &kEntropyGatedChunkKVPress,  //
+      &kBlockPress,                //
   };
   return kAll;
 }

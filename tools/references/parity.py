@@ -99,19 +99,23 @@ def kept_masks(subject: Subject, kind: str, cache: DynamicCache) -> list[np.ndar
 @contextmanager
 def head_masks(model: PreTrainedModel, n_rest: int) -> Iterator[None]:
     """Puts kvpress's head-wise masks into the attention mask. Its own way, keys that no query likes, is not to be had for
-    many queries at once ("Could not find fake keys"), and leaves the masks on the model after the run."""
+    many queries at once ("Could not find fake keys"), and leaves the masks on the model after the run. Layers of other
+    lengths than the first get a mask of their own, too: transformers makes one for all, by the first."""
     hooks = []
     for layer in model.model.layers:
         attention = layer.self_attn
         masked, attention.masked_key_indices = getattr(attention, "masked_key_indices", None), None
-        if masked is None:
-            continue
 
         def hook(module, args, kwargs, masked=masked):
-            n_cached = kwargs["past_key_values"].layers[module.layer_idx].keys.shape[2]
+            n_cached, n_first = (kwargs["past_key_values"].layers[i].keys.shape[2] for i in (module.layer_idx, 0))
+            if module.layer_idx > 0:
+                n_first -= n_rest  # the first layer has seen the rest by now
+            if masked is None and n_cached == n_first:
+                return None
             mask = torch.zeros(1, module.config.num_key_value_heads, n_rest, n_cached + n_rest)
             mask[:, :, :, n_cached:] = torch.full((n_rest, n_rest), -torch.inf).triu(1)
-            mask[0, masked[1], :, masked[2]] = -torch.inf
+            if masked is not None:
+                mask[0, masked[1], :, masked[2]] = -torch.inf
             return args, kwargs | {"attention_mask": mask.repeat_interleave(module.num_key_value_groups, dim=1)}
 
         hooks.append(attention.register_forward_pre_hook(hook, with_kwargs=True))

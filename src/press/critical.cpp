@@ -1,0 +1,51 @@
+// CriticalKV (https://arxiv.org/abs/2502.03805): part of the budget goes to the best scores; what else stays is chosen
+// by score times ||Wo v||_1, what the value adds to the layer's output.
+#include <algorithm>
+
+#include "kvpress/press/critical_output.h"
+#include "kvpress/press/entries.h"
+#include "kvpress/press/parameters.h"
+
+namespace kvpress {
+namespace {
+
+class Critical : public Scorer<Critical> {
+ public:
+  void visit_parameters(ParameterVisitor& visitor) override {
+    visitor.press("press", press_, Inside::scores, "scores the entries");
+    visitor.real("epsilon", epsilon_, 0.0, "added to the score before the norm multiplies it");
+    visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1, "share of the budget that goes to the best scores");
+  }
+  PressNeeds needs() const override { return press_->needs(); }
+  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
+  void observe(const LayerView& layer) override { press_->observe(layer); }
+
+  void score(const LayerView& layer, Scores& scores) override {
+    press_->score(layer, scores);
+    auto n_first = static_cast<std::int64_t>(static_cast<double>(layer.budget.n_kept) * first_stage_ratio_);
+    if (first_stage_ratio_ > 0) n_first = std::max<std::int64_t>(1, n_first);
+    const Scores norms = output_norms(layer);
+    for (std::size_t h = 0; h < scores.size(); ++h) weigh_by_output(n_first, epsilon_, norms[h], scores[h]);
+  }
+
+ private:
+  InnerPress press_;
+  double epsilon_ = 1e-4;
+  double first_stage_ratio_ = 0.5;
+};
+
+}  // namespace
+
+const PressEntry kCriticalPress = {
+    "critical",
+    "weighs the scores of the press inside by what each value adds to the layer's output",
+    "https://arxiv.org/abs/2502.03805",
+    "values, the output weights, what the press inside needs",
+    make_press<Critical>,
+    "What attention loses with a token is its weight times its value, as the output weights see it. So half of the "
+    "budget goes to the highest scores, and the rest to the highest products of score and projected value.",
+    "the ⌊n_kept × first_stage_ratio⌋ best s_j stay; of the others (s_j + epsilon) × mean over the group of ‖Wo v_j‖₁",
+    "Around a press that estimates attention weights (snapkv, expected_attention(use_vnorm=false)), when a second "
+    "product the size of the output's is no matter."};
+
+}  // namespace kvpress

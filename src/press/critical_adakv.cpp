@@ -1,0 +1,61 @@
+// CriticalKV (https://arxiv.org/abs/2502.03805) with AdaKV's budget for each head (https://arxiv.org/abs/2407.11550):
+// the scores say how many entries a head keeps, and CriticalKV's two stages which.
+#include <algorithm>
+
+#include "kvpress/press/critical_output.h"
+#include "kvpress/press/entries.h"
+#include "kvpress/press/head_budget.h"
+#include "kvpress/press/parameters.h"
+
+namespace kvpress {
+namespace {
+
+class CriticalAdaKV : public Selector<CriticalAdaKV> {
+ public:
+  void visit_parameters(ParameterVisitor& visitor) override {
+    visitor.press("press", press_, Inside::scores, "scores the entries");
+    visitor.real("alpha_safeguard", alpha_safeguard_, 0, 1, "share of its even part of which each head is sure");
+    visitor.real("epsilon", epsilon_, 0.0, "added to the score before the norm multiplies it");
+    visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1,
+                 "share of a head's budget that goes to its best scores");
+  }
+  PressNeeds needs() const override { return press_->needs(); }
+  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
+  void observe(const LayerView& layer) override { press_->observe(layer); }
+
+  Kept select(const LayerView& layer) override {
+    if (layer.total_size() <= layer.n_kv_heads() * layer.budget.n_kept) return {};
+    Scores scores = scores_of(*press_, layer);
+    const auto counts = shared_budget(scores, layer.budget.n_kept, alpha_safeguard_);
+    const std::int64_t n_safe = safe_entries(layer.budget.n_kept, alpha_safeguard_);
+    const Scores norms = output_norms(layer);
+    for (std::size_t h = 0; h < scores.size(); ++h) {
+      const auto n_first = static_cast<std::int64_t>(static_cast<double>(counts[h]) * first_stage_ratio_);
+      weigh_by_output(std::max(n_safe, n_first), epsilon_, norms[h], scores[h]);
+    }
+    return best_of_each_head(scores, counts);
+  }
+
+ private:
+  InnerPress press_;
+  double alpha_safeguard_ = 0.2;
+  double epsilon_ = 1e-4;
+  double first_stage_ratio_ = 0.5;
+};
+
+}  // namespace
+
+const PressEntry kCriticalAdaKVPress = {
+    "critical_adakv",
+    "shares the budget among the heads as adakv does, and chooses within each as critical does",
+    "https://arxiv.org/abs/2502.03805",
+    "values, the output weights, what the press inside needs",
+    make_press<CriticalAdaKV>,
+    "The scores tell which heads need many tokens; which tokens these are depends on the values, too. So each head "
+    "gets "
+    "its part of the layer's budget by adakv, and fills it by critical.",
+    "as many of each head as adakv gives it: first its best s_j (alpha_safeguard × n_kept and first_stage_ratio of its "
+    "part), then the highest (s_j + epsilon) × mean over the group of ‖Wo v_j‖₁",
+    "As critical, whenever heads may differ in length."};
+
+}  // namespace kvpress
