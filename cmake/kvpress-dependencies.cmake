@@ -11,6 +11,7 @@ if(NOT KVPRESS_PUBLIC_DEPENDENCIES_ONLY)
     set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
                           INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
   endif()
+  find_package(Eigen3 REQUIRED NO_MODULE)
   find_package(spdlog REQUIRED)
   find_package(nlohmann_json REQUIRED)
   find_package(ZLIB REQUIRED)

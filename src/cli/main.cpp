@@ -66,6 +66,7 @@ int main(int argc, char** argv) {
   kvpress::add_inspect_command(program);
   kvpress::add_generate_command(program);
   kvpress::add_bench_command(program);
+  kvpress::add_calibrate_command(program);
 
   kvpress::install_interrupt_handler();
   try {

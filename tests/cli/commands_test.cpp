@@ -171,7 +171,7 @@ TEST(Generate, IsRepeatableAndCompressesWhileItGoes) {
 }
 
 TEST(Help, EveryCommandShowsExamples) {
-  for (const char* command : {"ppl", "evaluate", "presses", "inspect", "generate", "bench"}) {
+  for (const char* command : {"ppl", "evaluate", "presses", "inspect", "generate", "bench", "calibrate"}) {
     const Ended ended = run_program(std::string(command) + " --help");
     EXPECT_EQ(ended.code, 0) << command;
     EXPECT_THAT(ended.out, HasSubstr("Examples:")) << command;

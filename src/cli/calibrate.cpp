@@ -1,0 +1,122 @@
+// kvpress calibrate: the trained parts of a press, made from texts for a model.
+#include "kvpress/eval/calibrate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
+#include "kvpress/base/timer.h"
+#include "kvpress/base/version.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/eval/text_input.h"
+
+namespace kvpress {
+namespace {
+
+struct CalibrateOptions {
+  ComputeOptions compute;
+  std::string method;
+  std::string dataset_name = "wikitext";
+  std::string dataset_config;
+  std::string split;
+  std::int64_t max_samples = 0;
+  std::int64_t max_tokens = 16384;
+  std::int64_t max_length = 0;
+  std::int64_t n_sink = 4;
+  std::string output;
+};
+
+void check(const CalibrateOptions& options) {
+  for (const auto& [option, value] :
+       {std::pair{"--max-samples", options.max_samples}, std::pair{"--max-tokens", options.max_tokens},
+        std::pair{"--n-sink", options.n_sink}}) {
+    if (value < 0) fail_usage("{}: {} is negative", option, value);
+  }
+  if (options.max_length < 0)
+    fail_usage("--max-length: {} is negative; 0 takes the trained context", options.max_length);
+  const auto folder = std::filesystem::path(options.output).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder)) {
+    fail_usage("--output: {}: there is no such folder", folder.string());
+  }
+}
+
+void run(const CalibrateOptions& options) {
+  options.compute.apply();
+  const CalibrationMethod& method = calibration_method(options.method);
+  check(options);
+  const OpenedModel opened = open_model(options.compute.model);
+  const TextDataset dataset =
+      load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
+  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  const std::int64_t trained = opened.config.max_positions;
+  const std::int64_t max_length = options.max_length > 0 ? options.max_length : std::min<std::int64_t>(2048, trained);
+  if (max_length > trained) {
+    log_warning_once(
+        fmt::format("--max-length {} exceeds the {} tokens the model was trained for", max_length, trained));
+  }
+  const auto texts = cut_into_pieces(tokenize_texts(tokenizer, dataset, options.max_tokens), max_length);
+  const std::int64_t n_tokens = progress_total(texts);
+  LoadedModel loaded = load_model(opened, options.compute, max_length, max_length);
+
+  const Timer timer;
+  std::vector<NamedTensor> tensors;
+  {
+    Progress progress(fmt::format("calibrate {}", method.name), n_tokens);
+    Calibration calibration{*loaded.model, texts, loaded.cache_type, options.n_sink, &tokenizer};
+    calibration.on_progress = [&](std::int64_t n) { progress.advance(n); };
+    tensors = method.run(calibration);
+  }
+  write_safetensors(options.output, tensors,
+                    {{"format", "pt"},
+                     {"method", std::string(method.name)},
+                     {"model", options.compute.model},
+                     {"dataset", dataset.name},
+                     {"n_texts", std::to_string(texts.size())},
+                     {"n_tokens", std::to_string(n_tokens)},
+                     {"version", std::string(version())}});
+  fmt::print("{}: {} tokens of {}, {} pieces, {:.1f} s; use it: --press '{}'\n", options.output, n_tokens, dataset.name,
+             texts.size(), timer.seconds(), fmt::format(fmt::runtime(method.usage), options.output));
+}
+
+}  // namespace
+
+void add_calibrate_command(CLI::App& program) {
+  auto options = std::make_shared<CalibrateOptions>();
+  CLI::App* command = program.add_subcommand("calibrate", "Make the trained parts of a press from texts");
+  std::string methods;
+  for (const CalibrationMethod& it : calibration_methods()) {
+    methods += fmt::format("{}{} ({})", methods.empty() ? "" : "; ", it.name, it.summary);
+  }
+  command->add_option("method", options->method, methods)->required();
+  options->compute.add_to(*command, "-m,--model-name,--model");
+  command
+      ->add_option("--dataset-name,--dataset", options->dataset_name,
+                   "wikitext, pg19, or a .jsonl (field text) or .txt file, also .gz, .xz, .zst")
+      ->capture_default_str();
+  command->add_option("--dataset-config", options->dataset_config, "wikitext-103-v1");
+  command->add_option("--split", options->split, "test");
+  command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "Tokens to take of each text; 0: all")
+      ->capture_default_str();
+  command->add_option("--max-length", options->max_length,
+                      "Tokens of the pieces that texts are read in (default: 2048, or the trained context if less)");
+  command->add_option("--n-sink", options->n_sink, "expected_attention: first tokens of a piece to leave out")
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "The safetensors file to write")->required();
+  command->footer(
+      "Examples:\n"
+      "  kvpress calibrate qfilter -m demo --dataset pg19 -o demo_qfilter.safetensors\n"
+      "  kvpress ppl -m demo --press 'qfilter(file=demo_qfilter.safetensors)' --compression-ratio 0.5\n"
+      "  kvpress calibrate expected_attention -m model.gguf --dataset book.txt.gz --max-tokens 50000 \\\n"
+      "    -o stats.safetensors");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace kvpress
