@@ -25,6 +25,9 @@ extern const PressEntry kChunkPress;
 extern const PressEntry kChunkKVPress;
 extern const PressEntry kEntropyGatedChunkKVPress;
 extern const PressEntry kBlockPress;
+extern const PressEntry kPyramidKVPress;
+extern const PressEntry kSimLayerKVPress;
+extern const PressEntry kPerLayerPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

@@ -121,6 +121,9 @@ class Press {
   virtual PressKind kind() const = 0;
   virtual void visit_parameters(ParameterVisitor& /*visitor*/) {}
   virtual PressNeeds needs() const { return {}; }
+  /// Whether it brings the layer to budget.n_kept entries a head (or so many on average). Others go by a threshold or
+  /// numbers of their own, or evict nothing.
+  virtual bool follows_budget() const { return true; }
 
   /// Called once, before weights are loaded: reads the press's own files and checks that the model suits it. Throws
   /// UsageError or Error naming what is wrong. Copies share what was read.

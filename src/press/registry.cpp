@@ -56,6 +56,9 @@ std::span<const PressEntry* const> press_entries() {
       &kChunkKVPress,              //
       &kEntropyGatedChunkKVPress,  //
       &kBlockPress,                //
+      &kPyramidKVPress,            // budgets that differ from layer to layer
+      &kSimLayerKVPress,           //
+      &kPerLayerPress,             //
   };
   return kAll;
 }
