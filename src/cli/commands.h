@@ -7,6 +7,7 @@ namespace kvpress {
 
 void add_ppl_command(CLI::App& program);
 void add_evaluate_command(CLI::App& program);
+void add_compare_command(CLI::App& program);
 void add_presses_command(CLI::App& program);
 void add_inspect_command(CLI::App& program);
 void add_generate_command(CLI::App& program);

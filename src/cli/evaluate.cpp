@@ -97,12 +97,13 @@ void run(const EvaluateOptions& options, bool max_tokens_given) {
   std::vector<NamedPress> presses;
   for (const std::string& it :
        split_presses(options.press_sequence.empty() ? options.press_name : options.press_sequence)) {
-    presses.push_back(parse_press(it));
+    presses.push_back(parse_press(it, Names::registry));
   }
   const std::vector<std::string> datasets = split_presses(options.datasets);
   for (const std::string& it : datasets) dataset_by_name(it);
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
+  for (const NamedPress& it : presses) check_schedule(it, protocol);
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
   for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
   std::vector<Prepared> prepared;

@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
   program.footer("kvpress COMMAND --help shows a command's options and examples.");
   kvpress::add_ppl_command(program);
   kvpress::add_evaluate_command(program);
+  kvpress::add_compare_command(program);
   kvpress::add_presses_command(program);
   kvpress::add_inspect_command(program);
   kvpress::add_generate_command(program);

@@ -40,6 +40,7 @@ void run(const PplOptions& options, bool max_tokens_given) {
   const TextDataset dataset =
       load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  check_schedule(press, protocol);
   prepare_press(press, opened.config, options.compute.model, &tokenizer);
   const PreparedTexts texts =
       prepare_texts(tokenizer, dataset, options.max_tokens, max_tokens_given, protocol, opened.config);

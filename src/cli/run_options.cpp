@@ -89,7 +89,13 @@ Tokenizer open_tokenizer(const ModelFiles& files) {
 
 void prepare_press(const NamedPress& press, const ModelConfig& config, const std::string& model_name,
                    const Tokenizer* tokenizer) {
-  if (!press.is_none()) press.press->prepare({config, model_name, tokenizer});
+  press.prepare({config, model_name, tokenizer});
+}
+
+void check_schedule(const NamedPress& press, const ProtocolSettings& protocol) {
+  if (press.press != nullptr || !press.decoding || protocol.protocol == Protocol::decode) return;
+  fail_usage("press {}: compresses while decoding, which protocol {} never does; use --protocol decode", press.text,
+             to_string(protocol.protocol));
 }
 
 void check_fits(const ModelConfig& config, const ComputeOptions& options, std::int64_t n_block, std::int64_t n_cached) {

@@ -73,6 +73,9 @@ Tokenizer open_tokenizer(const ModelFiles& files);
 void prepare_press(const NamedPress& press, const ModelConfig& config, const std::string& model_name,
                    const Tokenizer* tokenizer);
 
+/// Throws UsageError for a press that only compresses while decoding in a protocol that never does.
+void check_schedule(const NamedPress& press, const ProtocolSettings& protocol);
+
 /// Throws Error unless the weights fit in memory beside a cache of n_cached tokens and passes over n_block tokens.
 void check_fits(const ModelConfig& config, const ComputeOptions& options, std::int64_t n_block, std::int64_t n_cached);
 

@@ -80,7 +80,7 @@ const RunResult& Experiment::baseline() {
 
 Outcome Experiment::run(const NamedPress& press, double compression_ratio) {
   const RunResult& full = baseline();
-  Outcome outcome{press.text, press.is_none() ? 0.0 : compression_ratio, measure(press, compression_ratio), {}};
+  Outcome outcome{press.text, press.uses_ratio() ? compression_ratio : 0.0, measure(press, compression_ratio), {}};
   outcome.comparison = compare_runs(model_, full, outcome.run, settings_.seed);
   return outcome;
 }

@@ -49,9 +49,8 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
                    const GenerateSettings& settings, const OnToken& on_token) {
   if (prompt.empty()) fail_usage("--prompt: is empty; at least one token is needed");
   const ModelConfig& config = model.config();
-  const bool repeats = settings.compression_interval > 0 && settings.target_size;
-  const bool idle = settings.budget.keeps_all() && !repeats;
-  Compressor compressor(idle ? nullptr : press.press.get(), settings.budget, settings.seed);
+  Compressor compressor(press.plan(settings.budget, settings.compression_interval, settings.target_size),
+                        settings.seed);
   KVCache cache = compressor.make_cache(model, settings.cache_type);
   AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
@@ -64,11 +63,7 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
   compressor.forward(model, prompt, cache, row);
   result.prefill_sec = prefill.seconds() - compressor.seconds();
   result.compress_sec = compressor.seconds();
-  if (repeats) {
-    compressor.set_budget({0.0, settings.target_size});
-  } else {
-    compressor.stop();
-  }
+  compressor.begin_decoding();
 
   const Timer decode;
   while (true) {
@@ -81,9 +76,7 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
     }
     result.ids.push_back(token);
     if (on_token) on_token(token);
-    const auto n_done = static_cast<std::int64_t>(result.ids.size());
-    if (n_done == settings.max_new_tokens) break;
-    compressor.set_active(repeats && n_done % settings.compression_interval == 0);
+    if (static_cast<std::int64_t>(result.ids.size()) == settings.max_new_tokens) break;
     compressor.forward(model, {&token, 1}, cache, row);
   }
   result.decode_sec = decode.seconds();

@@ -39,7 +39,7 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
   const Matrix<float> states(hidden.data(), rows, model.config().hidden_size);
   std::vector<double> prefill, compress, loss;
   for (int repeat = -1; repeat < repeats; ++repeat) {
-    Compressor compressor(press.press.get(), {ratio, {}});
+    Compressor compressor(press.plan({ratio, {}}));
     KVCache cache = compressor.make_cache(model, cache_type);
     const Timer forward;
     compressor.forward(model, tokens, cache, states);
@@ -59,7 +59,7 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
 DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio, DType cache_type,
                            std::int64_t n_tokens) {
   const std::vector<std::int32_t> tokens = random_tokens(model, std::max<std::int64_t>(depth, 1));
-  Compressor compressor(press.press.get(), {ratio, {}});
+  Compressor compressor(press.plan({ratio, {}}));
   KVCache cache = compressor.make_cache(model, cache_type);
   AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(model.config().vocab_size));

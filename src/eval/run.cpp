@@ -81,9 +81,9 @@ class Runner {
   };
 
   Pass new_pass() const {
-    // With nothing to evict ever, the press is not even asked: such a run is the full cache's, bit for bit.
-    const bool idle = settings_.budget.keeps_all() && !settings_.protocol.target_size;
-    Compressor compressor(idle ? nullptr : press_.press.get(), settings_.budget, settings_.seed);
+    Compressor compressor(
+        press_.plan(settings_.budget, settings_.protocol.compression_interval, settings_.protocol.target_size),
+        settings_.seed);
     KVCache cache = compressor.make_cache(model_, settings_.cache_type);
     return {std::move(compressor), std::move(cache)};
   }
@@ -147,7 +147,7 @@ class Runner {
     forward(pass, ids(0, context), matrix(hidden).block(0, 1), result_.times.prefill);
     progress(context);
     if (settings_.protocol.protocol == Protocol::continuation) {
-      pass.compressor.stop();
+      pass.compressor.begin_decoding();
       end_compressing(pass, segment);
       const std::int64_t n_rest = n - context - 1;
       if (n_rest > 0) {
@@ -163,20 +163,12 @@ class Runner {
 
   void decode(Pass& pass, SegmentResult& segment, std::int64_t context, Matrix<float> hidden) {
     end_compressing(pass, segment);
-    const std::int64_t interval = settings_.protocol.compression_interval;
-    if (interval > 0) {
-      pass.compressor.set_budget({0.0, settings_.protocol.target_size});
-    } else {
-      pass.compressor.stop();
-    }
+    pass.compressor.begin_decoding();
     score(hidden.block(0, 1), context);
     for (std::int64_t at = context; at + 1 < segment.n_tokens; ++at) {
-      const std::int64_t n_decoded = at - context + 1;
-      const bool compress = interval > 0 && n_decoded % interval == 0;
-      pass.compressor.set_active(compress);
-      const Matrix<float> row = hidden.block(n_decoded, 1);
+      const Matrix<float> row = hidden.block(at - context + 1, 1);
       forward(pass, ids(at, 1), row, result_.times.score);
-      if (compress) end_compressing(pass, segment);
+      if (pass.compressor.compresses()) end_compressing(pass, segment);
       score(row, at + 1);
       progress(1);
     }

@@ -8,32 +8,54 @@
 
 namespace kvpress {
 
-Compressor::Compressor(const Press* press, const Budget& budget, std::uint64_t seed) : budget_(budget), seed_(seed) {
-  if (press == nullptr) return;
-  press_ = press->clone();
-  needs_ = press_->needs();
+Compressor::Compressor(const CompressionPlan& plan, std::uint64_t seed)
+    : plan_(plan), same_press_(plan.prefill == plan.decoding), seed_(seed) {
+  if (plan.prefill != nullptr) add_part(prefill_, *plan.prefill);
+  if (plan.decoding != nullptr && !same_press_) add_part(decoding_, *plan.decoding);
+}
+
+void Compressor::add_part(Part& part, const Press& press) {
+  part.press = press.clone();
+  const PressNeeds needs = part.press->needs();
+  part.first_carried = needs_.n_carried;
+  needs_ = needs_ + needs;
 }
 
 KVCache Compressor::make_cache(const Model& model, DType type) const {
   return model.make_cache(type, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0));
 }
 
+void Compressor::begin_decoding() {
+  decodes_ = true;
+  if (!same_press_) prefill_.press.reset();
+  if (plan_.decoding == nullptr) needs_ = {};
+}
+
+bool Compressor::compresses() const {
+  if (!current()) return false;
+  return decodes_ ? n_decoded_ % plan_.compression_interval == 0 : active_;
+}
+
 void Compressor::forward(Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden) {
   const auto first_position = static_cast<std::int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  model.forward(tokens, first_position, cache, press_ != nullptr ? this : nullptr, hidden);
-  if (press_ == nullptr || !active_ || budget_.keeps_all()) return;
+  if (decodes_) n_decoded_ += static_cast<std::int64_t>(tokens.size());
+  model.forward(tokens, first_position, cache, prefill_ || decoding_ ? this : nullptr, hidden);
+  if (!compresses()) return;
   const ScopedTimer timer(seconds_);
-  press_->compress_context({model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(), &watcher_});
+  current().press->compress_context(
+      {model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(), &watcher_});
 }
 
 BudgetView Compressor::budget_view() const {
+  const Budget& budget = decodes_ ? plan_.decoding_budget : plan_.prefill_budget;
   BudgetView view;
   view.n_seen = static_cast<std::int64_t>(tokens_.size());
-  view.n_kept = budget_.n_kept(view.n_seen);
-  view.ratio = budget_.target_size
-                   ? std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen))
-                   : budget_.ratio;
+  view.n_kept = budget.n_kept(view.n_seen);
+  view.ratio = budget.ratio;
+  if (budget.target_size) {
+    view.ratio = std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen));
+  }
   view.seed = seed_;
   return view;
 }
@@ -42,18 +64,21 @@ void Compressor::after_attention(const AttentionBlock& block) {
   const ScopedTimer timer(seconds_);
   LayerView view{block, budget_view()};
   view.watcher = &watcher_;
-  if (needs_.accumulated_attention) {
-    accumulate_attention(block);
-    view.first_carried = 1;
-  }
+  if (needs_.accumulated_attention) accumulate_attention(block);
   if (needs_.recent_queries > 0) {
     const auto l = static_cast<std::size_t>(block.layer);
     if (recent_queries_.size() <= l) recent_queries_.resize(l + 1);
     recent_queries_[l].add(block.queries_before_rope, needs_.recent_queries);
     view.recent_queries = recent_queries_[l].last(needs_.recent_queries, block.queries_before_rope.cols);
   }
-  if (needs_.every_block) press_->observe(view);
-  if (active_ && !budget_.keeps_all()) press_->compress(view);
+  const auto seen_by = [&](const Part& part) {
+    view.first_carried = part.first_carried + (needs_.accumulated_attention ? 1 : 0);
+    return view;
+  };
+  for (const Part* part : {&prefill_, &decoding_}) {
+    if (*part && part->press->needs().every_block) part->press->observe(seen_by(*part));
+  }
+  if (compresses()) current().press->compress(seen_by(current()));
 }
 
 void Compressor::RecentQueries::add(Matrix<const float> queries, std::int64_t wanted) {

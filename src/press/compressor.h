@@ -8,17 +8,16 @@
 
 #include "kvpress/model/attention_listener.h"
 #include "kvpress/model/model.h"
-#include "kvpress/press/budget.h"
 #include "kvpress/press/press.h"
+#include "kvpress/press/schedule.h"
 
 namespace kvpress {
 
 /// One run's compression over one cache.
 class Compressor : public AttentionListener {
  public:
-  /// Copies the press into its initial state. A null press (no_press) compresses nothing. `seed` is for presses that
-  /// draw random numbers.
-  Compressor(const Press* press, const Budget& budget, std::uint64_t seed = 0);
+  /// Copies the presses into their initial state. `seed` is for presses that draw random numbers.
+  explicit Compressor(const CompressionPlan& plan, std::uint64_t seed = 0);
 
   /// A cache with room for what the press keeps beside the tokens.
   KVCache make_cache(const Model& model, DType type) const;
@@ -27,18 +26,21 @@ class Compressor : public AttentionListener {
   /// compressed, unless the compressor is not active.
   void forward(Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
 
-  /// Whether the next passes are followed by compression, or only observed. On at first.
+  /// Whether the next passes of the prefill are followed by compression, or only observed. On at first.
   void set_active(bool active) { active_ = active; }
-  void set_budget(const Budget& budget) { budget_ = budget; }
-  /// Nothing will be compressed any more: from here on nothing is observed either.
-  void stop() { press_.reset(); }
+  /// The prefill is over: from here on the decoding press compresses, every so many tokens. Without one nothing is
+  /// compressed or observed any more.
+  void begin_decoding();
+
+  /// Whether the pass at hand, or the last one, is followed by compression.
+  bool compresses() const;
 
   /// Time spent in the press: gathering, scoring, selecting and evicting, since the start.
   double seconds() const { return seconds_; }
 
   void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
 
-  bool wants_log_sum_exp() const override { return press_ != nullptr && needs_.accumulated_attention; }
+  bool wants_log_sum_exp() const override { return needs_.accumulated_attention; }
   void after_attention(const AttentionBlock& block) override;
 
  private:
@@ -53,11 +55,25 @@ class Compressor : public AttentionListener {
   void accumulate_attention(const AttentionBlock& block) const;
   BudgetView budget_view() const;
 
-  std::unique_ptr<Press> press_;
-  PressNeeds needs_;
-  Budget budget_;
+  /// A press with where its own floats begin.
+  struct Part {
+    std::unique_ptr<Press> press;
+    std::int64_t first_carried = 0;
+    explicit operator bool() const { return press != nullptr; }
+  };
+  void add_part(Part& part, const Press& press);
+  /// What compresses in the phase at hand.
+  const Part& current() const { return decodes_ && !same_press_ ? decoding_ : prefill_; }
+
+  CompressionPlan plan_;
+  Part prefill_;
+  Part decoding_;            // empty when it is the prefill's press that goes on
+  bool same_press_ = false;  // one press, with one state, in both phases
+  bool decodes_ = false;     // begin_decoding() was called
+  PressNeeds needs_;         // of both
   std::uint64_t seed_;
   bool active_ = true;
+  std::int64_t n_decoded_ = 0;
   double seconds_ = 0;
   std::vector<std::int32_t> tokens_;           // of the text, from its first
   std::vector<RecentQueries> recent_queries_;  // one a layer

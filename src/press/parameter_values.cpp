@@ -155,8 +155,11 @@ class Setter : public ParameterVisitor {
   void press(std::string_view name, InnerPress& value, Inside inside, std::string_view) override {
     if (!takes_press(name)) return;
     // What stands there from the start is a default; what was written is not to be written over.
-    if (!filled_.insert(std::string(name)).second)
-      fail_usage("press {}: takes one press inside, not also {}", press_, value_);
+    if (filled_.contains(std::string(name))) {
+      if (name_.empty()) return void(found_ = false);  // perhaps there is room for it further on
+      fail_usage("press {}: {} is given twice", press_, name);
+    }
+    filled_.insert(std::string(name));
     value = inner(inside);
   }
   void presses(std::string_view name, std::vector<InnerPress>& values, Inside inside, std::string_view) override {
@@ -207,6 +210,35 @@ class Setter : public ParameterVisitor {
   bool found_ = false;
 };
 
+/// Finds the presses inside.
+class Inners : public Lister {
+ public:
+  void press(std::string_view, InnerPress& value, Inside, std::string_view) override {
+    if (value) presses_inside.push_back(&value);
+  }
+  void presses(std::string_view, std::vector<InnerPress>& values, Inside, std::string_view) override {
+    for (InnerPress& it : values) presses_inside.push_back(&it);
+  }
+  std::vector<InnerPress*> presses_inside;
+};
+
+/// Whether one of the presses inside has the parameter, and takes it.
+bool set_inside(const Inners& inners, const PressSpec& spec, const MakeInner& make_inner) {
+  for (InnerPress* it : inners.presses_inside) {
+    const auto parameters = parameters_of(**it);
+    const bool has = std::any_of(parameters.begin(), parameters.end(),
+                                 [&](const auto& parameter) { return parameter.name == spec.arguments.front().name; });
+    if (has) {
+      set_parameters(**it, spec, make_inner);
+      return true;
+    }
+    Inners deeper;
+    (*it)->visit_parameters(deeper);
+    if (set_inside(deeper, spec, make_inner)) return true;
+  }
+  return false;
+}
+
 /// Complains of a press that was left out.
 class Completeness : public Lister {
  public:
@@ -228,19 +260,27 @@ class Completeness : public Lister {
 
 }  // namespace
 
-std::vector<ParameterValue> parameters_of(Press& press) {
+std::vector<ParameterValue> parameters_of(Parameterized& press) {
   Lister lister;
   press.visit_parameters(lister);
   return lister.parameters;
 }
 
-void set_parameters(Press& press, const PressSpec& spec, const MakeInner& make_inner) {
+void set_parameters(Parameterized& press, const PressSpec& spec, const MakeInner& make_inner, bool nested) {
   std::set<std::string> filled;
   for (const PressArgument& argument : spec.arguments) {
+    if (nested && argument.name.empty()) {
+      fail_usage("press {}: '{}' is not of the form parameter=value", spec.name, argument.value);
+    }
     Setter setter(spec, argument, make_inner, filled);
     press.visit_parameters(setter);
     if (setter.found()) continue;
+    Inners inners;
+    press.visit_parameters(inners);
+    if (nested && set_inside(inners, {spec.name, {argument}}, make_inner)) continue;
     if (argument.name.empty()) {
+      if (!inners.presses_inside.empty())
+        fail_usage("press {}: takes no more presses inside, not also {}", spec.name, argument.value);
       fail_usage("press {}: '{}' is not of the form parameter=value", spec.name, argument.value);
     }
     std::vector<std::string> known;
@@ -248,7 +288,10 @@ void set_parameters(Press& press, const PressSpec& spec, const MakeInner& make_i
     fail_usage("press {}: parameter '{}' is not known; {}", spec.name, argument.name,
                known.empty() ? "it has none" : fmt::format("known: {}", fmt::join(known, ", ")));
   }
-  Completeness completeness(spec.name);
+}
+
+void check_complete(Parameterized& press, const std::string& name) {
+  Completeness completeness(name);
   press.visit_parameters(completeness);
 }
 

@@ -112,14 +112,18 @@ enum class PressKind : std::uint8_t {
 };
 std::string_view to_string(PressKind kind);
 
-class Press {
+/// Whatever has parameters that can be written: name(parameter=value).
+class Parameterized {
  public:
-  virtual ~Press() = default;
+  virtual ~Parameterized() = default;
+  virtual void visit_parameters(ParameterVisitor& /*visitor*/) {}
+};
 
+class Press : public Parameterized {
+ public:
   /// A fresh copy in its initial state: every run takes one, so that nothing leaks from run to run.
   virtual std::unique_ptr<Press> clone() const = 0;
   virtual PressKind kind() const = 0;
-  virtual void visit_parameters(ParameterVisitor& /*visitor*/) {}
   virtual PressNeeds needs() const { return {}; }
   /// Whether it brings the layer to budget.n_kept entries a head (or so many on average). Others go by a threshold or
   /// numbers of their own, or evict nothing.

@@ -3,16 +3,51 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "kvpress/base/error.h"
 #include "kvpress/press/entries.h"
+#include "kvpress/press/flat_names.h"
 #include "kvpress/press/parameter_values.h"
+#include "kvpress/press/schedule_forms.h"
 #include "kvpress/press/spec.h"
 
 namespace kvpress {
 namespace {
+
+const PressEntry* find_entry(const std::string& name) {
+  const auto entries = press_entries();
+  const auto it = std::find_if(entries.begin(), entries.end(), [&](const auto* entry) { return entry->name == name; });
+  return it == entries.end() ? nullptr : *it;
+}
+
+const FlatName* find_flat_name(const std::string& name, Names names) {
+  for (const FlatName& it : flat_names()) {
+    if (it.name == name && (!it.registry_only || names == Names::registry)) return &it;
+  }
+  return nullptr;
+}
+
+[[noreturn]] void fail_unknown(const std::string& name) {
+  std::vector<std::string_view> known = {"no_press"};
+  for (const PressEntry* it : press_entries()) known.push_back(it->name);
+  for (const ScheduleForm& it : schedule_forms()) known.push_back(it.name);
+  for (const FlatName& it : flat_names()) {
+    if (!it.registry_only) known.push_back(it.name);
+  }
+  fail_usage("press '{}' is not known; known: {}", name, fmt::join(known, ", "));
+}
+
+InnerPress make(const std::string& text);
+
+/// The composition that a flat name stands for; parameters go to whichever of its presses has them.
+InnerPress make_flat(const FlatName& flat, const PressSpec& spec) {
+  InnerPress press = make(std::string(flat.stands_for));
+  set_parameters(*press, spec, make, true);
+  return press;
+}
 
 InnerPress make(const std::string& text) {
   const PressSpec spec = parse_press_spec(text);
@@ -20,15 +55,15 @@ InnerPress make(const std::string& text) {
     if (!spec.arguments.empty()) fail_usage("press no_press takes no parameters");
     return {text, nullptr};
   }
-  const PressEntry* entry = nullptr;
-  std::vector<std::string_view> names = {"no_press"};
-  for (const PressEntry* it : press_entries()) {
-    names.push_back(it->name);
-    if (it->name == spec.name) entry = it;
-  }
-  if (entry == nullptr) fail_usage("press '{}' is not known; known: {}", spec.name, fmt::join(names, ", "));
+  const PressEntry* entry = find_entry(spec.name);
+  const FlatName* flat = entry == nullptr ? find_flat_name(spec.name, Names::classes) : nullptr;
+  if (flat != nullptr) return make_flat(*flat, spec);
+  if (find_schedule_form(spec.name) != nullptr)
+    fail_usage("press {}: says when presses run; it does not go inside another", spec.name);
+  if (entry == nullptr) fail_unknown(spec.name);
   std::unique_ptr<Press> press = entry->make();
   set_parameters(*press, spec, make);
+  check_complete(*press, spec.name);
   return {text, std::move(press)};
 }
 
@@ -63,9 +98,47 @@ std::span<const PressEntry* const> press_entries() {
   return kAll;
 }
 
-NamedPress parse_press(const std::string& text) {
-  const InnerPress press = make(text);
+NamedPress parse_press(const std::string& text, Names names) {
+  const PressSpec spec = parse_press_spec(text);
+  const FlatName* flat = find_flat_name(spec.name, names);
+  const PressSpec meant = flat != nullptr ? parse_press_spec(std::string(flat->stands_for)) : spec;
+  if (const ScheduleForm* form = find_schedule_form(meant.name)) {
+    const auto schedule = form->make();
+    set_parameters(*schedule, meant, make);
+    if (flat != nullptr) set_parameters(*schedule, spec, make, true);
+    check_complete(*schedule, spec.name);
+    NamedPress press = schedule->named();
+    press.text = text;
+    return press;
+  }
+  const InnerPress press = flat != nullptr ? make_flat(*flat, spec) : make(text);
   return {text, press ? press->clone() : nullptr};
+}
+
+void NamedPress::prepare(const PressSetup& setup) const {
+  if (press != nullptr) press->prepare(setup);
+  if (decoding && decoding->press != press) decoding->press->prepare(setup);
+}
+
+CompressionPlan NamedPress::plan(const Budget& budget, std::int64_t compression_interval,
+                                 std::optional<std::int64_t> target_size) const {
+  CompressionPlan plan;
+  // With nothing to evict ever, a press is not even asked: such a run is the full cache's, bit for bit.
+  if (!budget.keeps_all()) plan.prefill = press.get();
+  plan.prefill_budget = budget;
+  if (decoding) {
+    plan.decoding = decoding->press.get();
+    plan.compression_interval = decoding->compression_interval;
+    plan.decoding_budget =
+        decoding->target_size ? Budget{0.0, decoding->target_size} : Budget{decoding->ratio.value_or(budget.ratio), {}};
+  }
+  if (compression_interval > 0) {
+    if (plan.decoding == nullptr) plan.decoding = press.get();
+    plan.compression_interval = compression_interval;
+    plan.decoding_budget = {0.0, target_size};
+  }
+  if (plan.decoding_budget.keeps_all()) plan.decoding = nullptr;
+  return plan;
 }
 
 }  // namespace kvpress

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kvpress/press/press.h"
+#include "kvpress/press/schedule.h"
 
 namespace kvpress {
 
@@ -26,16 +27,32 @@ struct PressEntry {
 /// and name it in registry.cpp.
 std::span<const PressEntry* const> press_entries();
 
-/// A press as the user wrote it, made and checked. Null press for "no_press".
+/// A press as the user wrote it, made and checked: what compresses after the prefill, and while decoding where that was
+/// written. Nothing of both for "no_press".
 struct NamedPress {
-  std::string text;  ///< as written
-  std::shared_ptr<Press> press;
+  std::string text;              ///< as written
+  std::shared_ptr<Press> press;  ///< null in decoding(...) as well
+  std::optional<DecodingSchedule> decoding = {};
 
-  bool is_none() const { return press == nullptr; }
+  bool is_none() const { return press == nullptr && !decoding; }
+  /// Whether the run's ratio has a part in it.
+  bool uses_ratio() const { return press != nullptr || (decoding && !decoding->target_size && !decoding->ratio); }
+  /// Calls Press::prepare() of each.
+  void prepare(const PressSetup& setup) const;
+  /// With the run's budget. `compression_interval` above 0 sets or replaces the schedule of decoding, by the same press
+  /// where none was written for it; `target_size` with it.
+  CompressionPlan plan(const Budget& budget, std::int64_t compression_interval = 0,
+                       std::optional<std::int64_t> target_size = {}) const;
+};
+
+/// Which meaning of a name counts where kvpress has two.
+enum class Names : std::uint8_t {
+  classes,  ///< expected_attention is the method
+  registry  ///< expected_attention is what kvpress's evaluation means: adakv(expected_attention(epsilon=0.01))
 };
 
 /// Throws UsageError that says what is wrong (unknown name or parameter, value out of range, unbalanced parentheses, a
 /// press that does not fit inside another) and lists what would be right.
-NamedPress parse_press(const std::string& text);
+NamedPress parse_press(const std::string& text, Names names = Names::classes);
 
 }  // namespace kvpress

@@ -52,7 +52,7 @@ class Budgets : public testing::Test {
   KVCache run(const std::string& text, const Budget& budget, std::int64_t n, std::int64_t block) {
     const NamedPress press = parse_press(text);
     press.press->prepare({model_.config(), "model", nullptr});
-    Compressor compressor(press.press.get(), budget);
+    Compressor compressor(press.plan(budget));
     KVCache cache = compressor.make_cache(model_, DType::f32);
     feed(compressor, cache, 0, n, block);
     return cache;
@@ -96,11 +96,12 @@ TEST_F(Budgets, PyramidFallsFromLayerToLayerAndHoldsTheBudgetOnAverage) {
 TEST_F(Budgets, PyramidHoldsInBlocksAndWhileDecoding) {
   EXPECT_EQ(sizes(run("pyramidkv(window_size=16, beta=4)", {0.75, {}}, 400, 100)),
             (std::vector<std::int64_t>{175, 125, 75, 25}));
-  Compressor compressor(parse_press("pyramidkv(window_size=16, beta=4)").press.get(), {0.5, {}});
+  const NamedPress press = parse_press("pyramidkv(window_size=16, beta=4)");
+  Compressor compressor(press.plan({0.5, {}}, 1, 60));
   KVCache cache = compressor.make_cache(model_, DType::f32);
   feed(compressor, cache, 0, 100, 100);
   EXPECT_EQ(sizes(cache, 1), (std::vector<std::int64_t>{84, 61, 39, 16}));  // min is 100 - 84 = 16, the window
-  compressor.set_budget({0.0, 60});
+  compressor.begin_decoding();
   feed(compressor, cache, 100, 100, 1);
   // 60 of 200 on average: min 15 is below the window, so 60 in every layer.
   EXPECT_EQ(sizes(cache, 2), std::vector<std::int64_t>(4, 60));

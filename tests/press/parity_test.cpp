@@ -102,7 +102,7 @@ double mean_nll_of_rest(Model& model, Compressor& compressor, KVCache& cache, st
                         std::size_t context, AlignedVector<float>& states) {
   const std::int64_t cols = model.config().hidden_size;
   const auto n_rest = static_cast<std::int64_t>(tokens.size() - context);
-  compressor.stop();
+  compressor.begin_decoding();
   compressor.forward(model, tokens.subspan(context, static_cast<std::size_t>(n_rest - 1)), cache,
                      {states.data() + cols, n_rest - 1, cols});
   std::vector<float> nll(static_cast<std::size_t>(n_rest));
@@ -120,8 +120,8 @@ void check(const std::string& name) {
       SCOPED_TRACE(it["press"].get<std::string>() + " at " + std::to_string(it["ratio"].get<double>()));
       const auto context = group["context"][name].get<std::size_t>();
       const NamedPress press = parse_press(with_data_folder(it["press"].get<std::string>()));
-      press.press->prepare({subject.model.config(), name, subject.tokenizer.get()});
-      Compressor compressor(press.press.get(), {it["ratio"].get<double>(), {}});
+      press.prepare({subject.model.config(), name, subject.tokenizer.get()});
+      Compressor compressor(press.plan({it["ratio"].get<double>(), {}}));
       KVCache cache = compressor.make_cache(subject.model, DType::f32);
       const std::int64_t cols = subject.model.config().hidden_size;
       AlignedVector<float> states((subject.tokens.size() - context) * static_cast<std::size_t>(cols));

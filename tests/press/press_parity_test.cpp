@@ -32,7 +32,8 @@ TEST_P(PressParity, ScoresAndKeptTokensEqualTheReference) {
   int compared = 0;
   for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, ratio_text] : kRatios) {
-      Compressor compressor(parse_press(press).press.get(), {ratio, {}});
+      const NamedPress named = parse_press(press);
+      Compressor compressor(named.plan({ratio, {}}));
       const auto compare_scores = [&](std::int64_t layer, const Scores& scores) {
         const std::string key = name + "/layer" + std::to_string(layer) + "/scores";
         if (!reference.has(key)) return;

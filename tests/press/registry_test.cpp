@@ -57,7 +57,7 @@ TEST(Registry, PressesNest) {
   EXPECT_THAT(complaint("adakv(knrom)"), HasSubstr("'knrom'"));
   EXPECT_THAT(complaint("adakv(snapkv(window_size=0))"), HasSubstr("below 1"));
   EXPECT_THAT(complaint("adakv(knorm, alpha_safeguard=2)"), HasSubstr("above 1"));
-  EXPECT_THAT(complaint("adakv(knorm, tova)"), HasSubstr("one press"));
+  EXPECT_THAT(complaint("adakv(knorm, tova)"), HasSubstr("no more presses"));
 }
 
 TEST(Registry, ParametersReachThePress) {
@@ -81,6 +81,58 @@ TEST(Registry, WrongPressesAreExplained) {
   EXPECT_THAT(complaint("knorm(a=1)"), HasSubstr("it has none"));
   EXPECT_THAT(complaint(""), HasSubstr("empty"));
   EXPECT_THAT(complaint("no_press(a=1)"), HasSubstr("no parameters"));
+}
+
+TEST(Registry, SchedulesAreWrittenAsPresses) {
+  const NamedPress decoding = parse_press("decoding(knorm, compression_interval=8, target_size=32)");
+  EXPECT_EQ(decoding.press, nullptr);
+  ASSERT_TRUE(decoding.decoding.has_value());
+  EXPECT_EQ(decoding.decoding->compression_interval, 8);
+  EXPECT_EQ(decoding.decoding->target_size, 32);
+
+  const NamedPress ratio = parse_press("compression_ratio_decoding(tova, target_compression_ratio=0.25)");
+  EXPECT_EQ(ratio.decoding->target_size, std::nullopt);
+  EXPECT_EQ(ratio.decoding->ratio, 0.25);
+
+  const NamedPress both = parse_press("prefill_decoding(snapkv(window_size=9), decoding_press=tova, target_size=7)");
+  EXPECT_EQ(both.press->needs().recent_queries, 9);
+  EXPECT_EQ(both.decoding->press->needs().recent_queries, 1);
+
+  EXPECT_THAT(complaint("adakv(decoding(knorm))"), HasSubstr("does not go inside"));
+  EXPECT_THAT(complaint("decoding"), HasSubstr("inside"));
+  EXPECT_THAT(complaint("prefill_decoding(snapkv)"), HasSubstr("inside"));
+}
+
+TEST(Registry, ThePlanFollowsFromPressAndOptions) {
+  const NamedPress decoding = parse_press("decoding(knorm, target_size=32)");
+  CompressionPlan plan = decoding.plan({0.5, {}});
+  EXPECT_EQ(plan.prefill, nullptr);
+  EXPECT_EQ(plan.decoding, decoding.decoding->press.get());
+  EXPECT_EQ(plan.decoding_budget.n_kept(1000), 32);
+  plan = decoding.plan({0.5, {}}, 4, 16);  // options go before what is written
+  EXPECT_EQ(plan.compression_interval, 4);
+  EXPECT_EQ(plan.decoding_budget.n_kept(1000), 16);
+
+  const NamedPress knorm = parse_press("knorm");
+  EXPECT_EQ(knorm.plan({0.5, {}}).prefill, knorm.press.get());
+  EXPECT_EQ(knorm.plan({0.5, {}}).decoding, nullptr);
+  EXPECT_EQ(knorm.plan({0.0, {}}).prefill, nullptr);  // a ratio of 0 does not even ask the press
+  EXPECT_EQ(knorm.plan({0.0, {}}, 4, 16).decoding, knorm.press.get());
+  // Without a number of its own a ratio while decoding is the run's.
+  EXPECT_EQ(parse_press("compression_ratio_decoding(knorm)").plan({0.25, {}}).decoding_budget.n_kept(100), 75);
+}
+
+TEST(Registry, FlatNamesStandForCompositions) {
+  EXPECT_EQ(parse_press("adakv_snapkv").press->needs().recent_queries, 64);
+  // A parameter goes to whichever press has it.
+  const NamedPress press = parse_press("adakv_snapkv(window_size=5, alpha_safeguard=0)");
+  EXPECT_EQ(press.press->needs().recent_queries, 5);
+  EXPECT_EQ(parse_press("decoding_knorm(target_size=9)").decoding->target_size, 9);
+  EXPECT_THAT(complaint("adakv_snapkv(window=5)"), testing::AllOf(HasSubstr("'window'"), HasSubstr("known")));
+  EXPECT_THAT(complaint("adakv_snapkv(tova)"), HasSubstr("parameter=value"));
+  // One name means two things in kvpress: the method, and what its evaluation runs under that name.
+  EXPECT_EQ(parse_press("expected_attention").press->kind(), PressKind::scores);
+  EXPECT_EQ(parse_press("expected_attention", Names::registry).press->kind(), PressKind::selection);
 }
 
 TEST(Spec, SplitsOutsideParenthesesOnly) {

@@ -90,7 +90,8 @@ TEST_F(Trained, KVzapScoresATokenTheSameInWhateverBlockItComes) {
   std::vector<std::vector<float>> carried;
   for (const std::size_t block : {std::size_t{192}, std::size_t{31}, std::size_t{1}}) {
     const NamedPress kvzap = prepared(press);
-    Compressor compressor(kvzap.press.get(), {0.0, {}});
+    Compressor compressor(kvzap.plan({0.5, {}}));
+    compressor.set_active(false);  // only watched
     KVCache cache = compressor.make_cache(model, DType::f32);
     AlignedVector<float> hidden(static_cast<std::size_t>(config_.hidden_size));
     for (std::size_t first = 0; first < tokens.size(); first += block) {

@@ -1,0 +1,142 @@
+// kvpress compare: many presses at several ratios on one text, in one table.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/log.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/formats/text_dataset.h"
+#include "kvpress/press/spec.h"
+#include "kvpress/press/suggested.h"
+#include "kvpress/report/comparison_table.h"
+
+namespace kvpress {
+namespace {
+
+struct CompareOptions {
+  ComputeOptions compute;
+  ProtocolOptions protocol;
+  std::string dataset = "wikitext";
+  std::string split;
+  std::int64_t max_samples = 0;
+  std::int64_t max_tokens = 0;
+  std::string presses = "all";
+  std::vector<double> ratios = {0.25, 0.5, 0.75};
+  std::string format = "text";
+  std::string output;
+};
+
+using Writer = std::string (*)(const ComparisonTable&);
+
+Writer writer_of(const std::string& format) {
+  if (format == "text") return as_text;
+  if (format == "csv") return as_csv;
+  if (format == "json") return as_json;
+  if (format == "markdown" || format == "md") return as_markdown;
+  fail_usage("--format: '{}' is not known; known: text, csv, json, markdown", format);
+}
+
+/// Those written, or all that can run on this model; what is left out is told with its reason.
+std::vector<NamedPress> chosen_presses(const CompareOptions& options, const ModelConfig& config,
+                                       const ProtocolSettings& protocol, const Tokenizer& tokenizer) {
+  std::vector<NamedPress> presses;
+  if (options.presses != "all") {
+    for (const std::string& it : split_presses(options.presses)) {
+      presses.push_back(parse_press(it));
+      check_schedule(presses.back(), protocol);
+      prepare_press(presses.back(), config, options.compute.model, &tokenizer);
+    }
+    return presses;
+  }
+  for (const std::string& it : suggested_presses()) {
+    NamedPress press = parse_press(it);
+    try {
+      prepare_press(press, config, options.compute.model, &tokenizer);
+    } catch (const Error& error) {
+      log_info(fmt::format("left out: {}", error.what()));
+      continue;
+    }
+    presses.push_back(std::move(press));
+  }
+  return presses;
+}
+
+void run(const CompareOptions& options, bool max_tokens_given) {
+  options.compute.apply();
+  for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
+  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
+  const Writer write = writer_of(options.format);
+  parse_protocol(options.protocol.protocol, "--protocol");
+  if (options.presses != "all") {
+    for (const std::string& it : split_presses(options.presses)) parse_press(it);
+  }
+
+  const OpenedModel opened = open_model(options.compute.model);
+  const ProtocolSettings protocol = options.protocol.settings(opened.config);
+  if (protocol.protocol == Protocol::window) {
+    fail_usage("--protocol: {}", kWindowCaveat);
+  }
+  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  const std::vector<NamedPress> presses = chosen_presses(options, opened.config, protocol, tokenizer);
+  const TextDataset dataset = load_texts(options.dataset, "", options.split, options.max_samples);
+  const PreparedTexts texts =
+      prepare_texts(tokenizer, dataset, options.max_tokens, max_tokens_given, protocol, opened.config);
+  const std::int64_t n_cached = longest_cache(protocol, texts.longest());
+  LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
+
+  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
+  experiment.warm_up();
+  const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, false);
+  ComparisonTable table;
+  table.experiment = describe_experiment(info);
+  table.full = describe_run("no_press", 0.0, experiment.baseline(), info);
+  for (const NamedPress& press : presses) {
+    if (press.is_none()) continue;  // it is the baseline
+    for (const double ratio : options.ratios) {
+      table.runs.push_back(describe_outcome(experiment.run(press, ratio), info));
+    }
+  }
+  table.sort();
+  const std::string text = write(table);
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+    return;
+  }
+  write_file(options.output, text);
+  if (write != as_text) fmt::print("{}", as_text(table));
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& program) {
+  auto options = std::make_shared<CompareOptions>();
+  CLI::App* command =
+      program.add_subcommand("compare", "Which press to take: all of them in one table, the best first");
+  options->compute.add_to(*command, "-m,--model");
+  command->add_option("--dataset", options->dataset, "wikitext, pg19, or a .jsonl or .txt file, also .gz, .xz, .zst")
+      ->capture_default_str();
+  command->add_option("--split", options->split, "test");
+  command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
+  CLI::Option* max_tokens =
+      command->add_option("--max-tokens", options->max_tokens, "Cut each text after so many tokens");
+  command->add_option("--presses", options->presses, "By commas, or all: every one that can run on this model")
+      ->capture_default_str();
+  command->add_option("--ratios", options->ratios, "Shares of the tokens to evict, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--format", options->format, "text, csv, json or markdown")->capture_default_str();
+  command->add_option("-o,--output", options->output, "Write the table here");
+  options->protocol.add_to(*command);
+  command->footer(
+      "Examples:\n"
+      "  kvpress compare -m demo --dataset wikitext --max-samples 64\n"
+      "  kvpress compare -m SmolLM2-135M-Instruct.Q4_1.gguf --dataset pg19 --max-tokens 4096 \\\n"
+      "    --presses 'snapkv,adakv(snapkv),expected_attention' --ratios 0.5,0.75,0.9 --format markdown -o table.md");
+  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+}
+
+}  // namespace kvpress
