@@ -89,7 +89,8 @@ class Chunk : public Selector<Chunk> {
     return best;
   }
 
-  static std::int64_t share(std::size_t n, double ratio) {
+  /// Entries to keep of n tokens of text, however many of them are still held.
+  static std::int64_t share(std::int64_t n, double ratio) {
     return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(n) * (1 - ratio)));
   }
 
@@ -99,7 +100,7 @@ class Chunk : public Selector<Chunk> {
     LayerPart part(layer, heads);
     const PressNeeds needs = press_->needs();
     part.cut(begin, end, needs.recent_queries, begin);
-    part.view.budget.n_kept = share(static_cast<std::size_t>(end - begin), layer.budget.ratio);
+    part.view.budget.n_kept = share(end - begin, layer.budget.ratio);
     Kept entries;
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       entries.push_back(entries_between(layer.head(h), begin, end));
@@ -109,7 +110,7 @@ class Chunk : public Selector<Chunk> {
     if (needs.every_block) press->observe(part.view);
     const Scores scores = scores_of(*press, part.view);
     for (std::size_t h = 0; h < kept.size(); ++h) {
-      for (const std::int32_t i : top_k(scores[h], share(entries[h].size(), layer.budget.ratio))) {
+      for (const std::int32_t i : top_k(scores[h], part.view.budget.n_kept)) {
         kept[h].push_back(entries[h][static_cast<std::size_t>(i)]);
       }
     }
@@ -118,7 +119,7 @@ class Chunk : public Selector<Chunk> {
   static void keep_by(const Scores& scores, const LayerView& layer, std::int64_t begin, std::int64_t end, Kept& kept) {
     for (std::size_t h = 0; h < kept.size(); ++h) {
       const auto entries = entries_between(layer.head(static_cast<std::int64_t>(h)), begin, end);
-      const auto best = best_of(entries, scores[h], share(entries.size(), layer.budget.ratio));
+      const auto best = best_of(entries, scores[h], share(end - begin, layer.budget.ratio));
       kept[h].insert(kept[h].end(), best.begin(), best.end());
     }
   }
