@@ -116,6 +116,7 @@ class DuoAttention : public Selector<DuoAttention> {
                  "take the pattern from the text itself, without a file (128 and 256 tokens)");
   }
   PressNeeds needs() const override { return {.every_block = on_the_fly_}; }
+  bool follows_budget() const override { return false; }
 
   void prepare(const PressSetup& setup) override {
     Pattern pattern;

@@ -28,6 +28,9 @@ extern const PressEntry kBlockPress;
 extern const PressEntry kPyramidKVPress;
 extern const PressEntry kSimLayerKVPress;
 extern const PressEntry kPerLayerPress;
+extern const PressEntry kLuKVPress;
+extern const PressEntry kDmsPress;
+extern const PressEntry kComposedPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

@@ -94,6 +94,9 @@ std::span<const PressEntry* const> press_entries() {
       &kPyramidKVPress,            // budgets that differ from layer to layer
       &kSimLayerKVPress,           //
       &kPerLayerPress,             //
+      &kLuKVPress,                 //
+      &kDmsPress,                  //
+      &kComposedPress,             // one after the other
   };
   return kAll;
 }

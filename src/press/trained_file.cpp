@@ -55,7 +55,9 @@ std::string TrainedFile::names() const {
 }
 
 void TrainedFile::complain(const std::string& what) const {
-  fail_usage("{}: {}; {}", press_, what, how_to_calibrate(method_, model_name_));
+  fail_usage(
+      "{}: {}; {}", press_, what,
+      method_.empty() ? "docs/presses.md says where such files come from" : how_to_calibrate(method_, model_name_));
 }
 
 const TensorInfo& TrainedFile::at(const std::string& name) const {

@@ -16,7 +16,7 @@ namespace kvpress {
 class TrainedFile {
  public:
   /// `press`: whose parts, for messages. `parameter`: what names the file there. `method`: what "kvpress calibrate"
-  /// calls them. `path`: a safetensors file, or a folder that holds a model.safetensors.
+  /// calls them, empty where it makes none. `path`: a safetensors file, or a folder that holds a model.safetensors.
   TrainedFile(std::string press, std::string parameter, std::string method, std::string path, const PressSetup& setup);
 
   bool has(const std::string& name) const { return file_->find(name) != nullptr; }

@@ -14,7 +14,9 @@
 namespace kvpress {
 namespace {
 
-constexpr const char* kPresses[] = {"random",
+constexpr const char* kPresses[] = {"pyramidkv",
+                                    "composed(keydiff, snapkv)",
+                                    "random",
                                     "knorm",
                                     "streaming_llm",
                                     "keydiff",

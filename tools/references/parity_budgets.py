@@ -1,10 +1,23 @@
 """Budgets that differ from layer to layer, head to head or text to text, and presses one after the other."""
 
-from kvpress import KnormPress, PerLayerCompressionPress, PyramidKVPress, SimLayerKVPress, SnapKVPress
+from pathlib import Path
+
+import numpy as np
+import torch
+from kvpress import (
+    ComposedPress, DMSPress, ExpectedAttentionPress, KeyDiffPress, KnormPress, LUKVPress, PerLayerCompressionPress,
+    PyramidKVPress, SimLayerKVPress, SnapKVPress, StreamingLLMPress,
+)
+from kvpress.utils import compute_n_kept
+from safetensors.numpy import save_file
 
 from parity import SMALL, Case
 
 N_LAYERS = {"llama-gqa": 3, "neox-parallel": 3, "smollm2": 30}
+N_HEADS = {"llama-gqa": 2, "neox-parallel": 4, "smollm2": 3}
+CONTEXT = {"llama-gqa": 144, "neox-parallel": 144, "smollm2": 512}
+WINDOW = {"llama-gqa": 32, "neox-parallel": 32, "smollm2": 128}
+KEYS: dict[str, list[torch.Tensor]] = {}  # of each model's layers
 
 
 def layer_ratios(name: str, ratio: float) -> list[float]:
@@ -13,20 +26,108 @@ def layer_ratios(name: str, ratio: float) -> list[float]:
     return [round(ratio * layer / (n - 1), 4) for layer in range(n)]
 
 
+def curves(name: str) -> np.ndarray:
+    """[99, layers, KV heads]: heads that give up more or less than the mean, in float16 numbers."""
+    lean = np.random.default_rng(7).uniform(-0.9, 0.9, (1, N_LAYERS[name], N_HEADS[name]))
+    ratio = np.arange(1, 100).reshape(99, 1, 1) / 100
+    return np.clip(ratio + lean * np.minimum(ratio, 1 - ratio), 0, 1).astype(np.float16)
+
+
+def lukv(ratio: float, name: str, **parameters) -> LUKVPress:
+    press = LUKVPress(compression_ratio=ratio, **parameters)
+    press._budget_curves = curves(name).astype(np.float32)  # in place of a download
+    return press
+
+
+def prepare(out: Path, subjects: dict) -> None:
+    for name in N_LAYERS:
+        path = out / "trained" / name / "lukv.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"curves": curves(name)}, path)
+    KEYS.update({name: it.full["sdpa"] for name, it in subjects.items()})
+
+
+def quantile(name: str, ratio: float, scores) -> float:
+    """A threshold that about this share of all scores is below, in few digits."""
+    values = torch.cat([scores(keys).flatten() for keys in KEYS[name]])
+    return float(f"{values.quantile(ratio).item():.4g}")
+
+
+def knorm_threshold(name: str, ratio: float) -> float:
+    return quantile(name, ratio, lambda keys: -keys.norm(dim=-1))
+
+
+def keydiff_threshold(name: str, ratio: float) -> float:
+    def scores(keys):
+        unit = torch.nn.functional.normalize(keys, dim=-1)
+        return -torch.nn.functional.cosine_similarity(keys, unit.mean(1, keepdim=True), dim=-1)
+
+    return quantile(name, ratio, scores)
+
+
+def stages(name: str, ratio: float, k: int) -> list[float]:
+    """Ratios by which k presses of kvpress leave as many as composed() lets its own leave."""
+    held, n_kept = CONTEXT[name], compute_n_kept(CONTEXT[name], ratio)
+    ratios = []
+    for left in range(k, 0, -1):
+        n = round(held * (n_kept / held) ** (1 / left))
+        ratios.append(1 - (n + 0.5) / held)
+        assert compute_n_kept(held, ratios[-1]) == n
+        held = n
+    return ratios
+
+
+class InOrder(StreamingLLMPress):
+    """Keeps the order of positions. kvpress leaves kept tokens in the order of their scores, and a press after it that goes
+    by slots, SnapKV's window say, takes the wrong ones."""
+
+    def compress(self, module, hidden_states, keys, values, attentions, kwargs):
+        scores = self.score(module, hidden_states, keys, values, attentions, kwargs)
+        kept = scores.topk(compute_n_kept(keys.shape[2], self.compression_ratio), dim=-1).indices.sort(dim=-1).values
+        kept = kept.unsqueeze(-1).expand(-1, -1, -1, module.head_dim)
+        return keys.gather(2, kept).contiguous(), values.gather(2, kept).contiguous()
+
+
+def composed(name: str, ratio: float, *presses) -> ComposedPress:
+    return ComposedPress([press(r) for press, r in zip(presses, stages(name, ratio, len(presses)))])
+
+
 CASES = [
-    Case("pyramidkv_w16", "pyramidkv(window_size=16)", lambda r: PyramidKVPress(r, window_size=16)),
+    Case("pyramidkv_w16", "pyramidkv(window_size=16)", lambda r: PyramidKVPress(r, window_size=16), models=SMALL),
     Case("pyramidkv", "pyramidkv", lambda r: PyramidKVPress(r), models=("smollm2",)),
     Case("pyramidkv_gentle", "pyramidkv(window_size=8, kernel_size=7, beta=2)",
-         lambda r: PyramidKVPress(r, window_size=8, kernel_size=7, beta=2)),
-    Case("simlayerkv", "simlayerkv", lambda r: SimLayerKVPress(), ratios=(0.5,)),
+         lambda r: PyramidKVPress(r, window_size=8, kernel_size=7, beta=2), models=SMALL),
+    Case("simlayerkv", "simlayerkv", lambda r: SimLayerKVPress(), ratios=(0.5,), models=SMALL),
     # The ratio stands for the threshold.
     Case("simlayerkv_n8", lambda name, r: f"simlayerkv(lazy_threshold={r}, n_last=8, n_recent=40, n_initial=2)",
-         lambda r: SimLayerKVPress(r, n_last=8, n_recent=40, n_initial=2)),
+         lambda r: SimLayerKVPress(r, n_last=8, n_recent=40, n_initial=2), ratios=(0.25, 0.4)),
     Case("simlayerkv_n1", lambda name, r: f"simlayerkv(lazy_threshold={r}, n_recent=64)",
-         lambda r: SimLayerKVPress(r, n_recent=64)),
+         lambda r: SimLayerKVPress(r, n_recent=64), models=SMALL),
     Case("per_layer_knorm", lambda name, r: f"per_layer(knorm, compression_ratios={layer_ratios(name, r)})",
-         lambda r, name: PerLayerCompressionPress(KnormPress(), layer_ratios(name, r)), models=SMALL),
+         lambda r, name: PerLayerCompressionPress(KnormPress(), layer_ratios(name, r)), models=SMALL,
+         ratios=(0.5,)),
     Case("per_layer_snapkv",
          lambda name, r: f"per_layer(snapkv(window_size=16), compression_ratios={layer_ratios(name, r)})",
-         lambda r, name: PerLayerCompressionPress(SnapKVPress(window_size=16), layer_ratios(name, r))),
+         lambda r, name: PerLayerCompressionPress(SnapKVPress(window_size=16), layer_ratios(name, r)),
+         models=SMALL),
+    Case("lukv", lambda name, r: f"lukv(file={{data}}/trained/{name}/lukv.safetensors)", lambda r, name: lukv(r, name)),
+    Case("lukv_keydiff", lambda name, r: f"lukv(keydiff, sink=2, window=5, file={{data}}/trained/{name}/lukv.safetensors)",
+         lambda r, name: lukv(r, name, press=KeyDiffPress(), sink=2, window=5), models=SMALL),
+    Case("dms_knorm",
+         lambda name, r: f"dms(knorm, threshold={knorm_threshold(name, r)}, sliding_window_size={WINDOW[name]})",
+         lambda r, name: DMSPress(KnormPress(), knorm_threshold(name, r), sliding_window_size=WINDOW[name])),
+    Case("dms_keydiff", lambda name, r: f"dms(keydiff, threshold={keydiff_threshold(name, r)}, sliding_window_size=3)",
+         lambda r, name: DMSPress(KeyDiffPress(), keydiff_threshold(name, r), sliding_window_size=3), models=SMALL),
+    Case("dms_expected_attention",
+         lambda name, r: f"dms(expected_attention, threshold={round(8 * r / CONTEXT[name], 6)}, sliding_window_size=32)",
+         lambda r, name: DMSPress(ExpectedAttentionPress(), round(8 * r / CONTEXT[name], 6), sliding_window_size=32),
+         models=SMALL),
+    Case("dms_window", lambda name, r: f"dms(knorm, threshold={knorm_threshold(name, r)})",
+         lambda r, name: DMSPress(KnormPress(), knorm_threshold(name, r)), ratios=(0.75,), models=SMALL),
+    Case("composed_keys", "composed(keydiff, knorm)", lambda r, name: composed(name, r, KeyDiffPress, KnormPress),
+         models=SMALL),
+    Case("composed_three", "composed(knorm, keydiff, expected_attention(n_sink=0))",
+         lambda r, name: composed(name, r, KnormPress, KeyDiffPress, lambda it: ExpectedAttentionPress(it, n_sink=0))),
+    Case("composed_window", "composed(streaming_llm, snapkv(window_size=16))",
+         lambda r, name: composed(name, r, InOrder, lambda it: SnapKVPress(it, window_size=16)), models=SMALL),
 ]
