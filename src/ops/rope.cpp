@@ -34,6 +34,18 @@ void Rope::apply(float* vector, std::int64_t position) const {
   }
 }
 
+void Rope::undo(float* vector, std::int64_t position) const {
+  const std::int64_t half = rotary_dim() / 2;
+  const float* c = cos(position);
+  const float* s = sin(position);
+  for (std::int64_t i = 0; i < half; ++i) {
+    const float x = vector[i];
+    const float y = vector[i + half];
+    vector[i] = x * c[i] + y * s[i];
+    vector[i + half] = y * c[i] - x * s[i];
+  }
+}
+
 std::vector<float> rope_frequencies(std::int64_t rotary_dim, double base) {
   std::vector<float> frequencies(static_cast<std::size_t>(rotary_dim / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) {

@@ -23,6 +23,8 @@ class Rope {
 
   /// Turns one head's vector in place (rotary_dim channels of it) to `position`, which prepare() has covered.
   void apply(float* vector, std::int64_t position) const;
+  /// Turns it back.
+  void undo(float* vector, std::int64_t position) const;
 
   /// cos / sin of one position: rotary_dim / 2 values each.
   const float* cos(std::int64_t position) const { return table_.data() + position * rotary_dim(); }

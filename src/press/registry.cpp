@@ -77,9 +77,13 @@ std::span<const PressEntry* const> press_entries() {
       &kKeyDiffPress,              //
       &kLagKVPress,                //
       &kCurPress,                  //
+      &kLeveragePress,             //
       &kTovaPress,                 //
       &kSnapKVPress,               //
       &kExpectedAttentionPress,    //
+      &kCapPress,                  //
+      &kNonCausalAttentionPress,   //
+      &kCompactorPress,            //
       &kObservedAttentionPress,    //
       &kQFilterPress,              // with trained parts
       &kKVzapPress,                //

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kvpress/press/key_rows.h"
+#include "kvpress/press/row_scores.h"
 #include "kvpress/press/window.h"
 
 namespace kvpress {
@@ -14,23 +15,12 @@ void SnapKVScores::visit_parameters(ParameterVisitor& visitor) {
 
 void SnapKVScores::fill(const LayerView& layer, Scores& scores) {
   const std::int64_t window = window_attention(layer, window_size_, scores);
-  for (auto& row : scores) pool(row, static_cast<std::int64_t>(row.size()) - window);
+  for (auto& row : scores) {
+    std::fill(row.end() - window, row.end(), 0.0f);
+    average_neighbours(std::span(row).first(row.size() - static_cast<std::size_t>(window)), kernel_size_);
+  }
   const float forced = above_all(scores);
   for (auto& row : scores) std::fill_n(row.end() - window, window, forced);
-}
-
-/// The mean over kernel_size neighbours among the first n values, zeros beyond them counted. What follows becomes 0.
-void SnapKVScores::pool(AlignedVector<float>& row, std::int64_t n) {
-  std::fill(row.begin() + n, row.end(), 0.0f);
-  const std::int64_t reach = kernel_size_ / 2;
-  smoothed_.resize(static_cast<std::size_t>(n));
-  for (std::int64_t j = 0; j < n; ++j) {
-    float sum = 0;
-    const std::int64_t end = std::min(n, j - reach + kernel_size_);
-    for (std::int64_t i = std::max<std::int64_t>(0, j - reach); i < end; ++i) sum += row[static_cast<std::size_t>(i)];
-    smoothed_[static_cast<std::size_t>(j)] = sum / static_cast<float>(kernel_size_);
-  }
-  std::copy(smoothed_.begin(), smoothed_.end(), row.begin());
 }
 
 }  // namespace kvpress

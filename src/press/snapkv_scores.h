@@ -5,7 +5,6 @@
 
 #include <cstdint>
 
-#include "kvpress/base/memory.h"
 #include "kvpress/press/parameters.h"
 #include "kvpress/press/press.h"
 
@@ -19,11 +18,8 @@ class SnapKVScores {
   std::int64_t window_size() const { return window_size_; }
 
  private:
-  void pool(AlignedVector<float>& row, std::int64_t n);
-
   std::int64_t window_size_ = 64;
   std::int64_t kernel_size_ = 5;
-  AlignedVector<float> smoothed_;
 };
 
 }  // namespace kvpress

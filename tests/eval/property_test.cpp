@@ -26,7 +26,11 @@ constexpr const char* kPresses[] = {"pyramidkv",
                                     "observed_attention",
                                     "lagkv(lag_size=32)",
                                     "cur",
-                                    "cur(use_random_leverage=true)"};
+                                    "cur(use_random_leverage=true)",
+                                    "leverage",
+                                    "cap",
+                                    "non_causal_attention(chunk_size=50)",
+                                    "compactor"};
 
 /// A random model with grouped queries, and a text of random tokens.
 class Property : public testing::Test {
@@ -121,6 +125,23 @@ TEST_F(Property, DecodingTokenByTokenIsContinuation) {
   const RunResult once = run("knorm", 0.5, Protocol::continuation);
   const RunResult steps = run("knorm", 0.5, Protocol::decode);
   for (std::size_t i = 0; i < once.nll.size(); ++i) EXPECT_NEAR(once.nll[i], steps.nll[i], 1e-4);
+}
+
+TEST_F(Property, DecodingHoldsTheTarget) {
+  text_.ids.resize(160);
+  text_.n_bytes.resize(160);
+  RunSettings settings;
+  settings.protocol.protocol = Protocol::decode;
+  settings.protocol.context_tokens = 120;
+  settings.protocol.compression_interval = 13;
+  settings.protocol.target_size = 48;
+  settings.budget.ratio = 0.5;
+  for (const char* press : kPresses) {
+    const RunResult result = run_protocol(model_, {text_}, parse_press(press), settings);
+    EXPECT_EQ(result.cache_tokens, 48) << press;  // after the last compression
+    EXPECT_EQ(result.nll.size(), 40u) << press;
+    for (const float nll : result.nll) EXPECT_TRUE(std::isfinite(nll)) << press;
+  }
 }
 
 TEST_F(Property, WindowCannotSeeCompression) {

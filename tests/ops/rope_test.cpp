@@ -35,6 +35,20 @@ TEST(Rope, TurnsEachPairOfChannelsByItsAngle) {
   }
 }
 
+TEST(Rope, UndoTurnsBack) {
+  Rope rope(rope_frequencies(16, 10000.0));
+  rope.prepare(3000);
+  for (const std::int64_t position : {0, 1, 777, 2999}) {
+    const auto before = testing::random_values(24, static_cast<std::uint32_t>(position));
+    auto after = before;
+    rope.apply(after.data(), position);
+    EXPECT_EQ(after[0] == before[0], position == 0);
+    rope.undo(after.data(), position);
+    for (std::size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(after[i], before[i], 1e-6);
+    for (std::size_t i = 16; i < before.size(); ++i) EXPECT_EQ(after[i], before[i]);
+  }
+}
+
 TEST(Rope, ScoresDependOnTheDistanceOnly) {
   Rope rope(rope_frequencies(32, 10000.0));
   rope.prepare(200);
