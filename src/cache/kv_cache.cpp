@@ -126,6 +126,16 @@ void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std
   tracked(it, [&] { it.keep(indices); });
 }
 
+void KVCache::truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n) {
+  KVHead& it = head(layer, kv_head);
+  if (n >= it.size()) return;
+  tracked(it, [&] {
+    it.resize(n);
+    it.positions_.shrink_to_fit();
+    for (auto& channel : it.carried_) channel.shrink_to_fit();
+  });
+}
+
 double KVCache::mean_tokens() const {
   double sum = 0;
   for (const KVHead& it : heads_) sum += static_cast<double>(it.size());

@@ -84,6 +84,9 @@ class KVCache {
   /// Drops all entries of a head but those at `indices` (ascending) and gives their memory back.
   void keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices);
 
+  /// Drops all entries of a head but its first n and gives their memory back.
+  void truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n);
+
   /// Mean over layers and KV heads of the tokens held.
   double mean_tokens() const;
   /// Bytes held now, and the most ever held.

@@ -39,6 +39,15 @@ void attention_plain(const AttentionArgs& args, const Activations& out);
 /// averaged over the query heads of the group. `args.log_sum_exp` is an input here. sums[h] has kv[h].n values.
 void attention_column_sums(const AttentionArgs& args, std::span<float* const> sums);
 
+/// Fills args.log_sum_exp alone: the softmax denominators without the attention.
+void attention_log_sum_exp(const AttentionArgs& args);
+
+/// maxima[h][j], for j < maxima[h].size() <= kv[h].n: the largest weight that entry j got from any query of the block
+/// and any query head of the group, 0 where no query saw it. With `row_factors` [n_new], each query's weights are
+/// multiplied by its factor (above 0) first. `args.log_sum_exp` is an input here.
+void attention_column_maxima(const AttentionArgs& args, const float* row_factors,
+                             std::span<const std::span<float>> maxima);
+
 /// weights[h][j], for j < kv[h].n: the softmax weight of entry j, averaged over the n_new queries of the block and the
 /// query heads of the group. For the few queries of an observation window.
 void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights);

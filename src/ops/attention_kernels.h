@@ -61,6 +61,10 @@ void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* 
 void add_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
                  float* sums);
 
+/// maxima[j] = the largest of maxima[j] and the exponents factor * scores[r][j] - shift[r] of the rows that see j.
+void max_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
+                 float* maxima);
+
 /// row_max, row_sum and accumulated of one stretch of keys, merged into those of another, row by row.
 void merge_rows(const AttentionRows& rows, const AttentionRows& other);
 

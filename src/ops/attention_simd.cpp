@@ -329,6 +329,24 @@ void AddColumns(const float* scores, std::int64_t n_rows, const std::int32_t* se
   }
 }
 
+void MaxColumns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
+                float* maxima) {
+  const D d;
+  const V by = hn::Set(d, factor);
+  const V nothing = hn::Set(d, kNoMax);
+  const std::int64_t most = n_rows == 0 ? 0 : *std::max_element(seen, seen + n_rows);
+  for (std::int64_t j = 0; j < most; j += lanes()) {
+    V max = hn::LoadU(d, maxima + j);
+    for (std::int64_t r = 0; r < n_rows; ++r) {
+      if (seen[r] <= j) continue;
+      V e = hn::MulSub(by, hn::LoadU(d, scores + r * kKeyBlock + j), hn::Set(d, shift[r]));
+      if (seen[r] < j + lanes()) e = hn::IfThenElse(hn::FirstN(d, static_cast<std::size_t>(seen[r] - j)), e, nothing);
+      max = hn::Max(max, e);
+    }
+    hn::StoreU(max, d, maxima + j);
+  }
+}
+
 void MergeRows(const AttentionRows& rows, const AttentionRows& other) {
   const D d;
   const std::int64_t cols = padded_head_dim(rows.head_dim);
@@ -359,6 +377,7 @@ HWY_EXPORT(Attend);
 HWY_EXPORT(Scores);
 HWY_EXPORT(AddRowSums);
 HWY_EXPORT(AddColumns);
+HWY_EXPORT(MaxColumns);
 HWY_EXPORT(MergeRows);
 
 const AttentionKernels& float_attention_kernels() {
@@ -398,6 +417,11 @@ void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* 
 void add_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
                  float* sums) {
   HWY_DYNAMIC_DISPATCH(AddColumns)(scores, n_rows, seen, factor, shift, sums);
+}
+
+void max_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
+                 float* maxima) {
+  HWY_DYNAMIC_DISPATCH(MaxColumns)(scores, n_rows, seen, factor, shift, maxima);
 }
 
 void merge_rows(const AttentionRows& rows, const AttentionRows& other) { HWY_DYNAMIC_DISPATCH(MergeRows)(rows, other); }

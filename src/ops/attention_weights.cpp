@@ -140,15 +140,17 @@ std::int64_t longest_head(const AttentionArgs& args) {
   return longest;
 }
 
-}  // namespace
-
-void attention_column_sums(const AttentionArgs& args, std::span<float* const> sums) {
-  if (args.n_new == 0) return;
-  const AttentionPlan plan(args);
+/// Takes each stretch of keys past all queries that see it, and reduces each key's column of weights: to sums, or to
+/// the largest exponent. done(kv_head, first, n, values) is given the result. A stretch is one thread's alone, so that
+/// it needs no locks and comes out the same every time. `n_columns`: how many of a head's keys are wanted.
+enum class Reduction : std::uint8_t { sum, max };
+template <Reduction kReduction, typename Wanted, typename Done>
+void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const float* row_factors, Wanted&& n_columns,
+                    Done&& done) {
   constexpr std::int64_t kKeys = kColumnBlocks * kKeyBlock;
+  constexpr float kStart = kReduction == Reduction::max ? kNoMax : 0.0f;
   const std::int64_t n_stretches = (longest_head(args) + kKeys - 1) / kKeys;
-  // A stretch of a head is one thread's alone, so that sums need no locks and come out the same every time. The first
-  // keys are seen by the most queries: they go first.
+  // The first keys are seen by the most queries: they go first.
   parallel_for(plan.n_kv_heads * n_stretches, [&](std::int64_t item) {
     thread_local QueryRows queries;
     thread_local AlignedVector<std::byte> keys;
@@ -156,8 +158,8 @@ void attention_column_sums(const AttentionArgs& args, std::span<float* const> su
     const std::int64_t kv_head = item % plan.n_kv_heads;
     const std::int64_t begin = item / plan.n_kv_heads * kKeys;
     const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
-    if (begin >= kv.n) return;
-    const std::int64_t end = std::min(begin + kKeys, kv.n);
+    const std::int64_t end = std::min(begin + kKeys, n_columns(kv_head));
+    if (begin >= end) return;
     const std::size_t key_bytes = packed_keys_bytes(args, plan);
     keys.resize(kColumnBlocks * key_bytes);
     for (std::int64_t first = begin, i = 0; first < end; first += kKeyBlock, ++i) {
@@ -165,7 +167,8 @@ void attention_column_sums(const AttentionArgs& args, std::span<float* const> su
                    keys.data() + static_cast<std::size_t>(i) * key_bytes, nullptr);
     }
     alignas(kAlignment) float scores[kRowGroup * kKeyBlock];
-    alignas(kAlignment) float totals[kKeys] = {};
+    alignas(kAlignment) float totals[kKeys];
+    std::fill_n(totals, kKeys, kStart);
     for (std::int64_t block = 0; block < plan.n_query_blocks; ++block) {
       const std::int64_t last_token = std::min((block + 1) * plan.block_tokens, args.n_new) - 1;
       if (visible(args, kv.n, last_token) <= begin) continue;
@@ -173,9 +176,11 @@ void attention_column_sums(const AttentionArgs& args, std::span<float* const> su
       shifts.resize(static_cast<std::size_t>(queries.n_rows()));
       for (std::int64_t r = 0; r < queries.n_rows(); ++r) {
         const std::int64_t head = kv_head * plan.group + queries.head(r);
-        shifts[static_cast<std::size_t>(r)] =
-            args.log_sum_exp[head * args.n_new + queries.token(r)] * std::numbers::log2e_v<float>;
+        float& shift = shifts[static_cast<std::size_t>(r)];
+        shift = args.log_sum_exp[head * args.n_new + queries.token(r)] * std::numbers::log2e_v<float>;
+        if (row_factors != nullptr) shift -= std::log2(row_factors[queries.token(r)]);
       }
+      // Sums are taken block by block, then added: fewer digits are lost than in one long sum.
       alignas(kAlignment) float block_sums[kKeys] = {};
       for (std::int64_t first = begin, i = 0; first < end; first += kKeyBlock, ++i) {
         const std::int32_t* seen = queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first));
@@ -184,13 +189,98 @@ void attention_column_sums(const AttentionArgs& args, std::span<float* const> su
           if (most == 0) return;
           plan.kernels.scores(queries.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data() + static_cast<std::size_t>(i) * key_bytes, most, scores, false);
-          add_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, block_sums + i * kKeyBlock);
+          if constexpr (kReduction == Reduction::max) {
+            max_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, totals + i * kKeyBlock);
+          } else {
+            add_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, block_sums + i * kKeyBlock);
+          }
         });
       }
-      add(block_sums, totals, kKeys);
+      if constexpr (kReduction == Reduction::sum) add(block_sums, totals, kKeys);
     }
-    scale(totals, kKeys, 1.0f / static_cast<float>(plan.group));
-    add(totals, sums[static_cast<std::size_t>(kv_head)] + begin, end - begin);
+    done(kv_head, begin, end - begin, totals);
+  });
+}
+
+}  // namespace
+
+void attention_column_sums(const AttentionArgs& args, std::span<float* const> sums) {
+  if (args.n_new == 0) return;
+  const AttentionPlan plan(args);
+  reduce_columns<Reduction::sum>(
+      args, plan, nullptr, [&](std::int64_t kv_head) { return args.kv[static_cast<std::size_t>(kv_head)].n; },
+      [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, float* values) {
+        scale(values, n, 1.0f / static_cast<float>(plan.group));
+        add(values, sums[static_cast<std::size_t>(kv_head)] + first, n);
+      });
+}
+
+void attention_column_maxima(const AttentionArgs& args, const float* row_factors,
+                             std::span<const std::span<float>> maxima) {
+  const auto columns_of = [&](std::int64_t kv_head) { return maxima[static_cast<std::size_t>(kv_head)]; };
+  if (args.n_new == 0) {
+    for (const auto& row : maxima) std::fill(row.begin(), row.end(), 0.0f);
+    return;
+  }
+  const AttentionPlan plan(args);
+  reduce_columns<Reduction::max>(
+      args, plan, row_factors,
+      [&](std::int64_t kv_head) { return static_cast<std::int64_t>(columns_of(kv_head).size()); },
+      [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* exponents) {
+        float* to = columns_of(kv_head).data() + first;
+        for (std::int64_t j = 0; j < n; ++j) to[j] = std::exp2(exponents[j]);
+      });
+}
+
+void attention_log_sum_exp(const AttentionArgs& args) {
+  if (args.n_new == 0) return;
+  const AttentionPlan plan(args);
+  // Some blocks of queries pass over the keys together: packing keys then costs little.
+  constexpr std::int64_t kBlocks = 4;
+  const std::int64_t n_items = (plan.n_query_blocks + kBlocks - 1) / kBlocks;
+  parallel_for(plan.n_kv_heads * n_items, [&](std::int64_t item) {
+    thread_local std::vector<QueryRows> queries(kBlocks);
+    thread_local AlignedVector<std::byte> keys;
+    thread_local std::vector<float> row_max, row_sum;
+    const std::int64_t kv_head = item % plan.n_kv_heads;
+    const std::int64_t first_block = item / plan.n_kv_heads * kBlocks;
+    const std::int64_t n_blocks = std::min(kBlocks, plan.n_query_blocks - first_block);
+    const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
+    const std::int64_t max_rows = plan.block_tokens * plan.group;
+    row_max.assign(static_cast<std::size_t>(n_blocks * max_rows), kNoMax);
+    row_sum.assign(static_cast<std::size_t>(n_blocks * max_rows), 0.0f);
+    for (std::int64_t b = 0; b < n_blocks; ++b) {
+      queries[static_cast<std::size_t>(b)].gather(args, plan, kv_head, first_block + b);
+    }
+    const std::int64_t last_token = queries[static_cast<std::size_t>(n_blocks - 1)].last_token();
+    const std::int64_t end = std::min(kv.n, visible(args, kv.n, last_token));
+    keys.resize(packed_keys_bytes(args, plan));
+    alignas(kAlignment) float scores[kRowGroup * kKeyBlock];
+    for (std::int64_t first = 0; first < end; first += kKeyBlock) {
+      const std::int64_t n = std::min(kKeyBlock, kv.n - first);
+      pack_entries(args, plan, kv, first, n, keys.data(), nullptr);
+      for (std::int64_t b = 0; b < n_blocks; ++b) {
+        QueryRows& rows_of_block = queries[static_cast<std::size_t>(b)];
+        const std::int32_t* seen = rows_of_block.seen(args, kv.n, first, n);
+        for_row_groups(rows_of_block.n_rows(), [&](std::int64_t r, std::int64_t rows) {
+          const std::int64_t most = *std::max_element(seen + r, seen + r + rows);
+          if (most == 0) return;
+          plan.kernels.scores(rows_of_block.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
+                              keys.data(), most, scores, false);
+          add_row_sums(scores, rows, seen + r, plan.factor, row_max.data() + b * max_rows + r,
+                       row_sum.data() + b * max_rows + r);
+        });
+      }
+    }
+    for (std::int64_t b = 0; b < n_blocks; ++b) {
+      const QueryRows& rows = queries[static_cast<std::size_t>(b)];
+      for (std::int64_t r = 0; r < rows.n_rows(); ++r) {
+        const auto at = static_cast<std::size_t>(b * max_rows + r);
+        const std::int64_t head = kv_head * plan.group + rows.head(r);
+        args.log_sum_exp[head * args.n_new + rows.token(r)] =
+            row_max[at] * std::numbers::ln2_v<float> + std::log(row_sum[at]);
+      }
+    }
   });
 }
 

@@ -43,8 +43,8 @@ void Compressor::forward(Model& model, std::span<const std::int32_t> tokens, KVC
   model.forward(tokens, first_position, cache, prefill_ || decoding_ ? this : nullptr, hidden);
   if (!compresses()) return;
   const ScopedTimer timer(seconds_);
-  current().press->compress_context(
-      {model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(), &watcher_});
+  current().press->compress_context({model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(),
+                                     &watcher_, first_carried(current())});
 }
 
 BudgetView Compressor::budget_view() const {
@@ -72,7 +72,7 @@ void Compressor::after_attention(const AttentionBlock& block) {
     view.recent_queries = recent_queries_[l].last(needs_.recent_queries, block.queries_before_rope.cols);
   }
   const auto seen_by = [&](const Part& part) {
-    view.first_carried = part.first_carried + (needs_.accumulated_attention ? 1 : 0);
+    view.first_carried = first_carried(part);
     return view;
   };
   for (const Part* part : {&prefill_, &decoding_}) {

@@ -62,6 +62,10 @@ class Compressor : public AttentionListener {
     explicit operator bool() const { return press != nullptr; }
   };
   void add_part(Part& part, const Press& press);
+  /// The channel of the cache: the accumulated attention stands first.
+  std::int64_t first_carried(const Part& part) const {
+    return part.first_carried + (needs_.accumulated_attention ? 1 : 0);
+  }
   /// What compresses in the phase at hand.
   const Part& current() const { return decodes_ && !same_press_ ? decoding_ : prefill_; }
 

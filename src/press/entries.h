@@ -35,6 +35,8 @@ extern const PressEntry kPerLayerPress;
 extern const PressEntry kLuKVPress;
 extern const PressEntry kDmsPress;
 extern const PressEntry kComposedPress;
+extern const PressEntry kKVzipPress;
+extern const PressEntry kKVzipPlusPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kvpress/base/memory.h"
+#include "kvpress/cache/kv_cache.h"
 #include "kvpress/model/attention_listener.h"
 
 namespace kvpress {
@@ -92,7 +93,13 @@ struct ContextView {
   std::int64_t n_new = 0;                ///< the last so many came in the newest pass
   BudgetView budget;
   const Watcher* watcher = nullptr;
+  std::int64_t first_carried = 0;  ///< channel of the cache where the press's own floats begin
 
+  /// The press's own floats beside each entry of a head.
+  std::span<float> carried(std::int64_t layer, std::int64_t kv_head, std::int64_t channel) const {
+    return cache.head(layer, kv_head).carried(first_carried + channel);
+  }
+  /// Evicts everything else and frees it.
   void keep(std::int64_t layer, const Kept& kept) const;
 };
 

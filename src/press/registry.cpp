@@ -101,6 +101,8 @@ std::span<const PressEntry* const> press_entries() {
       &kLuKVPress,                 //
       &kDmsPress,                  //
       &kComposedPress,             // one after the other
+      &kKVzipPress,                // what runs the model again
+      &kKVzipPlusPress,            //
   };
   return kAll;
 }

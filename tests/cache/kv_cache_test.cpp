@@ -52,6 +52,25 @@ TEST_P(KVCacheOfType, KeepsWhatItIsToldAndLetsHeadsDiffer) {
   EXPECT_EQ(cache.head(0, 0).carried(0)[4], 0.0f);
 }
 
+TEST_P(KVCacheOfType, TruncatedHeadsAreAsBefore) {
+  KVCache cache({1, 2, 8, GetParam(), 1});
+  fill(cache, 0, 0, 600);
+  for (int h = 0; h < 2; ++h) cache.keep(0, h, std::vector<std::int32_t>{3, 5, 8});
+  const std::size_t before = cache.allocated_bytes();
+  cache.head(0, 1).carried(0)[2] = 2.5f;
+  fill(cache, 0, 600, 700);
+  for (int h = 0; h < 2; ++h) cache.truncate(0, h, 3);
+  cache.truncate(0, 1, 9);  // no more than it holds
+  EXPECT_EQ(cache.allocated_bytes(), before);
+  EXPECT_GT(cache.peak_bytes(), before);
+  EXPECT_EQ(std::vector<std::int32_t>(cache.head(0, 1).positions().begin(), cache.head(0, 1).positions().end()),
+            (std::vector<std::int32_t>{3, 5, 8}));
+  EXPECT_EQ(cache.head(0, 1).carried(0)[2], 2.5f);
+  std::vector<float> keys(3 * 8);
+  cache.head(0, 1).keys_as_float(0, 3, keys.data());
+  EXPECT_EQ(keys[23], 108.0f);
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, KVCacheOfType, testing::Values(DType::f32, DType::bf16, DType::f16),
                          [](const auto& test) { return std::string(to_string(test.param)); });
 

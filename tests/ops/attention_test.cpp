@@ -282,6 +282,49 @@ TEST_P(Columns, AreTheSameForAnyNumberOfThreads) {
   EXPECT_EQ(means[0], means[1]);
 }
 
+TEST_P(Columns, MaximaAreTheLargestWeightsOfTheFirstEntries) {
+  for (const auto& [lengths, group, head_dim, n_new] :
+       {Shape{{300, 365, 900}, 1, 64, 300}, Shape{{64, 129}, 3, 32, 64}, Shape{{65, 1400}, 2, 80, 65},
+        Shape{{5, 70}, 8, 16, 1}, Shape{{70}, 8, 128, 33}}) {
+    Problem problem(lengths, group, head_dim, n_new, GetParam());
+    attention_log_sum_exp(problem.args());
+    const auto weights = all_weights(problem);
+    std::vector<float> factors;
+    for (std::int64_t t = 0; t < n_new; ++t) factors.push_back(0.25f + static_cast<float>(t % 7));
+    for (const bool with_factors : {false, true}) {
+      auto maxima = filled(problem, 9.0f);
+      std::vector<std::vector<double>> expected;
+      std::vector<std::span<float>> rows;
+      for (std::size_t h = 0; h < maxima.size(); ++h) {
+        maxima[h].resize(std::max<std::size_t>(1, maxima[h].size() * 2 / 3));
+        rows.emplace_back(maxima[h]);
+        auto& largest = expected.emplace_back(maxima[h].size(), 0.0);
+        for (std::size_t g = 0; g < static_cast<std::size_t>(group); ++g) {
+          const auto& of_head = weights[h * static_cast<std::size_t>(group) + g];
+          for (std::size_t t = 0; t < of_head.size(); ++t) {
+            const double factor = with_factors ? static_cast<double>(factors[t]) : 1.0;
+            for (std::size_t j = 0; j < largest.size(); ++j) largest[j] = std::max(largest[j], factor * of_head[t][j]);
+          }
+        }
+      }
+      attention_column_maxima(problem.args(), with_factors ? factors.data() : nullptr, rows);
+      expect_columns(maxima, expected, relative());
+    }
+  }
+}
+
+TEST_P(Columns, LogSumExpIsThatOfTheAttention) {
+  for (const auto& [lengths, group, head_dim, n_new] :
+       {Shape{{1300, 2000}, 1, 64, 900}, Shape{{64, 129}, 3, 32, 64}, Shape{{1, 70}, 8, 16, 1}}) {
+    Problem problem(lengths, group, head_dim, n_new, GetParam());
+    problem.run(attention);
+    const std::vector<float> expected = problem.log_sum_exp;
+    problem.log_sum_exp.assign(expected.size(), -7.0f);
+    attention_log_sum_exp(problem.args());
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(problem.log_sum_exp[i], expected[i], 1e-4) << i;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, Columns, ::testing::Values(DType::f32, DType::bf16, DType::f16),
                          [](const auto& param) { return std::string(to_string(param.param)); });
 

@@ -1,0 +1,61 @@
+#include "kvpress/press/replay.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kvpress/model/model.h"
+
+namespace kvpress {
+namespace {
+
+class ReplayListener : public AttentionListener {
+ public:
+  ReplayListener(bool log_sum_exp, const std::function<void(const AttentionBlock&)>& body)
+      : log_sum_exp_(log_sum_exp), body_(body) {}
+
+  bool wants_log_sum_exp() const override { return log_sum_exp_; }
+  void after_attention(const AttentionBlock& block) override {
+    body_(block);
+    for (std::int64_t h = 0; h < block.config.n_kv_heads; ++h) {
+      block.cache.truncate(block.layer, h, block.cache.head(block.layer, h).size() - block.n_new);
+    }
+  }
+
+ private:
+  bool log_sum_exp_;
+  const std::function<void(const AttentionBlock&)>& body_;
+};
+
+}  // namespace
+
+void replay(const ContextView& context, std::span<const std::int32_t> tokens, bool log_sum_exp,
+            const std::function<void(const AttentionBlock&)>& body) {
+  ReplayListener listener(log_sum_exp, body);
+  context.model.forward(tokens, context.budget.n_seen, context.cache, &listener, {});
+}
+
+AttentionArgs attention_over(const AttentionBlock& block, std::span<const KVHead* const> heads, bool per_query_head,
+                             float* log_sum_exp, std::vector<HeadKV>& kv) {
+  kv.clear();
+  for (const KVHead* head : heads) {
+    const std::int64_t times = per_query_head ? block.config.group_size() : 1;
+    kv.insert(kv.end(), static_cast<std::size_t>(times), {head->keys(), head->values(), head->size()});
+  }
+  AttentionArgs args;
+  args.queries = block.queries.data;
+  args.n_new = block.n_new;
+  args.n_heads = block.config.n_heads;
+  args.head_dim = block.config.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(args.head_dim));
+  args.kv = kv;
+  args.kv_type = block.cache.shape().type;
+  args.log_sum_exp = log_sum_exp;
+  return args;
+}
+
+std::int64_t first_entry_from(const KVHead& head, std::int64_t position) {
+  const auto positions = head.positions();
+  return std::lower_bound(positions.begin(), positions.end(), position) - positions.begin();
+}
+
+}  // namespace kvpress
