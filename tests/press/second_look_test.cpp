@@ -31,7 +31,6 @@ class SecondLook : public testing::Test {
     config.hidden_size = 96;
     config.n_heads = 6;
     config.n_kv_heads = 2;
-    config.head_dim = 16;
     config.intermediate_size = 128;
     config.vocab_size = 300;
     return config;
