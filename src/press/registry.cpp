@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "kvpress/base/error.h"
@@ -16,6 +15,8 @@
 
 namespace kvpress {
 namespace {
+
+std::vector<const PressEntry*>& all_entries();
 
 const PressEntry* find_entry(const std::string& name) {
   const auto entries = press_entries();
@@ -69,8 +70,11 @@ InnerPress make(const std::string& text) {
 
 }  // namespace
 
-std::span<const PressEntry* const> press_entries() {
-  static constexpr std::array kAll = {
+namespace {
+
+/// The library's own, and what was registered.
+std::vector<const PressEntry*>& all_entries() {
+  static std::vector<const PressEntry*> all = {
       &kRandomPress,               // by the number of things they look at
       &kKnormPress,                //
       &kStreamingLlmPress,         //
@@ -104,7 +108,20 @@ std::span<const PressEntry* const> press_entries() {
       &kKVzipPress,                // what runs the model again
       &kKVzipPlusPress,            //
   };
-  return kAll;
+  return all;
+}
+
+}  // namespace
+
+std::span<const PressEntry* const> press_entries() { return all_entries(); }
+
+void register_press(const PressEntry& entry) {
+  const std::string name(entry.name);
+  if (find_entry(name) != nullptr || find_flat_name(name, Names::registry) != nullptr ||
+      find_schedule_form(name) != nullptr) {
+    fail_usage("press '{}' cannot be registered: the name is taken", name);
+  }
+  all_entries().push_back(&entry);
 }
 
 NamedPress parse_press(const std::string& text, Names names) {

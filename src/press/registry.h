@@ -27,6 +27,10 @@ struct PressEntry {
 /// and name it in registry.cpp.
 std::span<const PressEntry* const> press_entries();
 
+/// Makes a press of one's own known, from outside of the library. Call it before presses are parsed, on one thread; the
+/// entry must live on. Throws UsageError when the name is taken.
+void register_press(const PressEntry& entry);
+
 /// A press as the user wrote it, made and checked: what compresses after the prefill, and while decoding where that was
 /// written. Nothing of both for "no_press".
 struct NamedPress {

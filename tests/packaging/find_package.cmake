@@ -19,10 +19,13 @@ foreach(path bin/kvpress include/kvpress/base/error.h share/kvpress/models/kvpre
   endif()
 endforeach()
 
-run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE_DIR}/examples/library -B ${example} -D CMAKE_PREFIX_PATH=${prefix}
-    -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_BUILD_TYPE=${BUILD_TYPE})
-run(${CMAKE_COMMAND} --build ${example})
+foreach(name library own_press)
+  run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE_DIR}/examples/${name} -B ${example}/${name}
+      -D CMAKE_PREFIX_PATH=${prefix} -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_BUILD_TYPE=${BUILD_TYPE})
+  run(${CMAKE_COMMAND} --build ${example}/${name})
+endforeach()
 
 # The files that ship are found in the prefix, by the program itself and by what the environment says.
-run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/tensors demo)
+run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/library/tensors demo)
+run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/own_press/own_press)
 run(${prefix}/bin/kvpress --version)
