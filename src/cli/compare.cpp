@@ -40,27 +40,28 @@ Writer writer_of(const std::string& format) {
   fail_usage("--format: '{}' is not known; known: text, csv, json, markdown", format);
 }
 
-/// Those written, or all that can run on this model; what is left out is told with its reason.
+/// Those written; "all" stands for every one that can run on this model, and what it leaves out is told with its
+/// reason.
 std::vector<NamedPress> chosen_presses(const CompareOptions& options, const ModelConfig& config,
                                        const ProtocolSettings& protocol, const Tokenizer& tokenizer) {
   std::vector<NamedPress> presses;
-  if (options.presses != "all") {
-    for (const std::string& it : split_presses(options.presses)) {
-      presses.push_back(parse_press(it));
+  for (const std::string& written : split_presses(options.presses)) {
+    if (written != "all") {
+      presses.push_back(parse_press(written));
       check_schedule(presses.back(), protocol);
       prepare_press(presses.back(), config, options.compute.model, &tokenizer);
-    }
-    return presses;
-  }
-  for (const std::string& it : suggested_presses()) {
-    NamedPress press = parse_press(it);
-    try {
-      prepare_press(press, config, options.compute.model, &tokenizer);
-    } catch (const Error& error) {
-      log_info(fmt::format("left out: {}", error.what()));
       continue;
     }
-    presses.push_back(std::move(press));
+    for (const std::string& it : suggested_presses()) {
+      NamedPress press = parse_press(it);
+      try {
+        prepare_press(press, config, options.compute.model, &tokenizer);
+      } catch (const Error& error) {
+        log_info(fmt::format("left out: {}", error.what()));
+        continue;
+      }
+      presses.push_back(std::move(press));
+    }
   }
   return presses;
 }
@@ -71,8 +72,8 @@ void run(const CompareOptions& options, bool max_tokens_given) {
   if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
   const Writer write = writer_of(options.format);
   parse_protocol(options.protocol.protocol, "--protocol");
-  if (options.presses != "all") {
-    for (const std::string& it : split_presses(options.presses)) parse_press(it);
+  for (const std::string& it : split_presses(options.presses)) {
+    if (it != "all") parse_press(it);
   }
 
   const OpenedModel opened = open_model(options.compute.model);
@@ -123,7 +124,7 @@ void add_compare_command(CLI::App& program) {
   command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
   CLI::Option* max_tokens =
       command->add_option("--max-tokens", options->max_tokens, "Cut each text after so many tokens");
-  command->add_option("--presses", options->presses, "By commas, or all: every one that can run on this model")
+  command->add_option("--presses", options->presses, "By commas; all: every one that can run on this model")
       ->capture_default_str();
   command->add_option("--ratios", options->ratios, "Shares of the tokens to evict, by commas")
       ->delimiter(',')

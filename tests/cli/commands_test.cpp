@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <sstream>
 
 #include "cli/program.h"
@@ -141,6 +142,46 @@ TEST(Evaluate, WritesAFolderForEachPressAndOverwritesNone) {
   }
 }
 
+TEST(Compare, OneTableInFourForms) {
+  const std::string arguments =
+      "compare -m demo --dataset wikitext --max-samples 8 --presses 'random,knorm,adakv(snapkv(window_size=16))' "
+      "--ratios 0.75,0.5 --quiet --format ";
+  const Json document = Json::parse(run_program(arguments + "json").out);
+  ASSERT_EQ(document["runs"].size(), 6u);
+  for (std::size_t i = 0; i < 6; ++i) {  // by ratio, the best first
+    EXPECT_EQ(document["runs"][i]["compression_ratio"], i < 3 ? 0.5 : 0.75);
+    if (i % 3 == 0) continue;
+    EXPECT_GE(document["runs"][i]["kl_full"], document["runs"][i - 1]["kl_full"]);
+  }
+  const std::string best = document["runs"][0]["press"].get<std::string>();
+  EXPECT_EQ(document["baseline"]["press"], "no_press");
+
+  const std::string text = run_program(arguments + "text").out;
+  EXPECT_THAT(text, testing::AllOf(HasSubstr("top-1 %"), HasSubstr("adakv(snapkv(window_size=16))")));
+  EXPECT_LT(text.find(best), text.find("random"));
+  EXPECT_THAT(run_program(arguments + "markdown").out, HasSubstr("| `" + best + "` | 0.50 |"));
+
+  std::istringstream csv(run_program(arguments + "csv").out);
+  std::string line;
+  std::getline(csv, line);
+  EXPECT_EQ(line.substr(0, 30), "press,compression_ratio,kl_ful");
+  const auto columns = std::count(line.begin(), line.end(), ',');
+  int rows = 0;
+  while (std::getline(csv, line)) {
+    ++rows;
+    EXPECT_EQ(std::count(line.begin(), line.end(), ','), columns) << line;
+  }
+  EXPECT_EQ(rows, 6);
+}
+
+TEST(Compare, SaysWhatIsWrong) {
+  EXPECT_THAT(run_program("compare -m demo --presses knrom").err, HasSubstr("'knrom'"));
+  EXPECT_THAT(run_program("compare -m demo --format xml").err, HasSubstr("markdown"));
+  EXPECT_THAT(run_program("compare -m demo --ratios 0.5,1").err, HasSubstr("[0, 1)"));
+  EXPECT_THAT(run_program("compare -m demo --presses decoding_knorm").err, HasSubstr("--protocol decode"));
+  EXPECT_THAT(run_program("compare -m demo --protocol window").err, HasSubstr("cannot see"));
+}
+
 TEST(Presses, ListsEveryPressWithItsParameters) {
   const Ended ended = run_program("presses");
   EXPECT_EQ(ended.code, 0);
@@ -171,7 +212,7 @@ TEST(Generate, IsRepeatableAndCompressesWhileItGoes) {
 }
 
 TEST(Help, EveryCommandShowsExamples) {
-  for (const char* command : {"ppl", "evaluate", "presses", "inspect", "generate", "bench", "calibrate"}) {
+  for (const char* command : {"ppl", "evaluate", "compare", "presses", "inspect", "generate", "bench", "calibrate"}) {
     const Ended ended = run_program(std::string(command) + " --help");
     EXPECT_EQ(ended.code, 0) << command;
     EXPECT_THAT(ended.out, HasSubstr("Examples:")) << command;
