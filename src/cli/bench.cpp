@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kvpress/base/error.h"
@@ -53,8 +54,13 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
                  std::int64_t n_cached) {
   if (options.shape.empty()) {
     const OpenedModel opened = open_model(options.compute.model);
-    const Tokenizer tokenizer = open_tokenizer(*opened.files);
-    for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
+    // Speed needs no text: a model without a tokenizer will do.
+    std::optional<Tokenizer> tokenizer;
+    if (opened.files->gguf != nullptr || !opened.files->tokenizer_json.empty())
+      tokenizer = open_tokenizer(*opened.files);
+    for (const NamedPress& it : presses) {
+      prepare_press(it, opened.config, options.compute.model, tokenizer ? &*tokenizer : nullptr);
+    }
     return load_model(opened, options.compute, n_block, n_cached);
   }
   const ModelConfig config = named_shape(options.shape);
