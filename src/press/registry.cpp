@@ -16,8 +16,6 @@
 namespace kvpress {
 namespace {
 
-std::vector<const PressEntry*>& all_entries();
-
 const PressEntry* find_entry(const std::string& name) {
   const auto entries = press_entries();
   const auto it = std::find_if(entries.begin(), entries.end(), [&](const auto* entry) { return entry->name == name; });
