@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "kvpress/base/threads.h"
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
@@ -26,8 +27,11 @@ void compact(std::vector<T>& values, std::span<const std::int32_t> indices) {
 
 }  // namespace
 
-KVHead::KVHead(std::int64_t head_dim, DType type, std::int64_t n_carried)
-    : head_dim_(head_dim), type_(type), carried_(static_cast<std::size_t>(n_carried)) {}
+KVHead::KVHead(const CacheShape& shape)
+    : head_dim_(shape.head_dim),
+      type_(shape.type),
+      renumber_(shape.renumber),
+      carried_(static_cast<std::size_t>(shape.n_carried)) {}
 
 void KVHead::keys_as_float(std::int64_t first, std::int64_t n, float* out) const {
   to_float(keys_.data() + static_cast<std::size_t>(first) * row_bytes(), type_, out, n * head_dim_);
@@ -72,6 +76,7 @@ void KVHead::append(const KVHead& from, std::span<const std::int32_t> indices) {
     std::memcpy(keys_.data() + to * row_bytes(), from.keys_.data() + at * row_bytes(), row_bytes());
     std::memcpy(values_.data() + to * row_bytes(), from.values_.data() + at * row_bytes(), row_bytes());
     positions_[to] = from.positions_[at];
+    if (renumber_) slots_.push_back(static_cast<std::int32_t>(from.rope_position(index)));
     for (std::size_t c = 0; c < carried_.size(); ++c) carried_[c][to] = from.carried_[c][at];
     ++to;
   }
@@ -81,15 +86,16 @@ void KVHead::keep(std::span<const std::int32_t> indices) {
   compact(keys_.data(), row_bytes(), indices);
   compact(values_.data(), row_bytes(), indices);
   compact(positions_, indices);
+  if (!slots_.empty()) compact(slots_, indices);
   for (auto& channel : carried_) compact(channel, indices);
   keys_.resize(indices.size() * row_bytes());
   values_.resize(indices.size() * row_bytes());
 }
 
-KVCache::KVCache(const CacheShape& shape) : shape_(shape) {
+KVCache::KVCache(const CacheShape& shape, Rope rope) : shape_(shape), rope_(std::move(rope)) {
   const std::int64_t n_heads = shape.n_layers * shape.n_kv_heads;
   heads_.reserve(static_cast<std::size_t>(n_heads));
-  for (std::int64_t i = 0; i < n_heads; ++i) heads_.emplace_back(shape.head_dim, shape.type, shape.n_carried);
+  for (std::int64_t i = 0; i < n_heads; ++i) heads_.emplace_back(shape);
 }
 
 template <typename Change>
@@ -124,6 +130,25 @@ void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std
   KVHead& it = head(layer, kv_head);
   if (static_cast<std::int64_t>(indices.size()) == it.size()) return;
   tracked(it, [&] { it.keep(indices); });
+  if (shape_.renumber) turn_back(it, indices);
+}
+
+void KVCache::turn_back(KVHead& head, std::span<const std::int32_t> old_slots) {
+  constexpr std::int64_t kRows = 64;
+  const std::int64_t n = head.size();
+  if (n == 0) return;
+  rope_.prepare(old_slots.back() - n + 2);  // gaps only grow: the last is the widest
+  parallel_for((n + kRows - 1) / kRows, [&](std::int64_t item) {
+    AlignedVector<float> key(static_cast<std::size_t>(shape_.head_dim));
+    for (std::int64_t j = item * kRows; j < std::min(n, (item + 1) * kRows); ++j) {
+      const std::int64_t gap = old_slots[static_cast<std::size_t>(j)] - j;
+      if (gap == 0) continue;
+      head.keys_as_float(j, 1, key.data());
+      rope_.undo(key.data(), gap);
+      from_float(key.data(), head.keys_.data() + static_cast<std::size_t>(j) * head.row_bytes(), shape_.type,
+                 shape_.head_dim);
+    }
+  });
 }
 
 void KVCache::truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n) {

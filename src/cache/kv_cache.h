@@ -8,21 +8,38 @@
 
 #include "kvpress/base/dtype.h"
 #include "kvpress/base/memory.h"
+#include "kvpress/ops/rope.h"
 
 namespace kvpress {
 
+struct CacheShape {
+  std::int64_t n_layers = 0;
+  std::int64_t n_kv_heads = 0;
+  std::int64_t head_dim = 0;
+  DType type = DType::f32;
+  std::int64_t n_carried = 0;  ///< floats carried beside each token
+  /// Whether positions are counted in the cache: entry j of a head always has RoPE position j, so what follows an
+  /// eviction is turned back over the gap, and a new token's position is the head's size.
+  bool renumber = false;
+};
+
 /// What one KV head of one layer holds: n tokens, in the order of their positions. Keys and values are [n, head_dim],
-/// contiguous, in the cache's type; keys carry the RoPE of the position they were stored with.
+/// contiguous, in the cache's type; keys carry the RoPE of rope_position().
 class KVHead {
  public:
-  /// `n_carried`: floats that are carried beside each token.
-  KVHead(std::int64_t head_dim, DType type, std::int64_t n_carried);
+  explicit KVHead(const CacheShape& shape);
 
   std::int64_t size() const { return static_cast<std::int64_t>(positions_.size()); }
   DType type() const { return type_; }
   const void* keys() const { return keys_.data(); }
   const void* values() const { return values_.data(); }
+  /// Places in the text, whatever RoPE the keys carry.
   std::span<const std::int32_t> positions() const { return positions_; }
+  /// The position whose RoPE key j carries: its place in the text or, in a renumbered cache, in the head.
+  std::int64_t rope_position(std::int64_t j) const {
+    if (!renumber_) return positions_[static_cast<std::size_t>(j)];
+    return slots_.empty() ? j : slots_[static_cast<std::size_t>(j)];
+  }
 
   /// What presses keep beside each token (an accumulated attention, a score): written by them, 0 for a new token,
   /// evicted with it. `channel` is in [0, n_carried).
@@ -38,7 +55,8 @@ class KVHead {
 
   /// Copies the entries of another head at `indices` behind its own: for presses that look at parts of a cache.
   void append(const KVHead& from, std::span<const std::int32_t> indices);
-  /// Drops all entries but those at `indices` (ascending) and gives their memory back.
+  /// Drops all entries but those at `indices` (ascending) and gives their memory back. Keys stay as they are: for parts
+  /// of a cache; a cache's own heads are kept by KVCache::keep().
   void keep(std::span<const std::int32_t> indices);
 
  private:
@@ -50,27 +68,27 @@ class KVHead {
 
   std::int64_t head_dim_;
   DType type_;
+  bool renumber_;
   PageBuffer keys_;
   PageBuffer values_;
   std::vector<std::int32_t> positions_;
+  std::vector<std::int32_t> slots_;          // of a part of a renumbered head: where its entries stand there
   std::vector<std::vector<float>> carried_;  // [n_carried][n]
-};
-
-struct CacheShape {
-  std::int64_t n_layers = 0;
-  std::int64_t n_kv_heads = 0;
-  std::int64_t head_dim = 0;
-  DType type = DType::f32;
-  std::int64_t n_carried = 0;  ///< floats carried beside each token
 };
 
 class KVCache {
  public:
-  explicit KVCache(const CacheShape& shape);
+  /// `rope` is the model's, needed to renumber.
+  explicit KVCache(const CacheShape& shape, Rope rope = {});
 
   const CacheShape& shape() const { return shape_; }
   const KVHead& head(std::int64_t layer, std::int64_t kv_head) const { return heads_[index(layer, kv_head)]; }
   KVHead& head(std::int64_t layer, std::int64_t kv_head) { return heads_[index(layer, kv_head)]; }
+
+  /// The RoPE position of a head's next token, whose place in the text is `place`.
+  std::int64_t next_position(std::int64_t layer, std::int64_t kv_head, std::int64_t place) const {
+    return shape_.renumber ? head(layer, kv_head).size() : place;
+  }
 
   /// Room for n more tokens, of positions first_position, first_position + 1, ..., in every head of a layer. Their
   /// keys and values are then written through write_row(). Throws Error when memory runs out.
@@ -81,7 +99,8 @@ class KVCache {
   /// Writes the value alone of entry `i` of a head: for presses that merge what they evict into what they keep.
   void write_value(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* value);
 
-  /// Drops all entries of a head but those at `indices` (ascending) and gives their memory back.
+  /// Drops all entries of a head but those at `indices` (ascending) and gives their memory back. A renumbered cache's
+  /// keys are turned to their new places, in float32.
   void keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices);
 
   /// Drops all entries of a head but its first n and gives their memory back.
@@ -103,8 +122,10 @@ class KVCache {
   /// Runs `change` on a head and keeps the totals right.
   template <typename Change>
   void tracked(KVHead& head, Change change);
+  void turn_back(KVHead& head, std::span<const std::int32_t> old_slots);
 
   CacheShape shape_;
+  Rope rope_;
   std::vector<KVHead> heads_;
   std::size_t allocated_ = 0;
   std::size_t peak_ = 0;

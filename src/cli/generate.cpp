@@ -23,6 +23,7 @@ struct GenerateOptions {
   std::string press = "no_press";
   double compression_ratio = 0.5;
   std::int64_t target_size = 0;
+  std::string positions = "text";
 };
 
 void check(const GenerateOptions& options) {
@@ -32,9 +33,11 @@ void check(const GenerateOptions& options) {
   if (!(settings.temperature >= 0)) fail_usage("--temperature: {} is negative; 0 is greedy", settings.temperature);
   if (!(settings.top_p > 0 && settings.top_p <= 1)) fail_usage("--top-p: {} must be in (0, 1]", settings.top_p);
   if (settings.top_k < 0) fail_usage("--top-k: {} is negative; 0 is no limit", settings.top_k);
-  if (settings.compression_interval < 0 || options.target_size < 0 ||
-      (settings.compression_interval > 0) != (options.target_size > 0)) {
-    fail_usage("--compression-interval and --target-size go together: compress every so many tokens, down to so many");
+  if (settings.compression_interval < 0)
+    fail_usage("--compression-interval: {} is negative", settings.compression_interval);
+  if (options.target_size < 0) fail_usage("--target-size: {} is negative; at least 1", options.target_size);
+  if (settings.compression_interval > 0 && options.target_size == 0) {
+    fail_usage("--compression-interval: needs --target-size: compress every so many tokens, down to so many");
   }
   if (options.prompt.empty() == options.prompt_file.empty()) {
     fail_usage("--prompt: give a text with it, or a file with --prompt-file, and not both");
@@ -52,14 +55,23 @@ void run(const GenerateOptions& options) {
   const std::vector<std::int32_t> ids = tokenizer.encode(prompt);
   const auto n_prompt = static_cast<std::int64_t>(ids.size());
   const std::int64_t n_all = n_prompt + options.settings.max_new_tokens;
-  if (n_all > opened.config.max_positions) {
-    log_warning_once(fmt::format("{} tokens exceed the {} the model was trained for; expect nonsense there", n_all,
+  const Positions positions = parse_positions(options.positions, "--positions", opened.config);
+  std::int64_t highest = n_all;
+  if (positions == Positions::cache && options.target_size > 0 && !press.is_none()) {
+    const bool repeats = options.settings.compression_interval > 0;
+    const std::int64_t kept = std::min(n_prompt, options.target_size);
+    highest =
+        std::max(n_prompt, kept + (repeats ? options.settings.compression_interval : options.settings.max_new_tokens));
+  }
+  if (highest > opened.config.max_positions) {
+    log_warning_once(fmt::format("{} tokens exceed the {} the model was trained for; expect nonsense there", highest,
                                  opened.config.max_positions));
   }
   LoadedModel loaded = load_model(opened, options.compute, n_prompt, n_all);
   GenerateSettings settings = options.settings;
   settings.cache_type = loaded.cache_type;
   settings.seed = options.compute.seed;
+  settings.positions = positions;
   if (!press.is_none()) settings.budget.ratio = options.compression_ratio;
   if (options.target_size > 0 && !press.is_none()) settings.target_size = options.target_size;
 
@@ -94,7 +106,9 @@ void add_generate_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--compression-interval", options->settings.compression_interval,
                       "Compress again every so many tokens");
-  command->add_option("--target-size", options->target_size, "Down to so many tokens each time");
+  command->add_option("--target-size", options->target_size,
+                      "Tokens to keep, in place of a ratio; with --compression-interval: each time");
+  command->add_option("--positions", options->positions, kPositionsHelp)->capture_default_str();
   command->add_option("--temperature", options->settings.temperature, "0: always the likeliest")->capture_default_str();
   command->add_option("--top-p", options->settings.top_p)->capture_default_str();
   command->add_option("--top-k", options->settings.top_k, "0: no limit")->capture_default_str();

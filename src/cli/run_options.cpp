@@ -42,7 +42,9 @@ void ProtocolOptions::add_to(CLI::App& command) {
   command.add_option("--chunk-size", chunk_size, "chunked: tokens between compressions")->capture_default_str();
   command.add_option("--context-tokens", context_tokens, "continuation, decode: tokens before scoring (default: half)");
   command.add_option("--compression-interval", compression_interval, "decode: compress again every so many tokens");
-  command.add_option("--target-size", target_size, "decode: down to so many tokens each time");
+  command.add_option("--target-size", target_size,
+                     "Tokens to keep, in place of a ratio; with --compression-interval: each time");
+  command.add_option("--positions", positions, kPositionsHelp)->capture_default_str();
 }
 
 ProtocolSettings ProtocolOptions::settings(const ModelConfig& config) const {
@@ -59,8 +61,9 @@ ProtocolSettings ProtocolOptions::settings(const ModelConfig& config) const {
   settings.context_tokens = context_tokens;
   settings.compression_interval = compression_interval;
   if (target_size > 0) settings.target_size = target_size;
+  settings.positions = parse_positions(positions, "--positions", config);
   check_settings(settings);
-  if (settings.splits_text() && settings.max_length > config.max_positions) {
+  if (settings.splits_text() && highest_position(settings, settings.max_length) > config.max_positions) {
     log_warning_once(
         fmt::format("--max-length {} exceeds the {} tokens the model was trained for: there a press can look better "
                     "than the full cache, which says nothing about the press",

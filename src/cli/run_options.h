@@ -34,6 +34,9 @@ struct ComputeOptions {
   DTypeChoice dtype_choice() const { return parse_dtype_choice(dtype, "--dtype"); }
 };
 
+inline constexpr const char* kPositionsHelp =
+    "text: tokens keep their places, evicting leaves gaps; cache: kept ones are renumbered 0, 1, ...";
+
 /// --protocol and what belongs to the protocols.
 struct ProtocolOptions {
   std::string protocol = "chunked";
@@ -43,6 +46,7 @@ struct ProtocolOptions {
   std::int64_t context_tokens = 0;
   std::int64_t compression_interval = 0;
   std::int64_t target_size = 0;
+  std::string positions = "text";
 
   void add_to(CLI::App& command);
   /// Defaults that depend on the model: windows never exceed the context it was trained for. Warns when asked to.

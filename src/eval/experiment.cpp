@@ -18,7 +18,7 @@ void warn_of_blind_spots(const ProtocolSettings& protocol, std::int64_t longest,
                     "so perplexity cannot see the compression",
                     protocol.chunk_size));
   }
-  if (!protocol.splits_text() && longest > trained_context) {
+  if (!protocol.splits_text() && highest_position(protocol, longest) > trained_context) {
     log_warning_once(
         fmt::format("a text of {} tokens exceeds the {} the model was trained for: there a press can look "
                     "better than the full cache, which says nothing about the press",
@@ -44,8 +44,12 @@ Experiment::Experiment(Model& model, std::vector<TokenizedText> texts, const Run
 
 void Experiment::warm_up() {
   TokenizedText first = texts_.front();
-  const auto n = static_cast<std::size_t>(
-      settings_.protocol.splits_text() ? settings_.protocol.max_length : static_cast<std::int64_t>(first.ids.size()));
+  auto n = static_cast<std::size_t>(settings_.protocol.splits_text() ? settings_.protocol.max_length
+                                                                     : static_cast<std::int64_t>(first.ids.size()));
+  // Nor is there after a few chunks: a segment may be a whole book.
+  if (settings_.protocol.protocol == Protocol::chunked) {
+    n = std::min(n, static_cast<std::size_t>(4 * settings_.protocol.chunk_size));
+  }
   first.ids.resize(std::min(n, first.ids.size()));
   first.n_bytes.resize(first.ids.size());
   RunSettings settings = settings_;
@@ -63,7 +67,8 @@ void Experiment::warm_up() {
 
 RunResult Experiment::measure(const NamedPress& press, double compression_ratio) const {
   RunSettings settings = settings_;
-  settings.budget = {compression_ratio, {}};
+  settings.budget.ratio = compression_ratio;
+  if (settings.protocol.has_fixed_budget()) settings.budget = {0.0, settings.protocol.target_size};
   if (press.is_none()) {
     settings.budget = {};
     settings.protocol.compression_interval = 0;
@@ -78,8 +83,14 @@ const RunResult& Experiment::baseline() {
   return *baseline_;
 }
 
+double Experiment::share_evicted(const RunResult& full) const {
+  // What the budget leaves of the cache that would have been the largest when compressing ended.
+  return std::max(0.0, 1.0 - static_cast<double>(*settings_.protocol.target_size) / full.cache_tokens);
+}
+
 Outcome Experiment::run(const NamedPress& press, double compression_ratio) {
   const RunResult& full = baseline();
+  if (settings_.protocol.has_fixed_budget()) compression_ratio = share_evicted(full);
   Outcome outcome{press.text, press.uses_ratio() ? compression_ratio : 0.0, measure(press, compression_ratio), {}};
   outcome.comparison = compare_runs(model_, full, outcome.run, settings_.seed);
   return outcome;

@@ -30,7 +30,8 @@ class Experiment {
   /// The full cache's run, made when first asked for.
   const RunResult& baseline();
 
-  /// A run of its own, with a fresh press, whatever ran before.
+  /// A run of its own, with a fresh press, whatever ran before. With a fixed budget (ProtocolSettings) the ratio is not
+  /// used; the outcome's is then the share of the full cache that goes.
   Outcome run(const NamedPress& press, double compression_ratio);
 
   const std::vector<TokenizedText>& texts() const { return texts_; }
@@ -38,6 +39,7 @@ class Experiment {
   std::int64_t n_tokens() const { return progress_total(texts_); }
 
  private:
+  double share_evicted(const RunResult& full) const;
   RunResult measure(const NamedPress& press, double compression_ratio) const;
 
   Model& model_;

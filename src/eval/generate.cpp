@@ -49,9 +49,11 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
                    const GenerateSettings& settings, const OnToken& on_token) {
   if (prompt.empty()) fail_usage("--prompt: is empty; at least one token is needed");
   const ModelConfig& config = model.config();
-  Compressor compressor(press.plan(settings.budget, settings.compression_interval, settings.target_size),
+  const bool fixed = settings.target_size && settings.compression_interval == 0;
+  Compressor compressor(press.plan(fixed ? Budget{0.0, settings.target_size} : settings.budget,
+                                   settings.compression_interval, settings.target_size),
                         settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_type);
+  KVCache cache = compressor.make_cache(model, settings.cache_type, settings.positions == Positions::cache);
   AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
   const Matrix<float> row(hidden.data(), 1, config.hidden_size);

@@ -22,7 +22,8 @@ struct GenerateSettings {
   bool ignore_eos = false;
   Budget budget;
   std::int64_t compression_interval = 0;    ///< compress again every so many tokens ...
-  std::optional<std::int64_t> target_size;  ///< ... down to so many
+  std::optional<std::int64_t> target_size;  ///< ... down to so many; without an interval, the prompt's budget
+  Positions positions = Positions::text;
   DType cache_type = DType::f32;
   std::uint64_t seed = 0;
 };

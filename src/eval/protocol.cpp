@@ -27,6 +27,17 @@ Protocol parse_protocol(const std::string& text, const std::string& option) {
   fail_usage("{}: protocol '{}' is not known; known: window, chunked, continuation, decode", option, text);
 }
 
+std::string_view to_string(Positions positions) { return positions == Positions::text ? "text" : "cache"; }
+
+Positions parse_positions(const std::string& text, const std::string& option, const ModelConfig& config) {
+  if (text == "text") return Positions::text;
+  if (text != "cache") fail_usage("{}: '{}' is not known; known: text, cache", option, text);
+  if (config.rope_frequencies.empty()) {
+    fail_usage("{}: cache: the model has no rotary positions to renumber; use text", option);
+  }
+  return Positions::cache;
+}
+
 void check_settings(const ProtocolSettings& settings) {
   const auto at_least = [](std::string_view option, std::int64_t value, std::int64_t least) {
     if (value < least) fail_usage("{}: {} is too small; at least {} is needed", option, value, least);
@@ -42,8 +53,8 @@ void check_settings(const ProtocolSettings& settings) {
                settings.stride, settings.max_length, settings.max_length);
   }
   const bool repeats = settings.compression_interval > 0;
-  if (repeats != settings.target_size.has_value()) {
-    fail_usage("--compression-interval and --target-size go together: compress every so many tokens, down to so many");
+  if (repeats && !settings.target_size) {
+    fail_usage("--compression-interval: needs --target-size: compress every so many tokens, down to so many");
   }
   if (repeats && settings.protocol != Protocol::decode) {
     fail_usage("--compression-interval: only protocol decode compresses again; this run uses {}",
@@ -57,6 +68,25 @@ std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens)
     fail_usage("--context-tokens: {} leaves nothing to score of a text of {} tokens", context, n_tokens);
   }
   return context;
+}
+
+std::int64_t highest_position(const ProtocolSettings& settings, std::int64_t n_tokens) {
+  const std::int64_t longest = longest_cache(settings, n_tokens);
+  if (settings.positions == Positions::text || !settings.target_size) return longest;
+  const std::int64_t budget = *settings.target_size;
+  switch (settings.protocol) {
+    case Protocol::window:
+      return longest;
+    case Protocol::chunked:
+      return std::min(longest, budget + settings.chunk_size);
+    case Protocol::continuation:
+    case Protocol::decode: {
+      const std::int64_t context = context_of(settings, n_tokens);
+      if (!settings.has_fixed_budget()) return std::max(context + settings.compression_interval, budget);
+      return std::max(context, std::min(context, budget) + n_tokens - context);
+    }
+  }
+  return longest;
 }
 
 std::int64_t longest_cache(const ProtocolSettings& settings, std::int64_t n_tokens) {

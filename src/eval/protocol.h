@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "kvpress/model/config.h"
+
 namespace kvpress {
 
 enum class Protocol : std::uint8_t {
@@ -19,6 +21,15 @@ std::string_view to_string(Protocol protocol);
 /// Throws UsageError naming `option` and the protocols known.
 Protocol parse_protocol(const std::string& text, const std::string& option);
 
+/// How RoPE positions are counted.
+enum class Positions : std::uint8_t {
+  text,  ///< by places in the text: evicting leaves gaps
+  cache  ///< by slots of the cache: kept keys are turned together (CacheShape::renumber)
+};
+std::string_view to_string(Positions positions);
+/// Throws UsageError naming `option`; also when the model has no rotary positions to renumber.
+Positions parse_positions(const std::string& text, const std::string& option, const ModelConfig& config);
+
 /// What to tell whoever reads a perplexity of protocol `window` under a press.
 inline constexpr std::string_view kWindowCaveat =
     "protocol window scores tokens in the pass that fills the cache, so perplexity cannot see the compression; "
@@ -26,13 +37,17 @@ inline constexpr std::string_view kWindowCaveat =
 
 struct ProtocolSettings {
   Protocol protocol = Protocol::chunked;
-  std::int64_t max_length = 1024;           ///< window, chunked: tokens of a window or segment
-  std::int64_t stride = 512;                ///< window: tokens from window to window
-  std::int64_t chunk_size = 256;            ///< chunked
-  std::int64_t context_tokens = 0;          ///< continuation, decode: tokens prefilled; 0: half of the text
-  std::int64_t compression_interval = 0;    ///< decode: compress again every so many tokens; 0: never
-  std::optional<std::int64_t> target_size;  ///< decode: down to so many tokens
+  std::int64_t max_length = 1024;         ///< window, chunked: tokens of a window or segment
+  std::int64_t stride = 512;              ///< window: tokens from window to window
+  std::int64_t chunk_size = 256;          ///< chunked
+  std::int64_t context_tokens = 0;        ///< continuation, decode: tokens prefilled; 0: half of the text
+  std::int64_t compression_interval = 0;  ///< decode: compress again every so many tokens; 0: never
+  /// The budget in tokens: of every compression, in place of the ratio; with compression_interval of the repeated ones.
+  std::optional<std::int64_t> target_size;
+  Positions positions = Positions::text;
 
+  /// Whether a number of tokens stands in place of the ratio.
+  bool has_fixed_budget() const { return target_size.has_value() && compression_interval == 0; }
   bool splits_text() const { return protocol == Protocol::window || protocol == Protocol::chunked; }
 };
 
@@ -41,6 +56,10 @@ void check_settings(const ProtocolSettings& settings);
 
 /// Tokens of context for a text of n: as given, or half. Throws UsageError when nothing would be left to score.
 std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens);
+
+/// One more than the highest RoPE position that a press's run on a text of n reaches, as far as it is known without
+/// the ratio.
+std::int64_t highest_position(const ProtocolSettings& settings, std::int64_t n_tokens);
 
 /// The most tokens that a cache without compression holds at once for a text of n.
 std::int64_t longest_cache(const ProtocolSettings& settings, std::int64_t n_tokens);

@@ -84,7 +84,8 @@ class Runner {
     Compressor compressor(
         press_.plan(settings_.budget, settings_.protocol.compression_interval, settings_.protocol.target_size),
         settings_.seed);
-    KVCache cache = compressor.make_cache(model_, settings_.cache_type);
+    KVCache cache =
+        compressor.make_cache(model_, settings_.cache_type, settings_.protocol.positions == Positions::cache);
     return {std::move(compressor), std::move(cache)};
   }
 
@@ -226,6 +227,28 @@ double RunResult::perplexity() const { return std::exp(mean_nll()); }
 double RunResult::bits_per_byte() const {
   const double bits = std::accumulate(nll.begin(), nll.end(), 0.0) / std::log(2.0);
   return n_bytes > 0 ? bits / static_cast<double>(n_bytes) : 0.0;
+}
+
+std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step) {
+  std::vector<CurvePoint> curve;
+  std::vector<double> sums;
+  for (const SegmentResult& segment : run.segments) {
+    for (std::int64_t i = 0; i < segment.n_scored; ++i) {
+      const std::int64_t place = segment.n_tokens - segment.n_scored + i;
+      const auto at = static_cast<std::size_t>(place / step);
+      while (curve.size() <= at) {
+        curve.push_back({static_cast<std::int64_t>(curve.size()) * step, 0, 0});
+        sums.push_back(0);
+      }
+      ++curve[at].n_scored;
+      sums[at] += run.nll[static_cast<std::size_t>(segment.first_scored + i)];
+    }
+  }
+  for (std::size_t at = 0; at < curve.size(); ++at) {
+    if (curve[at].n_scored > 0) curve[at].perplexity = std::exp(sums[at] / static_cast<double>(curve[at].n_scored));
+  }
+  std::erase_if(curve, [](const CurvePoint& it) { return it.n_scored == 0; });
+  return curve;
 }
 
 RunResult run_protocol(Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,

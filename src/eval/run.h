@@ -57,6 +57,16 @@ struct RunResult {
   double bits_per_byte() const;
 };
 
+/// The perplexity of a stretch of places.
+struct CurvePoint {
+  std::int64_t from = 0;  ///< first place, counted from the beginning of the window, segment or text
+  std::int64_t n_scored = 0;
+  double perplexity = 0;
+};
+/// Stretch by stretch of `step` places, all windows, segments or texts together: whether a run goes bad with length.
+/// Stretches without a scored token are left out.
+std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step);
+
 struct RunSettings {
   ProtocolSettings protocol;
   Budget budget;

@@ -154,9 +154,10 @@ std::size_t Model::weight_bytes() const {
   return bytes;
 }
 
-KVCache Model::make_cache(DType type, std::int64_t n_carried) const {
+KVCache Model::make_cache(DType type, std::int64_t n_carried, bool renumber) const {
   const ModelConfig& config = impl_->config;
-  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, type, n_carried});
+  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, type, n_carried, renumber},
+                 Rope(config.rope_frequencies));
 }
 
 void Model::Impl::embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const {
@@ -190,6 +191,12 @@ void Model::Impl::store_keys_and_rotate(std::int64_t layer, Matrix<const float> 
                                         const Activations& queries, KVCache& cache) const {
   const std::int64_t n_new = qkv.rows;
   const std::int64_t d = config.head_dim;
+  const std::int64_t group = config.group_size();
+  // Heads of a renumbered cache that differ in length go on from different positions.
+  std::vector<std::int64_t> next(static_cast<std::size_t>(config.n_kv_heads));
+  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
+    next[static_cast<std::size_t>(h)] = cache.next_position(layer, h, first_position);
+  }
   cache.extend(layer, n_new, first_position);
 #pragma omp parallel for schedule(static)
   for (std::int64_t t = 0; t < n_new; ++t) {
@@ -197,10 +204,12 @@ void Model::Impl::store_keys_and_rotate(std::int64_t layer, Matrix<const float> 
     key.resize(static_cast<std::size_t>(d));
     float* query = queries.as<float>() + t * queries.cols;
     std::copy_n(qkv.row(t), queries.cols, query);
-    for (std::int64_t h = 0; h < config.n_heads; ++h) rope.apply(query + h * d, first_position + t);
+    for (std::int64_t h = 0; h < config.n_heads; ++h) {
+      rope.apply(query + h * d, next[static_cast<std::size_t>(h / group)] + t);
+    }
     for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
       std::copy_n(qkv.row(t) + (config.n_heads + h) * d, d, key.data());
-      rope.apply(key.data(), first_position + t);
+      rope.apply(key.data(), next[static_cast<std::size_t>(h)] + t);
       const std::int64_t at = cache.head(layer, h).size() - n_new + t;
       cache.write_row(layer, h, at, key.data(), qkv.row(t) + (config.n_heads + config.n_kv_heads + h) * d);
     }

@@ -47,12 +47,12 @@ class Model {
   /// The output product: [vocab_size, hidden_size], reads rows of compute_type().
   const Linear& output() const;
 
-  /// `n_carried`: floats that are kept beside each token for a press.
-  KVCache make_cache(DType type, std::int64_t n_carried = 0) const;
+  /// `n_carried`: floats that are kept beside each token for a press. `renumber`: CacheShape says what it does.
+  KVCache make_cache(DType type, std::int64_t n_carried = 0, bool renumber = false) const;
 
-  /// Runs `tokens` (positions first_position, ...) through the model, appending to `cache`. Writes the final-normed
-  /// hidden states of the last hidden.rows tokens (at most all of them). `listener` may be null. Throws Error for a
-  /// token outside the vocabulary. Not to be called by two threads at once.
+  /// Runs `tokens` (places first_position, ... in the text) through the model, appending to `cache`. Writes the
+  /// final-normed hidden states of the last hidden.rows tokens (at most all of them). `listener` may be null. Throws
+  /// Error for a token outside the vocabulary. Not to be called by two threads at once.
   void forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
                AttentionListener* listener, Matrix<float> hidden);
 

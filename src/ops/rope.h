@@ -23,7 +23,7 @@ class Rope {
 
   /// Turns one head's vector in place (rotary_dim channels of it) to `position`, which prepare() has covered.
   void apply(float* vector, std::int64_t position) const;
-  /// Turns it back.
+  /// Turns it back by `position`: undoes apply(), or moves a key to an earlier place.
   void undo(float* vector, std::int64_t position) const;
 
   /// cos / sin of one position: rotary_dim / 2 values each.

@@ -56,11 +56,11 @@ class Cap : public Scorer<Cap> {
     const auto d = static_cast<std::size_t>(config.head_dim);
     const std::int64_t group = config.group_size();
     const QueryStatistics& seen = statistics_[static_cast<std::size_t>(layer.block.layer)];
-    const AverageRotation rotation(layer.block.rope.inverse_frequencies(), layer.budget.n_seen, n_future_positions_);
+    const std::vector<AverageRotation> rotations = rotations_ahead(layer, n_future_positions_);
     std::vector<std::vector<float>> directions;
     weights_.resize(static_cast<std::size_t>(config.n_heads));
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      std::vector<float> direction = rotation.mean(seen.mean(h));
+      std::vector<float> direction = rotations[static_cast<std::size_t>(h / group)].mean(seen.mean(h));
       const float inverse = 1 / std::max(std::sqrt(dot(direction, direction)), 1e-12f);
       for (float& value : direction) value *= inverse;
       directions.push_back(std::move(direction));

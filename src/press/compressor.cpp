@@ -21,8 +21,9 @@ void Compressor::add_part(Part& part, const Press& press) {
   needs_ = needs_ + needs;
 }
 
-KVCache Compressor::make_cache(const Model& model, DType type) const {
-  return model.make_cache(type, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0));
+KVCache Compressor::make_cache(const Model& model, DType type, bool renumber) const {
+  return model.make_cache(type, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
+                          renumber || needs_.rebuilds_positions);
 }
 
 void Compressor::begin_decoding() {

@@ -19,8 +19,9 @@ class Compressor : public AttentionListener {
   /// Copies the presses into their initial state. `seed` is for presses that draw random numbers.
   explicit Compressor(const CompressionPlan& plan, std::uint64_t seed = 0);
 
-  /// A cache with room for what the press keeps beside the tokens.
-  KVCache make_cache(const Model& model, DType type) const;
+  /// A cache with room for what the press keeps beside the tokens. It renumbers positions when asked to, or when the
+  /// press rebuilds them.
+  KVCache make_cache(const Model& model, DType type, bool renumber = false) const;
 
   /// Model::forward() with the press at work: tokens follow those of the calls before. After it the cache is
   /// compressed, unless the compressor is not active.

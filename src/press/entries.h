@@ -37,6 +37,7 @@ extern const PressEntry kDmsPress;
 extern const PressEntry kComposedPress;
 extern const PressEntry kKVzipPress;
 extern const PressEntry kKVzipPlusPress;
+extern const PressEntry kKeyRerotationPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

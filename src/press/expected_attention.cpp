@@ -54,13 +54,14 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
 
   void score(const LayerView& layer, Scores& scores) override {
     const ModelConfig& config = layer.block.config;
-    const AverageRotation rotation(layer.block.rope.inverse_frequencies(), layer.budget.n_seen, n_future_positions_);
+    const std::vector<AverageRotation> rotations = rotations_ahead(layer, n_future_positions_);
     // Per query head: the rotated mean, scaled by 1 / sqrt(d), and the rotated covariance, by 1 / (2 d).
     const auto d = static_cast<std::size_t>(config.head_dim);
     std::vector<std::vector<float>> means(static_cast<std::size_t>(config.n_heads));
     std::vector<std::vector<float>> covariances(static_cast<std::size_t>(config.n_heads));
     parallel_for(config.n_heads, [&](std::int64_t h) {
       const auto at = static_cast<std::size_t>(h);
+      const AverageRotation& rotation = rotations[static_cast<std::size_t>(h / config.group_size())];
       means[at] = rotation.mean(mean(layer.block, h));
       for (float& value : means[at]) value /= std::sqrt(static_cast<float>(d));
       if (!use_covariance_) return;

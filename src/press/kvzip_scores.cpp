@@ -132,7 +132,7 @@ void KVzipScores::score(const ContextView& context, const AttentionBlock& block,
     std::iota(indices.begin(), indices.begin() + sinks, 0);
     std::iota(indices.begin() + sinks, indices.begin() + sinks + n_chunk, static_cast<std::int32_t>(begin));
     std::iota(indices.begin() + sinks + n_chunk, indices.end(), static_cast<std::int32_t>(head.size() - block.n_new));
-    parts.emplace_back(config.head_dim, head.type(), block.cache.shape().n_carried).append(head, indices);
+    parts.emplace_back(block.cache.shape()).append(head, indices);
     begins.push_back(begin);
     n_sinks.push_back(sinks);
     n_chunks.push_back(n_chunk);

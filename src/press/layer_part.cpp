@@ -5,9 +5,8 @@
 namespace kvpress {
 
 std::vector<KVHead> empty_heads(const LayerView& whole) {
-  const CacheShape& shape = whole.block.cache.shape();
   std::vector<KVHead> heads;
-  for (std::int64_t h = 0; h < whole.n_kv_heads(); ++h) heads.emplace_back(shape.head_dim, shape.type, shape.n_carried);
+  for (std::int64_t h = 0; h < whole.n_kv_heads(); ++h) heads.emplace_back(whole.block.cache.shape());
   return heads;
 }
 

@@ -76,7 +76,7 @@ void LeverageScores::sketch(const LayerView& layer, std::int64_t sketch_dimensio
     const KVHead& head = layer.head(h);
     head.keys_as_float(range.begin + first, n, keys.data());
     for (std::int64_t j = 0; j < n; ++j) {
-      layer.block.rope.undo(keys.data() + j * d, head.positions()[static_cast<std::size_t>(range.begin + first + j)]);
+      layer.block.rope.undo(keys.data() + j * d, head.rope_position(range.begin + first + j));
     }
     gemm(false, false, n, sketch_dimension, d, 1.0f, keys.data(), d, drawn.data() + h * d * sketch_dimension,
          sketch_dimension, 0.0f, sketched_[static_cast<std::size_t>(h)].data() + first * sketch_dimension,

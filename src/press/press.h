@@ -33,7 +33,7 @@ struct PressNeeds {
   bool every_block = false;            ///< observe() is shown every block of every layer, before any scoring
   bool accumulated_attention = false;  ///< the attention each token got so far, beside it in the cache
   std::int64_t n_carried = 0;       ///< floats of its own that the press keeps beside each token, written in observe()
-  bool rebuilds_positions = false;  ///< kept keys are turned to positions 0, 1, ... (key_rerotation)
+  bool rebuilds_positions = false;  ///< kept keys are turned to positions 0, 1, ... (CacheShape::renumber)
 };
 /// What both want; carried floats of both, side by side.
 PressNeeds operator+(const PressNeeds& a, const PressNeeds& b);
@@ -73,6 +73,14 @@ struct LayerView {
   std::int64_t longest() const;
   /// Whether no head holds more than the budget grants it.
   bool fits() const { return longest() <= budget.n_kept; }
+
+  /// The RoPE position of the next token in a KV head: n_seen, or the head's size where the cache renumbers. The last
+  /// token's is one less. That of entry j is head(h).rope_position(j); positions() are places in the text.
+  std::int64_t next_position(std::int64_t kv_head) const {
+    const KVHead& it = head(kv_head);
+    if (!block.cache.shape().renumber) return budget.n_seen;
+    return it.size() > 0 ? it.rope_position(it.size() - 1) + 1 : 0;  // of a part: where its last entry stands
+  }
 
   /// The press's own floats beside each entry of a head; those of new tokens are 0 until it writes them.
   std::span<float> carried(std::int64_t kv_head, std::int64_t channel) const;

@@ -114,4 +114,17 @@ std::vector<float> AverageRotation::covariance(std::vector<float> covariance, st
   return covariance;
 }
 
+std::vector<AverageRotation> rotations_ahead(const LayerView& layer, std::int64_t n) {
+  std::vector<AverageRotation> rotations;
+  for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+    const std::int64_t next = layer.next_position(h);
+    if (h > 0 && next == layer.next_position(h - 1)) {
+      rotations.push_back(rotations.back());
+    } else {
+      rotations.emplace_back(layer.block.rope.inverse_frequencies(), next, n);
+    }
+  }
+  return rotations;
+}
+
 }  // namespace kvpress

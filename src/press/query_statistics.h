@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "kvpress/model/attention_listener.h"
+#include "kvpress/press/press.h"
 
 namespace kvpress {
 
@@ -45,5 +45,8 @@ class AverageRotation {
   std::vector<float> cos_;
   std::vector<float> sin_;
 };
+
+/// Of each KV head, over its next n positions: in a renumbered cache heads go on from different ones.
+std::vector<AverageRotation> rotations_ahead(const LayerView& layer, std::int64_t n);
 
 }  // namespace kvpress

@@ -28,7 +28,7 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
     float* row = queries.data() + i * layer.recent_queries.cols;
     std::copy_n(layer.recent_queries.row(layer.recent_queries.rows - used + i), layer.recent_queries.cols, row);
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      layer.block.rope.apply(row + h * config.head_dim, layer.budget.n_seen - used + i);
+      layer.block.rope.apply(row + h * config.head_dim, layer.next_position(h / config.group_size()) - used + i);
     }
   }
   std::vector<HeadKV> kv;

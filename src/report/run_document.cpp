@@ -9,6 +9,12 @@
 #include "kvpress/base/version.h"
 
 namespace kvpress {
+namespace {
+
+/// Places of a stretch of the perplexity's curve.
+constexpr std::int64_t kCurveStep = 4096;
+
+}  // namespace
 
 Json describe_experiment(const ExperimentInfo& info) {
   Json json;
@@ -27,12 +33,11 @@ Json describe_experiment(const ExperimentInfo& info) {
     case Protocol::continuation:
     case Protocol::decode:
       json["context_tokens"] = info.protocol.context_tokens;
-      if (info.protocol.target_size) {
-        json["compression_interval"] = info.protocol.compression_interval;
-        json["target_size"] = *info.protocol.target_size;
-      }
+      if (info.protocol.compression_interval > 0) json["compression_interval"] = info.protocol.compression_interval;
       break;
   }
+  if (info.protocol.target_size) json["target_size"] = *info.protocol.target_size;
+  json["positions"] = to_string(info.protocol.positions);
   json["dtype"] = info.dtype;
   json["cache_dtype"] = info.cache_dtype;
   json["threads"] = threads();
@@ -55,6 +60,12 @@ Json describe_run(const std::string& press, double compression_ratio, const RunR
   json["mean_nll"] = run.mean_nll();
   json["n_scored_tokens"] = run.nll.size();
   json["bits_per_byte"] = run.bits_per_byte();
+  const std::vector<CurvePoint> curve = perplexity_curve(run, kCurveStep);
+  if (curve.size() > 1) {
+    for (const CurvePoint& it : curve) {
+      json["curve"].push_back(Json{{"from", it.from}, {"n_scored_tokens", it.n_scored}, {"perplexity", it.perplexity}});
+    }
+  }
   json["cache_tokens"] = run.cache_tokens;
   json["cache_bytes"] = run.cache_bytes;
   json["cache_bytes_peak"] = run.cache_bytes_peak;

@@ -49,7 +49,11 @@ TEST(BadInput, Usage) {
   expect_complaint("ppl -m demo --chunk-size 0", 2, "--chunk-size: 0");
   expect_complaint("ppl -m demo --protocol continuation --max-tokens 100 --context-tokens 100", 2,
                    "--context-tokens: 100");
-  expect_complaint("ppl -m demo --protocol decode --target-size 10", 2, "--compression-interval");
+  expect_complaint("ppl -m demo --protocol decode --compression-interval 10", 2, "--target-size");
+  expect_complaint("generate -m demo -p a --compression-interval 10", 2, "--target-size");
+  expect_complaint("ppl -m demo --positions slots", 2, "--positions");
+  expect_complaint("generate -m demo -p a --positions slots", 2, "--positions");
+  expect_complaint("ppl -m demo --target-size -1", 2, "--target-size");
   expect_complaint("ppl -m demo --max-samples 65", 2, "65");
   expect_complaint("ppl -m demo --dataset-name nothing", 2, "known: wikitext, pg19");
   expect_complaint("ppl -m demo --dataset-name wikitext --split train", 2, "split 'train'");

@@ -113,6 +113,45 @@ TEST_F(Property, TheCacheFallsByTheRatio) {
   EXPECT_NEAR(static_cast<double>(half.cache_bytes) / static_cast<double>(full.cache_bytes), 0.5, 0.02);
 }
 
+TEST_F(Property, AFixedBudgetHoldsWhateverTheLengthAndThePositions) {
+  for (const Positions positions : {Positions::text, Positions::cache}) {
+    RunSettings settings;
+    settings.protocol.max_length = 700;
+    settings.protocol.chunk_size = 60;
+    settings.protocol.target_size = 100;
+    settings.protocol.positions = positions;
+    for (const Protocol protocol : {Protocol::chunked, Protocol::continuation, Protocol::decode}) {
+      settings.protocol.protocol = protocol;
+      Experiment experiment(model_, {text_}, settings);
+      for (const char* press : {"streaming_llm", "snapkv", "expected_attention"}) {
+        const Outcome outcome = experiment.run(parse_press(press), 0.9);
+        EXPECT_EQ(outcome.run.cache_tokens, 100) << press;
+        EXPECT_NEAR(outcome.compression_ratio, 1 - 100 / experiment.baseline().cache_tokens, 1e-9);
+      }
+      EXPECT_GT(experiment.baseline().cache_tokens, 300);
+    }
+    EXPECT_EQ(highest_position(settings.protocol, 700), positions == Positions::text ? 700 : 450);
+    settings.protocol.protocol = Protocol::chunked;
+    EXPECT_EQ(highest_position(settings.protocol, 700), positions == Positions::text ? 700 : 160);
+  }
+}
+
+TEST_F(Property, TheCurveIsThePerplexityStretchByStretch) {
+  const RunResult result = run("knorm", 0.5);  // segments of 512 and 188 tokens
+  const auto curve = perplexity_curve(result, 150);
+  ASSERT_EQ(curve.size(), 4u);
+  EXPECT_EQ(curve[1].from, 150);
+  EXPECT_EQ(curve[0].n_scored, 149 + 149);
+  EXPECT_EQ(curve[1].n_scored, 150 + 38);
+  EXPECT_EQ(curve[3].n_scored, 62);
+  double sum = 0;
+  for (const CurvePoint& it : curve) sum += static_cast<double>(it.n_scored) * std::log(it.perplexity);
+  EXPECT_NEAR(sum / 698, result.mean_nll(), 1e-9);
+  double last = 0;
+  for (std::size_t i = 449; i < 511; ++i) last += result.nll[i];
+  EXPECT_NEAR(std::log(curve[3].perplexity), last / 62, 1e-6);
+}
+
 TEST_F(Property, EachTokenIsScoredOnce) {
   EXPECT_EQ(run("no_press", 0, Protocol::window).nll.size(), 699u);
   EXPECT_EQ(run("no_press", 0, Protocol::chunked).nll.size(), 698u);  // two segments: two unscored first tokens

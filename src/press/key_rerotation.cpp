@@ -1,0 +1,58 @@
+// Key rerotation: whatever the press inside keeps is turned to positions 0, 1, ..., and what comes next goes on from
+// there (the sink cache of StreamingLLM, https://arxiv.org/abs/2309.17453, section 3.2; FINCH does the same). The
+// turning itself is the cache's: CacheShape::renumber.
+#include "kvpress/base/error.h"
+#include "kvpress/press/entries.h"
+#include "kvpress/press/parameters.h"
+
+namespace kvpress {
+namespace {
+
+/// Answers as the press inside does, and so fits wherever that one fits.
+class KeyRerotation : public Press {
+ public:
+  std::unique_ptr<Press> clone() const override { return std::make_unique<KeyRerotation>(*this); }
+  PressKind kind() const override { return press_ ? press_->kind() : PressKind::edit; }
+
+  void visit_parameters(ParameterVisitor& visitor) override {
+    visitor.press("press", press_, Inside::any, "compresses the cache");
+  }
+  PressNeeds needs() const override {
+    PressNeeds needs = press_->needs();
+    needs.rebuilds_positions = true;
+    return needs;
+  }
+  void prepare(const PressSetup& setup) override {
+    if (setup.config.rope_frequencies.empty()) {
+      fail_usage(
+          "press key_rerotation: model '{}' has no rotary positions that could be renumbered; take the press "
+          "inside alone",
+          setup.model_name);
+    }
+    press_->prepare(setup);
+  }
+  void observe(const LayerView& layer) override { press_->observe(layer); }
+  void score(const LayerView& layer, Scores& scores) override { press_->score(layer, scores); }
+  Kept select(const LayerView& layer) override { return press_->select(layer); }
+  void compress(const LayerView& layer) override { press_->compress(layer); }
+
+ private:
+  InnerPress press_;
+};
+
+}  // namespace
+
+const PressEntry kKeyRerotationPress = {
+    "key_rerotation",
+    "renumbers the positions of what the press inside keeps, without gaps",
+    "https://arxiv.org/abs/2309.17453",
+    "what the press inside needs",
+    make_press<KeyRerotation>,
+    "A model knows distances only up to the length it was trained on. Kept keys are turned to positions 0, 1, 2, ... "
+    "and "
+    "new tokens follow them, so that no distance exceeds what the cache holds, however long the text.",
+    "k_j := RoPE(j - p_j) k_j for the entry at slot j that stood at position p_j; the next token's position is the "
+    "number of entries",
+    "For texts longer than the trained context, with a fixed budget (--target-size)."};
+
+}  // namespace kvpress
