@@ -41,6 +41,10 @@ void KVHead::values_as_float(std::int64_t first, std::int64_t n, float* out) con
   to_float(values_.data() + static_cast<std::size_t>(first) * row_bytes(), type_, out, n * head_dim_);
 }
 
+void KVHead::write_value(std::int64_t i, const float* value) {
+  from_float(value, values_.data() + static_cast<std::size_t>(i) * row_bytes(), type_, head_dim_);
+}
+
 std::size_t KVHead::allocated_bytes() const {
   std::size_t bytes = keys_.allocated() + values_.allocated() + positions_.capacity() * sizeof(std::int32_t);
   for (const auto& channel : carried_) bytes += channel.capacity() * sizeof(float);
@@ -119,11 +123,6 @@ void KVCache::write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i
   const std::size_t at = static_cast<std::size_t>(i) * it.row_bytes();
   from_float(key, it.keys_.data() + at, shape_.type, shape_.head_dim);
   from_float(value, it.values_.data() + at, shape_.type, shape_.head_dim);
-}
-
-void KVCache::write_value(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* value) {
-  KVHead& it = head(layer, kv_head);
-  from_float(value, it.values_.data() + static_cast<std::size_t>(i) * it.row_bytes(), shape_.type, shape_.head_dim);
 }
 
 void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices) {

@@ -53,6 +53,8 @@ class KVHead {
   /// Bytes really held, in whole pages for keys and values.
   std::size_t allocated_bytes() const;
 
+  void write_value(std::int64_t i, const float* value);
+
   /// Copies the entries of another head at `indices` behind its own: for presses that look at parts of a cache.
   void append(const KVHead& from, std::span<const std::int32_t> indices);
   /// Drops all entries but those at `indices` (ascending) and gives their memory back. Keys stay as they are: for parts
@@ -95,9 +97,6 @@ class KVCache {
   void extend(std::int64_t layer, std::int64_t n, std::int64_t first_position);
   /// Writes the key and value of entry `i` of a head from float32. Heads and entries may be written in parallel.
   void write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* key, const float* value);
-
-  /// Writes the value alone of entry `i` of a head: for presses that merge what they evict into what they keep.
-  void write_value(std::int64_t layer, std::int64_t kv_head, std::int64_t i, const float* value);
 
   /// Drops all entries of a head but those at `indices` (ascending) and gives their memory back. A renumbered cache's
   /// keys are turned to their new places, in float32.

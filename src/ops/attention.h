@@ -49,7 +49,9 @@ void attention_column_maxima(const AttentionArgs& args, const float* row_factors
                              std::span<const std::span<float>> maxima);
 
 /// weights[h][j], for j < kv[h].n: the softmax weight of entry j, averaged over the n_new queries of the block and the
-/// query heads of the group. For the few queries of an observation window.
-void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights);
+/// query heads of the group. For the few queries of an observation window. `factors`, [n_kv_heads, n_new] and above 0,
+/// multiply the weights of each query; without any they are 1.
+void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights,
+                            std::span<const float> factors = {});
 
 }  // namespace kvpress

@@ -21,10 +21,11 @@ constexpr std::int64_t kScoreBytes = std::int64_t{32} << 20;
 /// One query block of some KV heads over whole rows: scores, then each row's denominator, then columns.
 class Window {
  public:
-  Window(const AttentionArgs& args, const AttentionPlan& plan, std::int64_t first_head, std::int64_t n_heads,
-         std::int64_t longest)
+  Window(const AttentionArgs& args, const AttentionPlan& plan, std::span<const float> factors, std::int64_t first_head,
+         std::int64_t n_heads, std::int64_t longest)
       : args_(args),
         plan_(plan),
+        factors_(factors),
         first_head_(first_head),
         n_heads_(n_heads),
         n_key_blocks_((longest + kKeyBlock - 1) / kKeyBlock),
@@ -89,7 +90,7 @@ class Window {
     });
   }
 
-  /// Merges the blocks' maxima and sums: 2^(exponent - shift) is a weight.
+  /// Merges the blocks' maxima and sums: 2^(exponent - shift) is a weight, times its query's factor.
   void take_shifts(std::int64_t head) {
     std::vector<float>& shifts = shifts_[static_cast<std::size_t>(head)];
     shifts.resize(static_cast<std::size_t>(n_rows_));
@@ -102,6 +103,10 @@ class Window {
       double sum = 0;
       for (std::int64_t block = 0; block < n_key_blocks_; ++block) {
         sum += static_cast<double>(row_sum_[at(block)]) * std::exp2(static_cast<double>(row_max_[at(block)] - max));
+      }
+      const QueryRows& queries = queries_[static_cast<std::size_t>(head)];
+      if (!factors_.empty()) {
+        sum /= factors_[static_cast<std::size_t>((first_head_ + head) * args_.n_new + queries.token(r))];
       }
       shifts[static_cast<std::size_t>(r)] = max + static_cast<float>(std::log2(sum));
     }
@@ -124,6 +129,7 @@ class Window {
 
   const AttentionArgs& args_;
   const AttentionPlan& plan_;
+  std::span<const float> factors_;
   std::int64_t first_head_;
   std::int64_t n_heads_;
   std::int64_t n_key_blocks_;
@@ -284,7 +290,8 @@ void attention_log_sum_exp(const AttentionArgs& args) {
   });
 }
 
-void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights) {
+void attention_mean_weights(const AttentionArgs& args, std::span<float* const> weights,
+                            std::span<const float> factors) {
   for (std::size_t h = 0; h < args.kv.size(); ++h) std::fill_n(weights[h], args.kv[h].n, 0.0f);
   if (args.n_new == 0) return;
   const AttentionPlan plan(args);
@@ -293,7 +300,7 @@ void attention_mean_weights(const AttentionArgs& args, std::span<float* const> w
   const std::int64_t head_bytes = rows * (longest + kKeyBlock) * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t at_a_time = std::max<std::int64_t>(1, kScoreBytes / head_bytes);
   for (std::int64_t first = 0; first < plan.n_kv_heads; first += at_a_time) {
-    Window window(args, plan, first, std::min(at_a_time, plan.n_kv_heads - first), longest);
+    Window window(args, plan, factors, first, std::min(at_a_time, plan.n_kv_heads - first), longest);
     for (std::int64_t block = 0; block < plan.n_query_blocks; ++block) window.add(block, weights);
   }
 }

@@ -38,6 +38,8 @@ extern const PressEntry kComposedPress;
 extern const PressEntry kKVzipPress;
 extern const PressEntry kKVzipPlusPress;
 extern const PressEntry kKeyRerotationPress;
+extern const PressEntry kMergingPress;
+extern const PressEntry kFinchPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

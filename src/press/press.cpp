@@ -54,6 +54,10 @@ std::span<float> LayerView::carried(std::int64_t kv_head, std::int64_t channel) 
   return mutable_head(kv_head).carried(first_carried + channel);
 }
 
+void LayerView::write_value(std::int64_t kv_head, std::int64_t j, const float* value) const {
+  mutable_head(kv_head).write_value(j, value);
+}
+
 void LayerView::keep(const Kept& kept) const {
   if (kept.empty()) return;
   if (watcher != nullptr && watcher->kept) watcher->kept(block.layer, kept);

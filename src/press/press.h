@@ -86,6 +86,9 @@ struct LayerView {
   std::span<float> carried(std::int64_t kv_head, std::int64_t channel) const;
   std::span<const float> accumulated_attention(std::int64_t kv_head) const { return head(kv_head).carried(0); }
 
+  /// Writes the value of entry j: for presses that merge what goes into what stays.
+  void write_value(std::int64_t kv_head, std::int64_t j, const float* value) const;
+
   /// Evicts everything else and frees it. The one way to evict.
   void keep(const Kept& kept) const;
 

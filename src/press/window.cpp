@@ -8,7 +8,7 @@
 
 namespace kvpress {
 
-std::int64_t window_attention(const LayerView& layer, std::int64_t window, Scores& scores) {
+std::int64_t window_attention(const LayerView& layer, std::int64_t window, Scores& scores, WindowRows which) {
   const ModelConfig& config = layer.block.config;
   // The last `used` entries of every head must be the queries' own tokens for "up to its own" to be a matter of slots.
   std::int64_t used = std::min(window, layer.recent_queries.rows);
@@ -45,7 +45,16 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
   args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   args.kv = kv;
   args.kv_type = layer.block.cache.shape().type;
-  attention_mean_weights(args, rows);
+  std::vector<float> factors;
+  if (which == WindowRows::by_entries_before) {
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+      // A first query that nothing stands before sees itself alone.
+      for (std::int64_t i = 0; i < used; ++i) {
+        factors.push_back(static_cast<float>(std::max<std::int64_t>(1, layer.head(h).size() - used + i)));
+      }
+    }
+  }
+  attention_mean_weights(args, rows, factors);
   return used;
 }
 

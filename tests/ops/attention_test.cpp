@@ -191,8 +191,9 @@ std::vector<std::vector<std::vector<double>>> all_weights(Problem& problem) {
   return weights;
 }
 
-/// Column sums or means of all_weights over a KV head's group: sums[h][j].
-std::vector<std::vector<double>> expected_columns(Problem& problem, bool mean) {
+/// Column sums or means of all_weights over a KV head's group: sums[h][j]. `factors` [KV head][query], if any,
+/// multiply.
+std::vector<std::vector<double>> expected_columns(Problem& problem, bool mean, const std::vector<float>& factors = {}) {
   const auto weights = all_weights(problem);
   const std::size_t group = weights.size() / problem.heads.size();
   std::vector<std::vector<double>> sums;
@@ -200,8 +201,10 @@ std::vector<std::vector<double>> expected_columns(Problem& problem, bool mean) {
     std::vector<double> sum(static_cast<std::size_t>(problem.heads[h].n), 0.0);
     const double divisor = static_cast<double>(group) * (mean ? static_cast<double>(problem.n_new) : 1.0);
     for (std::size_t g = 0; g < group; ++g) {
-      for (const auto& row : weights[h * group + g]) {
-        for (std::size_t j = 0; j < row.size(); ++j) sum[j] += row[j] / divisor;
+      const auto& rows = weights[h * group + g];
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const double factor = factors.empty() ? 1.0 : factors[h * rows.size() + i];
+        for (std::size_t j = 0; j < rows[i].size(); ++j) sum[j] += factor * rows[i][j] / divisor;
       }
     }
     sums.push_back(sum);
@@ -263,6 +266,22 @@ TEST_P(Columns, MeanWeightsAverageOverQueriesAndGroup) {
       for (const float w : column) total += w;
       EXPECT_NEAR(total, 1.0, 1e-5);
     }
+  }
+}
+
+TEST_P(Columns, MeanWeightsTakeAFactorForEachQueryOfAHead) {
+  for (const auto& [lengths, group, head_dim, n_new] :
+       {Shape{{64, 65, 2500}, 1, 64, 64}, Shape{{64, 529}, 3, 32, 63}, Shape{{300}, 1, 128, 200}}) {
+    Problem problem(lengths, group, head_dim, n_new, GetParam());
+    std::vector<float> factors;
+    for (const std::int64_t n : lengths) {
+      for (std::int64_t i = 0; i < n_new; ++i) {
+        factors.push_back(static_cast<float>(i % 3 == 0 ? n - n_new + i + 1 : 100000 + i));
+      }
+    }
+    auto weights = filled(problem, 3.0f);
+    attention_mean_weights(problem.args(), pointers(weights), factors);
+    expect_columns(weights, expected_columns(problem, true, factors), relative());
   }
 }
 

@@ -28,6 +28,11 @@ class Rotary(nn.Module):
         self.original, self.head_dim = original, head_dim
         self.attention_scaling = 1.0
 
+    @property
+    def inv_freq(self) -> torch.Tensor:
+        turned = self.original.inv_freq
+        return torch.cat([turned, turned.new_zeros(self.head_dim // 2 - len(turned))])
+
     def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         cos, sin = self.original(x, position_ids)
         turned = cos.shape[-1] // 2
