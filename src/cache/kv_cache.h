@@ -8,6 +8,7 @@
 
 #include "kvpress/base/dtype.h"
 #include "kvpress/base/memory.h"
+#include "kvpress/ops/attention.h"
 #include "kvpress/ops/rope.h"
 
 namespace kvpress {
@@ -24,15 +25,19 @@ struct CacheShape {
 };
 
 /// What one KV head of one layer holds: n tokens, in the order of their positions. Keys and values are [n, head_dim],
-/// contiguous, in the cache's type; keys carry the RoPE of rope_position().
+/// contiguous, in the cache's type; keys carry the RoPE of rope_position(). The oldest keys may be thin: stored without
+/// some of their channels, which count as 0.
 class KVHead {
  public:
   explicit KVHead(const CacheShape& shape);
 
   std::int64_t size() const { return static_cast<std::int64_t>(positions_.size()); }
   DType type() const { return type_; }
-  const void* keys() const { return keys_.data(); }
-  const void* values() const { return values_.data(); }
+  /// For attention.
+  HeadKV view() const { return {keys_.data(), values_.data(), size(), thin_keys_.data(), n_thin_, channels_}; }
+  /// How many of the oldest keys are thin, and the channels that those keep, ascending.
+  std::int64_t n_thin() const { return n_thin_; }
+  std::span<const std::int32_t> channels() const { return channels_; }
   /// Places in the text, whatever RoPE the keys carry.
   std::span<const std::int32_t> positions() const { return positions_; }
   /// The position whose RoPE key j carries: its place in the text or, in a renumbered cache, in the head.
@@ -66,12 +71,21 @@ class KVHead {
 
   void extend(std::int64_t n, std::int64_t first_position);
   void resize(std::int64_t n);
+  void thin_keys(std::span<const std::int32_t> channels);
+  void write_key(std::int64_t i, const float* key);
+  /// Key i in full, in the cache's type.
+  void copy_key(std::int64_t i, std::byte* out) const;
   std::size_t row_bytes() const { return static_cast<std::size_t>(head_dim_) * size_of(type_); }
+  std::size_t thin_row_bytes() const { return channels_.size() * size_of(type_); }
+  std::byte* full_key(std::int64_t i) { return keys_.data() + static_cast<std::size_t>(i - n_thin_) * row_bytes(); }
 
   std::int64_t head_dim_;
   DType type_;
   bool renumber_;
-  PageBuffer keys_;
+  PageBuffer keys_;       // of the entries from n_thin_ on
+  PageBuffer thin_keys_;  // of those before
+  std::int64_t n_thin_ = 0;
+  std::vector<std::int32_t> channels_;  // of the thin keys
   PageBuffer values_;
   std::vector<std::int32_t> positions_;
   std::vector<std::int32_t> slots_;          // of a part of a renumbered head: where its entries stand there
@@ -104,6 +118,10 @@ class KVCache {
 
   /// Drops all entries of a head but its first n and gives their memory back.
   void truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n);
+
+  /// Takes away all but `channels` (ascending) of every key of a head and gives their memory back. What is thin already
+  /// stays as it is: the channels of a head are chosen once.
+  void thin_keys(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> channels);
 
   /// Mean over layers and KV heads of the tokens held.
   double mean_tokens() const;

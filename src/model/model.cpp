@@ -229,10 +229,7 @@ void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::
   store_keys_and_rotate(layer, qkv.as_float(), first_position, queries, cache);
 
   std::vector<HeadKV> kv;
-  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
-    const KVHead& head = cache.head(layer, h);
-    kv.push_back({head.keys(), head.values(), head.size()});
-  }
+  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) kv.push_back(cache.head(layer, h).view());
   std::vector<float> log_sum_exp;
   if (listener != nullptr && listener->wants_log_sum_exp()) {
     log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));

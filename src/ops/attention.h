@@ -9,11 +9,15 @@
 
 namespace kvpress {
 
-/// The keys and values that one KV head holds: n x head_dim each, contiguous, of the cache's type.
+/// The keys and values that one KV head holds: n x head_dim each, contiguous, of the cache's type. The keys of the
+/// first n_thin entries may be stored without some channels, which count as 0.
 struct HeadKV {
-  const void* keys = nullptr;
+  const void* keys = nullptr;  ///< [n - n_thin, head_dim]
   const void* values = nullptr;
   std::int64_t n = 0;
+  const void* thin_keys = nullptr;  ///< [n_thin, channels.size()]
+  std::int64_t n_thin = 0;
+  std::span<const std::int32_t> channels = {};  ///< those stored, ascending
 };
 
 /// One attention of a block of n_new tokens whose keys and values already stand last in the cache. Query i (of n_new)

@@ -8,6 +8,21 @@
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
+namespace {
+
+void key_of(const AttentionArgs& args, const HeadKV& kv, std::int64_t j, std::vector<float>& key) {
+  if (j >= kv.n_thin) {
+    to_float(element(kv.keys, args.kv_type, (j - kv.n_thin) * args.head_dim), args.kv_type, key.data(), args.head_dim);
+    return;
+  }
+  const auto width = static_cast<std::int64_t>(kv.channels.size());
+  std::vector<float> stored(kv.channels.size());
+  to_float(element(kv.thin_keys, args.kv_type, j * width), args.kv_type, stored.data(), width);
+  std::fill(key.begin(), key.end(), 0.0f);
+  for (std::size_t i = 0; i < stored.size(); ++i) key[static_cast<std::size_t>(kv.channels[i])] = stored[i];
+}
+
+}  // namespace
 
 void attention_plain(const AttentionArgs& args, const Activations& out) {
   const std::int64_t d = args.head_dim;
@@ -21,7 +36,7 @@ void attention_plain(const AttentionArgs& args, const Activations& out) {
       std::vector<double> weights(static_cast<std::size_t>(n));
       double max = -std::numeric_limits<double>::infinity();
       for (std::int64_t j = 0; j < n; ++j) {
-        to_float(element(kv.keys, args.kv_type, j * d), args.kv_type, key.data(), d);
+        key_of(args, kv, j, key);
         double dot = 0;
         for (std::int64_t c = 0; c < d; ++c) dot += static_cast<double>(query[c]) * key[static_cast<std::size_t>(c)];
         weights[static_cast<std::size_t>(j)] = dot * args.scale;

@@ -1,7 +1,9 @@
 #include "kvpress/ops/attention_rows.h"
 
+#include <cstring>
 #include <numbers>
 
+#include "kvpress/ops/channels.h"
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
@@ -25,6 +27,23 @@ const void* as_elements(const AttentionArgs& args, const AttentionPlan& plan, co
   return converted.data();
 }
 
+/// The same for keys, some of which may lack channels.
+const void* keys_as_elements(const AttentionArgs& args, const AttentionPlan& plan, const HeadKV& kv, std::int64_t first,
+                             std::int64_t n) {
+  if (first >= kv.n_thin) return as_elements(args, plan, kv.keys, first - kv.n_thin, n);
+  thread_local AlignedVector<std::byte> full;
+  full.resize(static_cast<std::size_t>(kKeyBlock * args.head_dim) * size_of(args.kv_type));
+  const std::int64_t n_thin = std::min(n, kv.n_thin - first);
+  const auto row_bytes = static_cast<std::size_t>(args.head_dim) * size_of(args.kv_type);
+  spread_channels(element(kv.thin_keys, args.kv_type, first * static_cast<std::int64_t>(kv.channels.size())),
+                  args.kv_type, n_thin, args.head_dim, kv.channels, full.data());
+  if (n > n_thin) {
+    std::memcpy(full.data() + static_cast<std::size_t>(n_thin) * row_bytes, kv.keys,
+                static_cast<std::size_t>(n - n_thin) * row_bytes);
+  }
+  return as_elements(args, plan, full.data(), 0, n);
+}
+
 }  // namespace
 
 AttentionPlan::AttentionPlan(const AttentionArgs& args)
@@ -37,7 +56,7 @@ AttentionPlan::AttentionPlan(const AttentionArgs& args)
 
 void pack_entries(const AttentionArgs& args, const AttentionPlan& plan, const HeadKV& kv, std::int64_t first,
                   std::int64_t n, std::byte* keys, std::byte* values) {
-  plan.kernels.pack_keys(as_elements(args, plan, kv.keys, first, n), n, args.head_dim, keys);
+  plan.kernels.pack_keys(keys_as_elements(args, plan, kv, first, n), n, args.head_dim, keys);
   if (values != nullptr) {
     plan.kernels.pack_values(as_elements(args, plan, kv.values, first, n), n, args.head_dim, values);
   }

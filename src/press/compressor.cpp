@@ -105,7 +105,7 @@ void Compressor::accumulate_attention(const AttentionBlock& block) const {
   std::vector<float*> sums;
   for (std::int64_t h = 0; h < block.config.n_kv_heads; ++h) {
     KVHead& head = block.cache.head(block.layer, h);
-    kv.push_back({head.keys(), head.values(), head.size()});
+    kv.push_back(head.view());
     sums.push_back(head.carried(0).data());
   }
   AttentionArgs args;

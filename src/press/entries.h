@@ -39,6 +39,8 @@ extern const PressEntry kKVzipPress;
 extern const PressEntry kKVzipPlusPress;
 extern const PressEntry kKeyRerotationPress;
 extern const PressEntry kMergingPress;
+extern const PressEntry kThinkPress;
+extern const PressEntry kCamPress;
 extern const PressEntry kFinchPress;
 
 template <typename T>

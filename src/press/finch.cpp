@@ -46,8 +46,8 @@ class Finch : public Selector<Finch> {
   }
 
   void score(const LayerView& layer, Scores& scores) override {
-    const std::int64_t window = window_attention(
-        layer, window_size_, scores, normalize_scores_ ? WindowRows::by_entries_before : WindowRows::alike);
+    const std::int64_t window = window_attention(layer, window_size_, scores,
+                                                 normalize_scores_ ? WindowRows::by_entries_before : WindowRows::alike);
     for (auto& row : scores) std::fill_n(row.end() - window, window, 0.0f);
     const float forced = above_all(scores);
     for (auto& row : scores) std::fill_n(row.end() - window, window, forced);

@@ -55,7 +55,8 @@ class Merging : public Editor<Merging> {
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::selection, "chooses the entries that stay");
     visitor.real("similarity_threshold", similarity_threshold_, 0, 1, "cosine that a pair of keys must reach");
-    visitor.real("merge_fraction", merge_fraction_, 0, 1, "share of the evicted, the most similar ones, that is merged");
+    visitor.real("merge_fraction", merge_fraction_, 0, 1,
+                 "share of the evicted, the most similar ones, that is merged");
   }
   PressNeeds needs() const override { return press_->needs(); }
   void prepare(const PressSetup& setup) override { press_->prepare(setup); }
@@ -92,7 +93,8 @@ class Merging : public Editor<Merging> {
       const float weight = std::max(similarities_[static_cast<std::size_t>(e)], 0.0f) * own /
                            (own + norm(values.data() + target * d, d) + kEpsilon);
       weights[static_cast<std::size_t>(target)] += weight;
-      for (std::int64_t c = 0; c < d; ++c) sums[static_cast<std::size_t>(target * d + c)] += weight * value[static_cast<std::size_t>(c)];
+      for (std::int64_t c = 0; c < d; ++c)
+        sums[static_cast<std::size_t>(target * d + c)] += weight * value[static_cast<std::size_t>(c)];
     }
     for (std::size_t t = 0; t < kept.size(); ++t) {
       if (weights[t] == 0) continue;
@@ -122,7 +124,8 @@ class Merging : public Editor<Merging> {
     parallel_for((n_evicted + kEvictedBlock - 1) / kEvictedBlock, [&](std::int64_t item) {
       const std::int64_t first = item * kEvictedBlock;
       const std::int64_t n = std::min(kEvictedBlock, n_evicted - first);
-      const AlignedVector<float> keys = unit_rows(evicted.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n)));
+      const AlignedVector<float> keys =
+          unit_rows(evicted.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n)));
       AlignedVector<float> cosines(static_cast<std::size_t>(n * kKeptBlock));
       for (std::int64_t from = 0; from < n_kept; from += kKeptBlock) {
         const std::int64_t n_block = std::min(kKeptBlock, n_kept - from);

@@ -89,6 +89,11 @@ struct LayerView {
   /// Writes the value of entry j: for presses that merge what goes into what stays.
   void write_value(std::int64_t kv_head, std::int64_t j, const float* value) const;
 
+  /// Takes away all but these channels of every key of a head: KVCache::thin_keys(). Not for parts of a cache.
+  void thin_keys(std::int64_t kv_head, std::span<const std::int32_t> channels) const {
+    block.cache.thin_keys(block.layer, kv_head, channels);
+  }
+
   /// Evicts everything else and frees it. The one way to evict.
   void keep(const Kept& kept) const;
 

@@ -120,23 +120,25 @@ std::vector<const PressEntry*>& all_entries() {
       &kDuoAttentionPress,         //
       &kAdaKVPress,                // what shapes the choice of another press
       &kKeyRerotationPress,        //
-      &kRandomPress,             // by the number of things they look at
-      &kKnormPress,              //
-      &kStreamingLlmPress,       //
-      &kKeyDiffPress,            //
-      &kLagKVPress,              //
-      &kCurPress,                //
-      &kTovaPress,               //
-      &kSnapKVPress,             //
-      &kExpectedAttentionPress,  //
-      &kObservedAttentionPress,  //
-      &kQFilterPress,            // with trained parts
-      &kKVzapPress,              //
-      &kDuoAttentionPress,       //
-      &kAdaKVPress,              // what shapes the choice of another press
-      &kKeyRerotationPress,      //
-      &kFinchPress,              //
-      &kMergingPress,            // what edits the entries
+      &kRandomPress,               // by the number of things they look at
+      &kKnormPress,                //
+      &kStreamingLlmPress,         //
+      &kKeyDiffPress,              //
+      &kLagKVPress,                //
+      &kCurPress,                  //
+      &kTovaPress,                 //
+      &kSnapKVPress,               //
+      &kExpectedAttentionPress,    //
+      &kObservedAttentionPress,    //
+      &kQFilterPress,              // with trained parts
+      &kKVzapPress,                //
+      &kDuoAttentionPress,         //
+      &kAdaKVPress,                // what shapes the choice of another press
+      &kKeyRerotationPress,        //
+      &kFinchPress,                //
+      &kMergingPress,              // what edits the entries
+      &kThinkPress,                //
+      &kCamPress,                  //
   };
   return all;
 }

@@ -39,7 +39,7 @@ AttentionArgs attention_over(const AttentionBlock& block, std::span<const KVHead
   kv.clear();
   for (const KVHead* head : heads) {
     const std::int64_t times = per_query_head ? block.config.group_size() : 1;
-    kv.insert(kv.end(), static_cast<std::size_t>(times), {head->keys(), head->values(), head->size()});
+    kv.insert(kv.end(), static_cast<std::size_t>(times), head->view());
   }
   AttentionArgs args;
   args.queries = block.queries.data;

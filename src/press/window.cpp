@@ -34,7 +34,7 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
   std::vector<HeadKV> kv;
   std::vector<float*> rows;
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-    kv.push_back({layer.head(h).keys(), layer.head(h).values(), layer.head(h).size()});
+    kv.push_back(layer.head(h).view());
     rows.push_back(scores[static_cast<std::size_t>(h)].data());
   }
   AttentionArgs args;

@@ -71,6 +71,97 @@ TEST_P(KVCacheOfType, TruncatedHeadsAreAsBefore) {
   EXPECT_EQ(keys[23], 108.0f);
 }
 
+TEST_P(KVCacheOfType, ThinKeysReadAsZerosWhereTheyLackChannels) {
+  KVCache cache({1, 1, 8, GetParam(), 0});
+  fill(cache, 0, 0, 20);
+  const std::vector<std::int32_t> channels = {1, 4, 7};
+  cache.thin_keys(0, 0, channels);
+  fill(cache, 0, 20, 4);
+  const KVHead& head = cache.head(0, 0);
+  EXPECT_EQ(head.n_thin(), 20);
+  EXPECT_EQ(head.size(), 24);
+  const auto expect = [&](const KVHead& it, std::int64_t j, float value, bool thin) {
+    std::vector<float> key(8);
+    it.keys_as_float(j, 1, key.data());
+    for (std::int32_t c = 0; c < 8; ++c) {
+      const bool there = !thin || c == 1 || c == 4 || c == 7;
+      EXPECT_EQ(key[static_cast<std::size_t>(c)], there ? value : 0.0f) << j << " " << c;
+    }
+  };
+  expect(head, 19, 19, true);
+  expect(head, 20, 20, false);
+  std::vector<float> all(24 * 8);
+  head.keys_as_float(0, 24, all.data());
+  EXPECT_EQ(all[19 * 8], 0.0f);
+  EXPECT_EQ(all[19 * 8 + 7], 19.0f);
+  EXPECT_EQ(all[20 * 8], 20.0f);
+
+  KVHead part(cache.shape());
+  part.append(head, std::vector<std::int32_t>{3, 21});
+  expect(part, 0, 3, true);
+  expect(part, 1, 21, false);
+
+  cache.keep(0, 0, std::vector<std::int32_t>{0, 5, 19, 20, 23});
+  EXPECT_EQ(head.n_thin(), 3);
+  expect(head, 1, 5, true);
+  expect(head, 2, 19, true);
+  expect(head, 3, 20, false);
+  expect(head, 4, 23, false);
+  cache.thin_keys(0, 0, {});  // the newer ones, too
+  EXPECT_EQ(head.n_thin(), 5);
+  expect(head, 4, 23, true);
+  std::vector<float> values(5 * 8);
+  head.values_as_float(0, 5, values.data());
+  EXPECT_EQ(values[4 * 8], -23.0f);
+}
+
+TEST(KVCache, ThinKeysGiveTheirMemoryBack) {
+  KVCache cache({1, 1, 64, DType::bf16, 0});
+  fill(cache, 0, 0, 4096);
+  const std::size_t full = cache.allocated_bytes();
+  EXPECT_EQ(full, 4096u * (64 * 2 * 2 + 4));
+  std::vector<std::int32_t> channels(16);
+  std::iota(channels.begin(), channels.end(), 0);
+  cache.thin_keys(0, 0, channels);
+  EXPECT_EQ(cache.allocated_bytes(), 4096u * (64 * 2 + 16 * 2 + 4) + 16 * 4);
+}
+
+TEST(KVCache, RenumberedKeysAreTurnedOverTheGap) {
+  Rope rope(rope_frequencies(6, 10000.0));
+  rope.prepare(40);
+  KVCache cache({1, 1, 8, DType::f32, 0, true}, Rope(rope.inverse_frequencies()));
+  const std::vector<float> plain = {1, 2, 3, 4, 5, 6, 7, 8};
+  cache.extend(0, 30, 0);
+  for (std::int64_t j = 0; j < 30; ++j) {
+    std::vector<float> key = plain;
+    rope.apply(key.data(), j);
+    cache.write_row(0, 0, j, key.data(), key.data());
+  }
+  const auto expect = [&] {
+    for (std::int64_t j = 0; j < cache.head(0, 0).size(); ++j) {
+      std::vector<float> key(8), expected = plain;
+      rope.apply(expected.data(), j);
+      cache.head(0, 0).keys_as_float(j, 1, key.data());
+      for (std::size_t c = 0; c < 8; ++c) EXPECT_NEAR(key[c], expected[c], 1e-5) << j;
+    }
+  };
+  cache.keep(0, 0, std::vector<std::int32_t>{0, 1, 5, 9, 20, 21, 29});
+  expect();
+  EXPECT_EQ(cache.next_position(0, 0, 30), 7);
+  KVHead part(cache.shape());
+  part.append(cache.head(0, 0), std::vector<std::int32_t>{2, 6});
+  EXPECT_EQ(part.rope_position(1), 6);
+  EXPECT_EQ(part.positions()[1], 29);
+  cache.keep(0, 0, std::vector<std::int32_t>{1, 2, 6});
+  expect();
+  // Channels that RoPE pairs go together: turning what is thin is exact.
+  cache.thin_keys(0, 0, std::vector<std::int32_t>{0, 3, 6});
+  cache.keep(0, 0, std::vector<std::int32_t>{2});
+  std::vector<float> key(8), expected = plain;
+  cache.head(0, 0).keys_as_float(0, 1, key.data());
+  for (const std::size_t c : {0, 3, 6}) EXPECT_NEAR(key[c], expected[c], 1e-5);
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, KVCacheOfType, testing::Values(DType::f32, DType::bf16, DType::f16),
                          [](const auto& test) { return std::string(to_string(test.param)); });
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kvpress/base/threads.h"
+#include "kvpress/ops/channels.h"
 #include "kvpress/ops/rowwise.h"
 #include "ops/random.h"
 
@@ -341,6 +342,42 @@ TEST_P(Columns, LogSumExpIsThatOfTheAttention) {
     problem.log_sum_exp.assign(expected.size(), -7.0f);
     attention_log_sum_exp(problem.args());
     for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(problem.log_sum_exp[i], expected[i], 1e-4) << i;
+  }
+}
+
+TEST_P(Columns, ThinKeysCountAsZerosInAttentionAndItsWeights) {
+  const std::vector<std::int32_t> channels = {0, 3, 4, 17, 30, 31};
+  for (const auto& [lengths, group, head_dim, n_new] :
+       {Shape{{300, 365, 900}, 1, 64, 200}, Shape{{529, 64}, 3, 32, 60}, Shape{{2100}, 3, 64, 1}}) {
+    Problem problem(lengths, group, head_dim, n_new, GetParam());
+    const auto row = static_cast<std::size_t>(head_dim) * size_of(GetParam());
+    std::vector<std::vector<std::byte>> thin;
+    std::vector<HeadKV> heads;
+    for (std::size_t h = 0; h < problem.heads.size(); ++h) {
+      // Of every other head all keys are thin; of the others those before the new ones and a few more.
+      const HeadKV& head = problem.heads[h];
+      const std::int64_t n_thin = h % 2 == 1 ? head.n : std::max<std::int64_t>(0, head.n - n_new - 7);
+      thin.emplace_back(static_cast<std::size_t>(n_thin) * channels.size() * size_of(GetParam()));
+      take_channels(head.keys, GetParam(), n_thin, head_dim, channels, thin.back().data());
+      spread_channels(thin.back().data(), GetParam(), n_thin, head_dim, channels, problem.keys[h].data());
+      heads.push_back({problem.keys[h].data() + static_cast<std::size_t>(n_thin) * row, head.values, head.n,
+                       thin.back().data(), n_thin, channels});
+    }
+    const auto with_zeros = problem.run(attention);
+    auto sums = filled(problem, 0.0f);
+    attention_column_sums(problem.args(), pointers(sums));
+    auto means = filled(problem, 0.0f);
+    attention_mean_weights(problem.args(), pointers(means));
+    problem.heads = heads;
+    EXPECT_EQ(problem.run(attention), with_zeros);
+    EXPECT_LT(worst(problem.run(attention_plain), with_zeros), GetParam() == DType::bf16 ? 2e-2 : 1e-4);
+    problem.run(attention);
+    auto thin_sums = filled(problem, 0.0f);
+    attention_column_sums(problem.args(), pointers(thin_sums));
+    EXPECT_EQ(thin_sums, sums);
+    auto thin_means = filled(problem, 0.0f);
+    attention_mean_weights(problem.args(), pointers(thin_means));
+    EXPECT_EQ(thin_means, means);
   }
 }
 

@@ -58,7 +58,8 @@ Rows merged_values(const Rows& keys, const Rows& values, const std::vector<std::
   }
   std::vector<double> sorted = best;
   std::sort(sorted.begin(), sorted.end());
-  const double least = sorted[static_cast<std::size_t>(std::ceil((1 - fraction) * static_cast<double>(sorted.size() - 1)))];
+  const double least =
+      sorted[static_cast<std::size_t>(std::ceil((1 - fraction) * static_cast<double>(sorted.size() - 1)))];
   std::vector<double> weights(kept.size(), 1.0);
   Rows result;
   for (const std::size_t t : kept) result.push_back(values[t]);
@@ -94,8 +95,8 @@ TEST(Merging, FoldsWhatGoesIntoTheMostSimilarThatStays) {
   const KVCache full = run("no_press");
   for (const auto& [text, threshold, fraction] :
        {std::tuple{"merging(adakv(knorm))", 0.0, 1.0},
-        std::tuple{"merging(adakv(knorm), similarity_threshold=0.5, merge_fraction=0.5)", 0.5, 0.5},
-        std::tuple{"merging(adakv(knorm), similarity_threshold=0.8, merge_fraction=0.9)", 0.8, 0.9}}) {
+        std::tuple{"merging(adakv(knorm), similarity_threshold=0.2, merge_fraction=0.5)", 0.2, 0.5},
+        std::tuple{"merging(adakv(knorm), similarity_threshold=0.35, merge_fraction=0.9)", 0.35, 0.9}}) {
     const KVCache merged = run(text);
     double moved = 0;
     for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
+import cam
 import common
 import forward
 import models
@@ -25,6 +26,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "forward": forward.main,
     "press_scores": press_scores.main,
     "protocols": protocols.main,
+    "cam": cam.main,
     "smollm2": smollm2.main,
     "parity": parity.main,
 }
