@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cli/program.h"
+#include "test_data.h"
 
 namespace kvpress {
 namespace {
@@ -189,6 +190,20 @@ TEST(Presses, ListsEveryPressWithItsParameters) {
                          "n_future_positions = 512", "https://arxiv.org/abs/2404.14469"}) {
     EXPECT_THAT(ended.out, HasSubstr(it));
   }
+}
+
+TEST(Presses, ThePageSaysWhatTheProgramSays) {
+  const std::string page = content_of(test::project_dir() / "docs" / "presses.md");
+  const std::string mark = "<!-- kvpress presses --markdown -->\n\n";
+  const auto at = page.find(mark);
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_EQ(page.substr(at + mark.size()), run_program("presses --markdown").out)
+      << "scripts/update-docs puts it right";
+}
+
+TEST(Presses, LongSaysWhyAndWhen) {
+  const std::string text = run_program("presses --long").out;
+  EXPECT_THAT(text, testing::AllOf(HasSubstr("formula:"), HasSubstr("take it:"), HasSubstr("keydiff")));
 }
 
 TEST(Inspect, TellsWhatAModelIs) {

@@ -9,6 +9,7 @@
 #include "kvpress/base/threads.h"
 #include "kvpress/eval/experiment.h"
 #include "kvpress/eval/memory_plan.h"
+#include "kvpress/press/suggested.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -181,6 +182,40 @@ TEST_F(Property, DecodingHoldsTheTarget) {
     EXPECT_EQ(result.nll.size(), 40u) << press;
     for (const float nll : result.nll) EXPECT_TRUE(std::isfinite(nll)) << press;
   }
+}
+
+TEST_F(Property, EveryPressRunsUnderEveryScheduleOnLongAndShortTexts) {
+  TokenizedText few = text_;
+  few.ids.resize(7);
+  few.n_bytes.resize(7);
+  int n_run = 0;
+  for (const std::string& name : suggested_presses()) {
+    SCOPED_TRACE(name);
+    const NamedPress press = parse_press(name);
+    try {
+      press.prepare({model_.config(), "random", nullptr});
+    } catch (const Error&) {
+      continue;  // wants trained parts
+    }
+    ++n_run;
+    for (const Protocol protocol : {Protocol::chunked, Protocol::continuation, Protocol::decode}) {
+      RunSettings settings;
+      settings.protocol.protocol = protocol;
+      settings.protocol.max_length = 512;
+      settings.protocol.chunk_size = 100;
+      settings.protocol.context_tokens = protocol == Protocol::decode ? 660 : 400;
+      settings.budget.ratio = 0.8;
+      const RunResult result = run_protocol(model_, {text_}, press, settings);
+      for (const float nll : result.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
+      EXPECT_LE(result.cache_tokens, 700) << to_string(protocol);
+      // Less than the windows, sinks and chunks that presses keep; and a budget of one token.
+      settings.protocol.context_tokens = 4;
+      settings.protocol.chunk_size = 2;
+      const RunResult little = run_protocol(model_, {few}, press, settings);
+      for (const float nll : little.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
+    }
+  }
+  EXPECT_GT(n_run, 20);
 }
 
 TEST_F(Property, WindowCannotSeeCompression) {

@@ -7,6 +7,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/press/budget.h"
+#include "kvpress/press/flat_names.h"
 #include "kvpress/press/parameter_values.h"
 #include "kvpress/press/spec.h"
 
@@ -133,6 +134,16 @@ TEST(Registry, FlatNamesStandForCompositions) {
   // One name means two things in kvpress: the method, and what its evaluation runs under that name.
   EXPECT_EQ(parse_press("expected_attention").press->kind(), PressKind::scores);
   EXPECT_EQ(parse_press("expected_attention", Names::registry).press->kind(), PressKind::selection);
+}
+
+TEST(Registry, EveryFlatNameOfKvpressIsKnown) {
+  for (const FlatName& it : flat_names()) {
+    try {
+      EXPECT_FALSE(parse_press(std::string(it.name), Names::registry).is_none()) << it.name;
+    } catch (const UsageError& error) {
+      ADD_FAILURE() << it.name << ": " << error.what();
+    }
+  }
 }
 
 TEST(Spec, SplitsOutsideParenthesesOnly) {
