@@ -18,13 +18,13 @@ std::span<const FlatName> flat_names() {
       {"kvzap_mlp", "dms(kvzap(model_type=mlp))"},
       {"kvzap_mlp_head", "kvzap(model_type=mlp)"},
       {"kvzap_mlp_layer", "adakv(kvzap(model_type=mlp))"},
-      {"RestoreKV", "restorekv"},
-      {"RestoreKV_plus", "restorekv(kvzip_plus_normalization=true)"},
       {"snap_think", "composed(snapkv, think)"},
       {"adakv_compactor", "adakv(compactor)"},
       {"cam_streaming_llm", "decoding(cam(streaming_llm))"},
       {"cam_knorm", "decoding(cam(knorm))"},
-      {"cam_adakv_snapkv", "decoding(cam(adakv(snapkv)))"},
+      // AdaKV's sharing among heads has no part in it: CaM keeps the same tokens in all heads (and kvpress ends in an
+      // error).
+      {"cam_adakv_snapkv", "decoding(cam(snapkv))"},
       {"cam_tova", "decoding(cam(tova))"},
       {"decoding_knorm", "decoding(knorm)"},
       {"decoding_streaming_llm", "decoding(streaming_llm)"},

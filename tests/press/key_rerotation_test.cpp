@@ -73,7 +73,7 @@ TEST_P(Renumbering, KeysAreTurnedToTheirSlots) {
   std::vector<KVCache> caches;
   for (const bool renumber : {false, true}) {
     const NamedPress press = parse_press("adakv(knorm)");
-    Compressor compressor(press.press.get(), {0.5, {}});
+    Compressor compressor(press.plan({0.5, {}}));
     caches.push_back(compressor.make_cache(model_, DType::f32, renumber));
     std::vector<float> last(static_cast<std::size_t>(config.hidden_size));
     compressor.forward(model_, tokens(0, 100), caches.back(), {last.data(), 1, config.hidden_size});
@@ -108,7 +108,10 @@ TEST_P(Renumbering, OnlyDistancesMatter) {
     std::vector<Scores> scores[2];
     for (const bool renumber : {false, true}) {
       const KeepNewest press(inner, &scores[renumber]);
-      Compressor compressor(&press, {0.5, {}});
+      CompressionPlan plan;
+      plan.prefill = &press;
+      plan.prefill_budget = {0.5, {}};
+      Compressor compressor(plan);
       KVCache cache = compressor.make_cache(model_, DType::f32, renumber);
       states[renumber].resize(static_cast<std::size_t>(30 * config.hidden_size));
       const Matrix<float> out(states[renumber].data(), 30, config.hidden_size);

@@ -86,7 +86,7 @@ TEST(Merging, FoldsWhatGoesIntoTheMostSimilarThatStays) {
   const ModelConfig& config = model.config();
   const auto run = [&](const std::string& text) {
     const NamedPress press = parse_press(text);
-    Compressor compressor(press.press.get(), {text == "no_press" ? 0.0 : 0.6, {}});
+    Compressor compressor(press.plan({text == "no_press" ? 0.0 : 0.6, {}}));
     KVCache cache = compressor.make_cache(model, DType::f32);
     std::vector<float> last(static_cast<std::size_t>(config.hidden_size));
     compressor.forward(model, std::span(tokens).first(144), cache, {last.data(), 1, config.hidden_size});

@@ -57,7 +57,7 @@ TEST(Think, AHeadsChannelsAreChosenOnceAndNewKeysWaitForTheNextCompression) {
   Model model(config(), {false, DType::f32}, 7);
   const auto text = random_text(300);
   const NamedPress press = parse_press("think");
-  Compressor compressor(press.press.get(), {0.5, {}});
+  Compressor compressor(press.plan({0.5, {}}));
   KVCache cache = compressor.make_cache(model, DType::f32);
   std::vector<float> last(static_cast<std::size_t>(model.config().hidden_size));
   const auto forward = [&](std::size_t first, std::size_t n) {
@@ -119,7 +119,7 @@ TEST(Think, ARenumberedCacheLosesChannelsByPairs) {
   Model model(config(), {false, DType::f32}, 7);
   const auto text = random_text(200);
   const NamedPress press = parse_press("key_rerotation(think(key_channel_compression_ratio=0.3))");
-  Compressor compressor(press.press.get(), {0.5, {}});
+  Compressor compressor(press.plan({0.5, {}}));
   KVCache cache = compressor.make_cache(model, DType::f32);
   std::vector<float> last(static_cast<std::size_t>(model.config().hidden_size));
   compressor.forward(model, text.ids, cache, {last.data(), 1, model.config().hidden_size});
