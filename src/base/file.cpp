@@ -59,10 +59,30 @@ std::string read_file(const std::filesystem::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+namespace {
+
+/// The name that a file has until it is whole.
+std::filesystem::path temporary_name(const std::filesystem::path& path) {
+  return path.string() + fmt::format(".tmp{}", ::getpid());
+}
+
+FileDescriptor open_temporary(const std::filesystem::path& path) {
+  const int fd = ::open(temporary_name(path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) fail("{}: cannot write: {}", path.string(), errno_text());
+  return {fd};
+}
+
+}  // namespace
+
+void check_can_write(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) fail("{}: cannot write: it is a folder", path.string());
+  const FileDescriptor file = open_temporary(path);
+  ::unlink(temporary_name(path).c_str());
+}
+
 void write_file(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path temporary = path.string() + fmt::format(".tmp{}", ::getpid());
-  FileDescriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-  if (file.fd < 0) fail("{}: cannot write: {}", path.string(), errno_text());
+  const std::filesystem::path temporary = temporary_name(path);
+  FileDescriptor file = open_temporary(path);
   const auto give_up = [&](std::string_view what) {
     const std::string reason = errno_text();
     ::unlink(temporary.c_str());

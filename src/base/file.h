@@ -33,6 +33,9 @@ std::string read_file(const std::filesystem::path& path);
 /// half of it. Throws Error naming the path; nothing is left behind then.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
+/// Throws the Error that write_file() would, before the work that leads to the content is done. Leaves nothing behind.
+void check_can_write(const std::filesystem::path& path);
+
 /// "No such file or directory" and the like, for the errno of the call just made.
 std::string errno_text();
 

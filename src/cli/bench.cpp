@@ -120,6 +120,7 @@ Json bench_decode(const BenchOptions& options, LoadedModel& loaded, const NamedP
 void run(const BenchOptions& options) {
   options.compute.apply();
   check(options);
+  if (!options.output.empty()) check_can_write(options.output);
   std::vector<NamedPress> presses;
   for (const std::string& it : split_presses(options.presses)) presses.push_back(parse_press(it));
   const NamedPress decode_press = parse_press(options.decode_press);

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <set>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
@@ -45,6 +46,7 @@ Writer writer_of(const std::string& format) {
 std::vector<NamedPress> chosen_presses(const CompareOptions& options, const ModelConfig& config,
                                        const ProtocolSettings& protocol, const Tokenizer& tokenizer) {
   std::vector<NamedPress> presses;
+  std::set<std::string> reasons;  // many compositions lack the same file
   for (const std::string& written : split_presses(options.presses)) {
     if (written != "all") {
       presses.push_back(parse_press(written));
@@ -57,7 +59,7 @@ std::vector<NamedPress> chosen_presses(const CompareOptions& options, const Mode
       try {
         prepare_press(press, config, options.compute.model, &tokenizer);
       } catch (const Error& error) {
-        log_info(fmt::format("left out: {}", error.what()));
+        if (reasons.insert(error.what()).second) log_info(fmt::format("left out: {}", error.what()));
         continue;
       }
       presses.push_back(std::move(press));
@@ -76,6 +78,7 @@ void run(const CompareOptions& options, bool max_tokens_given) {
     if (it != "all") parse_press(it);
   }
 
+  if (!options.output.empty()) check_can_write(options.output);
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   if (protocol.protocol == Protocol::window) {

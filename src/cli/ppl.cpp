@@ -35,6 +35,7 @@ void run(const PplOptions& options, bool max_tokens_given) {
   if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
   parse_protocol(options.protocol.protocol, "--protocol");
 
+  if (!options.output.empty()) check_can_write(options.output);
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   const TextDataset dataset =

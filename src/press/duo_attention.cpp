@@ -76,7 +76,7 @@ Pattern read_published(const fs::path& table, const PressSetup& setup) {
 
 /// What "kvpress calibrate duo_attention" writes.
 Pattern read_calibrated(const std::string& path, const PressSetup& setup) {
-  const TrainedFile file("duo_attention", "file", "duo_attention", path, setup);
+  const TrainedFile file("press duo_attention", "file", "duo_attention", path, setup);
   Pattern pattern;
   pattern.scores = file.tensor("head_scores", {setup.config.n_layers, setup.config.n_kv_heads});
   for (const auto& [name, value] :

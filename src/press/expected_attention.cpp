@@ -36,7 +36,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   void prepare(const PressSetup& setup) override {
     if (stats_.empty()) return;
     const ModelConfig& config = setup.config;
-    const TrainedFile file("expected_attention", "stats", "expected_attention", stats_, setup);
+    const TrainedFile file("press expected_attention", "stats", "expected_attention", stats_, setup);
     Moments read;
     read.means = file.tensor("query_mean", {config.n_layers, config.n_heads, config.head_dim});
     if (use_covariance_) {

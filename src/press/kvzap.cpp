@@ -58,7 +58,7 @@ class KVzap : public Scorer<KVzap> {
 
   void prepare(const PressSetup& setup) override {
     const ModelConfig& config = setup.config;
-    const TrainedFile file("kvzap", "file", "kvzap_linear", file_, setup);
+    const TrainedFile file("press kvzap", "file", "kvzap_linear", file_, setup);
     const bool mlp = model_type_ == "mlp";
     if (mlp && !file.has("layers.0.0.weight") && file.has("layers.0.weight")) {
       fail_usage("kvzap: {} holds a linear model; write model_type=linear", file_);

@@ -22,7 +22,7 @@ class QFilter : public Scorer<QFilter> {
 
   void prepare(const PressSetup& setup) override {
     const ModelConfig& config = setup.config;
-    const TrainedFile file("qfilter", "file", "qfilter", file_, setup);
+    const TrainedFile file("press qfilter", "file", "qfilter", file_, setup);
     filters_ = std::make_shared<const std::vector<float>>(
         file.tensor("q_filters", {config.n_layers, config.n_kv_heads, config.head_dim}));
   }

@@ -124,9 +124,10 @@ TEST_F(Trained, HalfOfTheHeadsStream) {
 }
 
 TEST_F(Trained, MissingFilesSayHowToMakeOne) {
-  EXPECT_EQ(complaint("qfilter"),
-            "qfilter: wants file=FILE, its parts trained for the model; make one: kvpress calibrate qfilter -m small "
-            "--dataset wikitext -o FILE.safetensors");
+  EXPECT_EQ(
+      complaint("qfilter"),
+      "press qfilter: wants file=FILE, its parts trained for the model; make one: kvpress calibrate qfilter -m small "
+      "--dataset wikitext -o FILE.safetensors");
   EXPECT_THAT(complaint("kvzap"), AllOf(HasSubstr("kvzap: wants file=FILE"), HasSubstr("calibrate kvzap_linear")));
   EXPECT_THAT(complaint("duo_attention"), HasSubstr("calibrate duo_attention"));
   EXPECT_EQ(complaint("expected_attention"), "");
