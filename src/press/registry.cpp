@@ -105,38 +105,9 @@ std::vector<const PressEntry*>& all_entries() {
       &kComposedPress,             // one after the other
       &kKVzipPress,                // what runs the model again
       &kKVzipPlusPress,            //
-      &kRandomPress,               // by the number of things they look at
-      &kKnormPress,                //
-      &kStreamingLlmPress,         //
-      &kKeyDiffPress,              //
-      &kLagKVPress,                //
-      &kCurPress,                  //
-      &kTovaPress,                 //
-      &kSnapKVPress,               //
-      &kExpectedAttentionPress,    //
-      &kObservedAttentionPress,    //
-      &kQFilterPress,              // with trained parts
-      &kKVzapPress,                //
-      &kDuoAttentionPress,         //
-      &kAdaKVPress,                // what shapes the choice of another press
-      &kKeyRerotationPress,        //
-      &kRandomPress,               // by the number of things they look at
-      &kKnormPress,                //
-      &kStreamingLlmPress,         //
-      &kKeyDiffPress,              //
-      &kLagKVPress,                //
-      &kCurPress,                  //
-      &kTovaPress,                 //
-      &kSnapKVPress,               //
-      &kExpectedAttentionPress,    //
-      &kObservedAttentionPress,    //
-      &kQFilterPress,              // with trained parts
-      &kKVzapPress,                //
-      &kDuoAttentionPress,         //
-      &kAdaKVPress,                // what shapes the choice of another press
-      &kKeyRerotationPress,        //
+      &kKeyRerotationPress,        // what edits the entries
       &kFinchPress,                //
-      &kMergingPress,              // what edits the entries
+      &kMergingPress,              //
       &kThinkPress,                //
       &kCamPress,                  //
   };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "kvpress/base/error.h"
 #include "kvpress/press/budget.h"
@@ -23,6 +24,12 @@ std::string complaint(const std::string& text) {
     return error.what();
   }
   return "";
+}
+
+TEST(Registry, NamesAreGivenOnce) {
+  std::set<std::string_view> names;
+  for (const PressEntry* entry : press_entries()) EXPECT_TRUE(names.insert(entry->name).second) << entry->name;
+  for (const FlatName& it : flat_names()) EXPECT_TRUE(it.registry_only || names.insert(it.name).second) << it.name;
 }
 
 TEST(Registry, EveryNameMakesItsPressWithDefaults) {
