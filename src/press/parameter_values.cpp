@@ -70,6 +70,8 @@ bool fits_inside(PressKind kind, Inside inside) {
       return kind == PressKind::scores || kind == PressKind::selection;
     case Inside::any:
       return kind != PressKind::context;
+    case Inside::every:
+      return true;
   }
   return false;
 }
@@ -82,6 +84,8 @@ std::string_view wanted(Inside inside) {
       return "a press that scores or selects";
     case Inside::any:
       return "a press that works layer by layer";
+    case Inside::every:
+      return "a press";
   }
   return "?";
 }

@@ -42,7 +42,8 @@ class InnerPress {
 enum class Inside : std::uint8_t {
   scores,     ///< only what scores
   selection,  ///< what scores or selects
-  any         ///< anything that works layer by layer
+  any,        ///< anything that works layer by layer
+  every       ///< also what looks at all layers at once
 };
 
 /// Called once per parameter by Press::visit_parameters: reads defaults, sets values, prints.

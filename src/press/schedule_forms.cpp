@@ -11,7 +11,7 @@ constexpr std::string_view kTargetMeaning = "tokens that each head is brought do
 class Decoding : public WrittenSchedule {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::any, "compresses while decoding; the prefill is left alone");
+    visitor.press("press", press_, Inside::every, "compresses while decoding; the prefill is left alone");
     visitor.integer("compression_interval", interval_, 1, kIntervalMeaning);
     visitor.integer("target_size", target_size_, 1, kTargetMeaning);
   }
@@ -28,7 +28,7 @@ class Decoding : public WrittenSchedule {
 class RatioDecoding : public WrittenSchedule {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::any, "compresses while decoding; the prefill is left alone");
+    visitor.press("press", press_, Inside::every, "compresses while decoding; the prefill is left alone");
     visitor.integer("compression_interval", interval_, 1, kIntervalMeaning);
     visitor.optional_real("target_compression_ratio", ratio_, 0, 1,
                           "share of the tokens seen that goes; none: the run's");
@@ -44,9 +44,9 @@ class RatioDecoding : public WrittenSchedule {
 class PrefillDecoding : public WrittenSchedule {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("prefilling_press", prefilling_, Inside::any,
+    visitor.press("prefilling_press", prefilling_, Inside::every,
                   "compresses once after the prefill, to the run's budget");
-    visitor.press("decoding_press", decoding_, Inside::any, "compresses while decoding");
+    visitor.press("decoding_press", decoding_, Inside::every, "compresses while decoding");
     visitor.integer("compression_interval", interval_, 1, kIntervalMeaning);
     visitor.integer("target_size", target_size_, 1, kTargetMeaning);
   }

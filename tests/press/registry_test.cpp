@@ -106,6 +106,8 @@ TEST(Registry, SchedulesAreWrittenAsPresses) {
   EXPECT_EQ(both.press->needs().recent_queries, 9);
   EXPECT_EQ(both.decoding->press->needs().recent_queries, 1);
 
+  EXPECT_NE(parse_press("decoding(kvzip)").decoding->press, nullptr);
+  EXPECT_THAT(complaint("composed(kvzip, knorm)"), HasSubstr("layer by layer"));
   EXPECT_THAT(complaint("adakv(decoding(knorm))"), HasSubstr("does not go inside"));
   EXPECT_THAT(complaint("decoding"), HasSubstr("inside"));
   EXPECT_THAT(complaint("prefill_decoding(snapkv)"), HasSubstr("inside"));
