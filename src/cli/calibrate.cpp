@@ -55,15 +55,18 @@ void run(const CalibrateOptions& options) {
   const TextDataset dataset =
       load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  // A text that is repeated takes twice its positions, and some for asking.
   const std::int64_t trained = opened.config.max_positions;
-  const std::int64_t max_length = options.max_length > 0 ? options.max_length : std::min<std::int64_t>(2048, trained);
-  if (max_length > trained) {
-    log_warning_once(
-        fmt::format("--max-length {} exceeds the {} tokens the model was trained for", max_length, trained));
+  const std::int64_t longest = method.repeats_text ? std::max<std::int64_t>(1, trained / 2 - 32) : trained;
+  const std::int64_t max_length = options.max_length > 0 ? options.max_length : std::min<std::int64_t>(2048, longest);
+  if (max_length > longest) {
+    log_warning_once(fmt::format("--max-length {} exceeds the {} tokens that the model's trained context has room for",
+                                 max_length, longest));
   }
   const auto texts = cut_into_pieces(tokenize_texts(tokenizer, dataset, options.max_tokens), max_length);
   const std::int64_t n_tokens = progress_total(texts);
-  LoadedModel loaded = load_model(opened, options.compute, max_length, max_length);
+  LoadedModel loaded =
+      load_model(opened, options.compute, max_length, method.repeats_text ? 2 * max_length + 64 : max_length);
 
   const Timer timer;
   std::vector<NamedTensor> tensors;

@@ -34,6 +34,8 @@ std::span<const CalibrationMethod> calibration_methods() {
                         "expected_attention(stats={})", calibrate_expected_attention},
       CalibrationMethod{"duo_attention", "how far back each head looks, from mean queries and keys",
                         "duo_attention(file={})", calibrate_duo_attention},
+      CalibrationMethod{"kvzap_linear", "a linear model of each layer that predicts KVzip+ scores",
+                        "kvzap(model_type=linear, file={})", calibrate_kvzap_linear, true},
   };
   return kAll;
 }

@@ -32,6 +32,7 @@ struct CalibrationMethod {
   std::string_view usage;    ///< the press that reads it, {} for the file
   /// Throws UsageError when the texts do not suffice.
   std::vector<NamedTensor> (*run)(const Calibration& calibration);
+  bool repeats_text = false;  ///< the model reads each text twice, and must have the positions for it
 };
 
 std::span<const CalibrationMethod> calibration_methods();
@@ -41,6 +42,7 @@ const CalibrationMethod& calibration_method(std::string_view name);
 std::vector<NamedTensor> calibrate_qfilter(const Calibration& calibration);
 std::vector<NamedTensor> calibrate_expected_attention(const Calibration& calibration);
 std::vector<NamedTensor> calibrate_duo_attention(const Calibration& calibration);
+std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration);
 
 /// Cuts texts into pieces of at most max_length tokens, so that no token stands farther back than that. Of a text that
 /// was cut, a last piece shorter than half of max_length is dropped.

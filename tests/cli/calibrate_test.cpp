@@ -28,7 +28,8 @@ struct Method {
 const std::vector<Method>& methods() {
   static const std::vector<Method> kMethods = {{"qfilter", "qfilter(file="},
                                                {"expected_attention", "expected_attention(stats="},
-                                               {"duo_attention", "duo_attention(sink_size=4, recent_size=32, file="}};
+                                               {"duo_attention", "duo_attention(sink_size=4, recent_size=32, file="},
+                                               {"kvzap_linear", "kvzap(model_type=linear, file="}};
   return kMethods;
 }
 

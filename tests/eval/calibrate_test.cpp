@@ -57,6 +57,10 @@ void check_small(const std::string& name) {
   expect_near(statistics[0], folder + "expected_attention.safetensors", 1e-4);
   expect_near(statistics[1], folder + "expected_attention.safetensors", 1e-4);
   expect_near(calibrate_duo_attention(calibration)[0], folder + "duo_attention.safetensors", 1e-4);
+  // Without a tokenizer the text is repeated without being asked for, as in the reference.
+  const auto linear = calibrate_kvzap_linear(calibration);
+  ASSERT_EQ(linear.size(), 6u);
+  for (const NamedTensor& tensor : linear) expect_near(tensor, folder + "kvzap_fitted.safetensors", 1e-3);
 }
 
 TEST(Calibrate, SmallLlama) { check_small("llama-gqa"); }

@@ -136,6 +136,42 @@ def kvzap(model: PreTrainedModel, kind: str) -> KVzapModel:
     return made.eval()
 
 
+def kvzap_fit(model: PreTrainedModel, texts: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The linear model as kvpress trains it, on texts that are repeated without being asked for: the score of token j is
+    the largest over the repetition and the group of A[t, j] / ||h_t|| * ||W_o v_j||, h what attention reads; ridge
+    regression of its logarithm on h_j, with a penalty of 1 and an intercept without. In double precision."""
+    c = model.config
+    group = c.num_attention_heads // c.num_key_value_heads
+    rows: list[tuple[list[torch.Tensor], list[torch.Tensor]]] = [([], []) for _ in model.model.layers]
+    for text in texts:
+        n = text.shape[1]
+
+        def hook(module, _args, kwargs, output, n=n):
+            hidden = kwargs["hidden_states"][0].double()
+            weights = output[1][0, :, n:, :n].double()  # [H, n queries, n]
+            values = module.v_proj(kwargs["hidden_states"])[0, :n].double().view(n, c.num_key_value_heads, -1)
+            out = module.o_proj.weight.double().view(c.hidden_size, c.num_attention_heads, -1)
+            norms = torch.einsum("chd,nhd->hnc", out, values.repeat_interleave(group, dim=1)).norm(dim=-1)
+            scores = (weights / hidden[n:].norm(dim=-1)[None, :, None] * norms[:, None]).amax(1)
+            scores = scores.view(c.num_key_value_heads, group, n).amax(1)
+            inputs, outputs = rows[module.layer_idx]
+            inputs.append(hidden[:n])
+            outputs.append(scores.log().T)
+
+        hooks = [layer.self_attn.register_forward_hook(hook, with_kwargs=True) for layer in model.model.layers]
+        model(torch.cat([text, text], dim=1))
+        for it in hooks:
+            it.remove()
+    fitted = {}
+    for i, (inputs, outputs) in enumerate(rows):
+        x, y = torch.cat(inputs), torch.cat(outputs)
+        xc, yc = x - x.mean(0), y - y.mean(0)
+        weight = torch.linalg.solve(xc.T @ xc + torch.eye(x.shape[1]).double(), xc.T @ yc).T
+        fitted[f"layers.{i}.weight"] = weight.float()
+        fitted[f"layers.{i}.bias"] = (y.mean(0) - weight @ x.mean(0)).float()
+    return fitted
+
+
 def own_order(tensor: torch.Tensor, name: str, model: PreTrainedModel, dims: tuple[int, ...]) -> torch.Tensor:
     if not name.startswith("neox"):
         return tensor
@@ -164,6 +200,7 @@ def prepare(out: Path, subjects: dict[str, Subject]) -> None:
         save("kvzap_linear", kvzap(model, "linear").state_dict())
         if name in SMALL:
             save("kvzap_mlp", kvzap(model, "mlp").state_dict())
+            save("kvzap_fitted", kvzap_fit(subject.models["eager"], texts))
             stats = statistics(model, texts)
             parts[name] |= stats
             save("expected_attention", {"query_mean": own_order(stats["query_mean"], name, model, (2,)),
@@ -210,6 +247,16 @@ def duo(share: float, name: str, sink: int = SINK, recent: int = RECENT, publish
     if published:
         heads = np.clip(3 * heads - 1, 0, 1)
     press.load_attention_pattern = lambda _model: (sink, recent, heads)
+    init = press.post_init_from_model
+
+    def with_stable_sort(model: PreTrainedModel) -> None:
+        """Clipped scores tie. Which of them come first, numpy's default sort leaves open beyond 16 heads; here the first."""
+        stable = SimpleNamespace(argsort=lambda a, axis: np.argsort(a, axis=axis, kind="stable"),
+                                 unravel_index=np.unravel_index)
+        with replaced(duo_attention_press, np=stable):
+            init(model)
+
+    press.post_init_from_model = with_stable_sort
     return press
 
 
