@@ -31,6 +31,7 @@ from press_scores import spec_of
 
 RATIOS = (0.25, 0.5, 0.75)
 SMALL = ("llama-gqa", "neox-parallel")
+SMALL_CONTEXT = 144
 LAYERS_TOLD = 4  # of a deep model: evenly spread, the first and the last among them
 
 
@@ -67,7 +68,7 @@ def subject(name: str, out: Path, gguf: Path | None) -> Subject:
         tokens = torch.tensor([ids[:n]])
     else:
         spec = spec_of(name)
-        tokens, context = tokens_of(spec), 144
+        tokens, context = tokens_of(spec), SMALL_CONTEXT
         models = {}
         for kind in ("sdpa", "eager"):
             model = load(spec, out, attention=kind)
@@ -161,10 +162,12 @@ def run(case: Case, subject: Subject, ratio: float) -> dict[str, Any]:
     return result
 
 
-def main(out: Path, gguf: Path | None, only: list[str] | None = None) -> None:
-    """`only`: groups to make anew. Without the real model's file its cases are kept as they stand."""
+def main(out: Path, gguf: Path | None, only: list[str] | None = None, models: list[str] | None = None,
+         chosen: list[str] | None = None) -> None:
+    """`only`: groups, `models`: models, `chosen`: cases to make anew; what else there is is kept as it stands, and so are
+    the real model's cases without its file."""
     groups = sorted(p.stem.removeprefix("parity_") for p in Path(__file__).parent.glob("parity_*.py"))
-    names = [*SMALL, *(["smollm2"] if gguf else [])]
+    names = [it for it in [*SMALL, *(["smollm2"] if gguf else [])] if not models or it in models]
     subjects = {name: subject(name, out, gguf) for name in names}
     for group in groups:
         if only and group not in only:
@@ -175,15 +178,14 @@ def main(out: Path, gguf: Path | None, only: list[str] | None = None) -> None:
         cases = module.CASES
         path = out / "parity" / f"{group}.json"
         old = json.loads(path.read_text())["cases"] if path.exists() else []
-        made = [c for c in old if c["model"] not in subjects]
-        for name, it in subjects.items():
+        made = []
+        for name in (*SMALL, "smollm2"):
             for case in cases:
-                if name in case.models:
-                    made += [run(case, it, ratio) for ratio in case.ratios]
-        save_json(path, {
-            "cases": made,
-            "context": {name: it.context for name, it in subjects.items()} | {"smollm2": smollm2.CONTEXT},
-        })
+                if name in subjects and name in case.models and (not chosen or case.name in chosen):
+                    made += [run(case, subjects[name], ratio) for ratio in case.ratios]
+                else:
+                    made += [c for c in old if c["model"] == name and c["name"] == case.name]
+        save_json(path, {"cases": made, "context": dict.fromkeys(SMALL, SMALL_CONTEXT) | {"smollm2": smollm2.CONTEXT}})
         print(f"{group}: {len(made)} cases")
 
 
@@ -196,6 +198,8 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("tests/data"))
     parser.add_argument("--gguf", type=Path, help="SmolLM2 in GGUF; its cases are left as they are without")
     parser.add_argument("--only", nargs="*", help="groups")
+    parser.add_argument("--models", nargs="*", help="models")
+    parser.add_argument("--cases", nargs="*", help="cases, by name")
     args = parser.parse_args()
     common.setup(2)
-    main(args.out, args.gguf, args.only)
+    main(args.out, args.gguf, args.only, args.models, args.cases)
