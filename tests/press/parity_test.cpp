@@ -1,5 +1,6 @@
 // Presses against kvpress 0.5.5, case by case: the tokens that each head keeps, and the loss of what comes after them.
 // tools/references/parity.py says how the cases are made; the real model's are skipped where it is not there.
+// KVPRESS_PARITY_GROUP, when set, names the one group to check.
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -113,7 +114,9 @@ double mean_nll_of_rest(Model& model, Compressor& compressor, KVCache& cache, st
 void check(const std::string& name) {
   Subject subject = load(name);
   int compared = 0;
+  const char* only = std::getenv("KVPRESS_PARITY_GROUP");
   for (const auto& file : std::filesystem::directory_iterator(test::data_dir() / "parity")) {
+    if (only != nullptr && file.path().stem() != only) continue;
     const auto group = nlohmann::json::parse(read_file(file.path()));
     for (const auto& it : group["cases"]) {
       if (it["model"] != name) continue;
