@@ -48,6 +48,7 @@ class Case:
     kept: bool = True  # whether the kept tokens can be told by their keys (not after keys were changed)
     slack: int = 0  # entries of a head that may differ, where the scores themselves tie
     real_slack: int = 1  # the same on the real model, whose text repeats tokens: in the first layer those may tie
+    first_slack: int = 0  # the same in the real model's first layer alone, where scores tie by more
     position_of_rest: str = "text"  # or "cache": the rest goes on where the compressed cache ends
 
 
@@ -149,6 +150,8 @@ def run(case: Case, subject: Subject, ratio: float) -> dict[str, Any]:
         masks = kept_masks(subject, kind, cache)
         result["held"] = sum(int(m.sum()) for m in masks)  # by all heads of all layers
         result["slack"] = case.slack if subject.name in SMALL else max(case.slack, case.real_slack)
+        if case.first_slack and subject.name not in SMALL:
+            result["first_slack"] = case.first_slack
         result["kept"] = {
             str(i): base64.b64encode(np.packbits(masks[i], axis=1, bitorder="little").tobytes()).decode() for i in told
         }

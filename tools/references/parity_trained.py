@@ -285,7 +285,10 @@ CASES = [
          ours("expected_attention(stats=FILE, use_covariance=false, n_sink=8, n_future_positions=64)",
               "expected_attention.safetensors"),
          lambda r, m: expected(r, m, use_covariance=False, n_sink=8, n_future_positions=64), models=SMALL),
-    Case("kvzap_linear", ours("kvzap(model_type=linear, file=FILE)", "kvzap_linear.safetensors"), zap("linear")),
+    # In the first layer the score depends on the token alone: at 0.5 the cut goes through 34 tokens that are the same, of
+    # which kvpress keeps 22, any of them.
+    Case("kvzap_linear", ours("kvzap(model_type=linear, file=FILE)", "kvzap_linear.safetensors"), zap("linear"),
+         first_slack=12),
     Case("kvzap_mlp", ours("kvzap(file=FILE)", "kvzap_mlp.safetensors"), zap("mlp"), models=SMALL),
     Case("duo_attention", ours("duo_attention(file=FILE)", "duo_attention.safetensors"), lambda r, m: duo(r, m)),
     Case("duo_attention_sizes",
