@@ -42,6 +42,9 @@ extern const PressEntry kMergingPress;
 extern const PressEntry kThinkPress;
 extern const PressEntry kCamPress;
 extern const PressEntry kFinchPress;
+extern const PressEntry kKVComposePress;
+extern const PressEntry kKVComposeUnstructuredPress;
+extern const PressEntry kFastKVzipPress;
 
 template <typename T>
 std::unique_ptr<Press> make_press() {

@@ -8,8 +8,8 @@ namespace kvpress {
 namespace {
 
 /// Keeps the `n_left` best entries of layers [first, first + n) together.
-void keep_best(const ContextView& context, const std::vector<Scores>& scores, std::size_t first, std::size_t n,
-               std::int64_t n_left) {
+void keep_best_of(const ContextView& context, const std::vector<Scores>& scores, std::size_t first, std::size_t n,
+                  std::int64_t n_left) {
   AlignedVector<float> all;
   for (std::size_t l = first; l < first + n; ++l) {
     for (const auto& row : scores[l]) all.insert(all.end(), row.begin(), row.end());
@@ -42,18 +42,37 @@ std::int64_t entries_left(const BudgetView& budget, std::int64_t n_sequences, bo
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(all) * (1.0 - budget.ratio)));
 }
 
-void keep_best_of_all(const ContextView& context, const std::vector<Scores>& scores, bool layerwise) {
-  if (context.watcher != nullptr && context.watcher->scored) {
-    for (std::size_t l = 0; l < scores.size(); ++l) context.watcher->scored(static_cast<std::int64_t>(l), scores[l]);
+std::vector<Scores> carried_scores(const ContextView& context, std::int64_t channel) {
+  const CacheShape& shape = context.cache.shape();
+  std::vector<Scores> scores(static_cast<std::size_t>(shape.n_layers));
+  for (std::size_t l = 0; l < scores.size(); ++l) {
+    for (std::int64_t h = 0; h < shape.n_kv_heads; ++h) {
+      const std::span<const float> of_head = context.carried(static_cast<std::int64_t>(l), h, channel);
+      scores[l].emplace_back(of_head.begin(), of_head.end());
+    }
   }
+  return scores;
+}
+
+void tell(const ContextView& context, const std::vector<Scores>& scores) {
+  if (context.watcher == nullptr || !context.watcher->scored) return;
+  for (std::size_t l = 0; l < scores.size(); ++l) context.watcher->scored(static_cast<std::int64_t>(l), scores[l]);
+}
+
+void keep_best_of_all(const ContextView& context, const std::vector<Scores>& scores, std::int64_t n_left) {
+  tell(context, scores);
+  keep_best_of(context, scores, 0, scores.size(), n_left);
+}
+
+void keep_best(const ContextView& context, const std::vector<Scores>& scores, bool layerwise) {
   const CacheShape& shape = context.cache.shape();
   if (!layerwise) {
-    const std::int64_t n_left = entries_left(context.budget, shape.n_layers * shape.n_kv_heads, true);
-    keep_best(context, scores, 0, scores.size(), n_left);
+    keep_best_of_all(context, scores, entries_left(context.budget, shape.n_layers * shape.n_kv_heads, true));
     return;
   }
+  tell(context, scores);
   const std::int64_t n_left = entries_left(context.budget, shape.n_kv_heads, true);
-  for (std::size_t l = 0; l < scores.size(); ++l) keep_best(context, scores, l, 1, n_left);
+  for (std::size_t l = 0; l < scores.size(); ++l) keep_best_of(context, scores, l, 1, n_left);
 }
 
 }  // namespace kvpress

@@ -24,7 +24,7 @@ class KVzip : public ContextPress<KVzip<kPlus>> {
 
   void compress_context(const ContextView& context) override {
     scores_.update(context);
-    keep_best_of_all(context, scores_.with_sinks_safe(context), layerwise_);
+    keep_best(context, scores_.with_sinks_safe(context), layerwise_);
   }
 
  private:

@@ -8,6 +8,7 @@
 #include "kvpress/model/weights.h"
 #include "kvpress/ops/linear.h"
 #include "kvpress/ops/rowwise.h"
+#include "kvpress/press/global_selection.h"
 #include "kvpress/press/key_rows.h"
 #include "kvpress/press/replay.h"
 #include "kvpress/tokenizer/tokenizer.h"
@@ -167,21 +168,13 @@ void KVzipScores::score(const ContextView& context, const AttentionBlock& block,
 }
 
 std::vector<Scores> KVzipScores::with_sinks_safe(const ContextView& context) const {
-  const CacheShape& shape = context.cache.shape();
-  std::vector<Scores> scores(static_cast<std::size_t>(shape.n_layers));
+  std::vector<Scores> scores = carried_scores(context, 0);
   float highest = 0;
-  for (std::int64_t l = 0; l < shape.n_layers; ++l) {
-    Scores& of_layer = scores[static_cast<std::size_t>(l)];
-    for (std::int64_t h = 0; h < shape.n_kv_heads; ++h) {
-      const auto carried = context.carried(l, h, 0);
-      of_layer.emplace_back(carried.begin(), carried.end());
-    }
-    highest = std::max(highest, above_all(of_layer));
-  }
-  for (std::int64_t l = 0; l < shape.n_layers; ++l) {
-    for (std::int64_t h = 0; h < shape.n_kv_heads; ++h) {
-      auto& row = scores[static_cast<std::size_t>(l)][static_cast<std::size_t>(h)];
-      std::fill_n(row.begin(), first_entry_from(context.cache.head(l, h), n_sink), highest);
+  for (const Scores& of_layer : scores) highest = std::max(highest, above_all(of_layer));
+  for (std::size_t l = 0; l < scores.size(); ++l) {
+    for (std::size_t h = 0; h < scores[l].size(); ++h) {
+      const KVHead& head = context.cache.head(static_cast<std::int64_t>(l), static_cast<std::int64_t>(h));
+      std::fill_n(scores[l][h].begin(), first_entry_from(head, n_sink), highest);
     }
   }
   return scores;

@@ -73,43 +73,46 @@ namespace {
 /// The library's own, and what was registered.
 std::vector<const PressEntry*>& all_entries() {
   static std::vector<const PressEntry*> all = {
-      &kRandomPress,               // by the number of things they look at
-      &kKnormPress,                //
-      &kStreamingLlmPress,         //
-      &kKeyDiffPress,              //
-      &kLagKVPress,                //
-      &kCurPress,                  //
-      &kLeveragePress,             //
-      &kTovaPress,                 //
-      &kSnapKVPress,               //
-      &kExpectedAttentionPress,    //
-      &kCapPress,                  //
-      &kNonCausalAttentionPress,   //
-      &kCompactorPress,            //
-      &kObservedAttentionPress,    //
-      &kQFilterPress,              // with trained parts
-      &kKVzapPress,                //
-      &kDuoAttentionPress,         //
-      &kAdaKVPress,                // what shapes the choice of another press
-      &kCriticalPress,             //
-      &kCriticalAdaKVPress,        //
-      &kChunkPress,                //
-      &kChunkKVPress,              //
-      &kEntropyGatedChunkKVPress,  //
-      &kBlockPress,                //
-      &kPyramidKVPress,            // budgets that differ from layer to layer
-      &kSimLayerKVPress,           //
-      &kPerLayerPress,             //
-      &kLuKVPress,                 //
-      &kDmsPress,                  //
-      &kComposedPress,             // one after the other
-      &kKVzipPress,                // what runs the model again
-      &kKVzipPlusPress,            //
-      &kKeyRerotationPress,        // what edits the entries
-      &kFinchPress,                //
-      &kMergingPress,              //
-      &kThinkPress,                //
-      &kCamPress,                  //
+      &kRandomPress,                 // by the number of things they look at
+      &kKnormPress,                  //
+      &kStreamingLlmPress,           //
+      &kKeyDiffPress,                //
+      &kLagKVPress,                  //
+      &kCurPress,                    //
+      &kLeveragePress,               //
+      &kTovaPress,                   //
+      &kSnapKVPress,                 //
+      &kExpectedAttentionPress,      //
+      &kCapPress,                    //
+      &kNonCausalAttentionPress,     //
+      &kCompactorPress,              //
+      &kObservedAttentionPress,      //
+      &kQFilterPress,                // with trained parts
+      &kKVzapPress,                  //
+      &kDuoAttentionPress,           //
+      &kAdaKVPress,                  // what shapes the choice of another press
+      &kCriticalPress,               //
+      &kCriticalAdaKVPress,          //
+      &kChunkPress,                  //
+      &kChunkKVPress,                //
+      &kEntropyGatedChunkKVPress,    //
+      &kBlockPress,                  //
+      &kPyramidKVPress,              // budgets that differ from layer to layer
+      &kSimLayerKVPress,             //
+      &kPerLayerPress,               //
+      &kLuKVPress,                   //
+      &kDmsPress,                    //
+      &kComposedPress,               // one after the other
+      &kKVzipPress,                  // what runs the model again
+      &kKVzipPlusPress,              //
+      &kKVComposePress,              //
+      &kKVComposeUnstructuredPress,  //
+      &kFastKVzipPress,              // what takes all layers at once
+      &kKeyRerotationPress,          // what edits the entries
+      &kFinchPress,                  //
+      &kMergingPress,                //
+      &kThinkPress,                  //
+      &kCamPress,                    //
   };
   return all;
 }

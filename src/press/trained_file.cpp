@@ -16,6 +16,7 @@
 namespace kvpress {
 
 std::string how_to_calibrate(const std::string& method, const std::string& model_name) {
+  if (method.empty()) return "docs/presses.md says how to make one";
   return fmt::format("make one: kvpress calibrate {} -m {} --dataset wikitext -o FILE.safetensors", method, model_name);
 }
 

@@ -16,7 +16,8 @@ namespace kvpress {
 class TrainedFile {
  public:
   /// `press`: whose parts, for messages. `parameter`: what names the file there. `method`: what "kvpress calibrate"
-  /// calls them, empty where it makes none. `path`: a safetensors file, or a folder that holds a model.safetensors.
+  /// calls them, empty where it makes none (then messages name the documentation). `path`: a safetensors file, or a
+  /// folder that holds a model.safetensors.
   TrainedFile(std::string press, std::string parameter, std::string method, std::string path, const PressSetup& setup);
 
   bool has(const std::string& name) const { return file_->find(name) != nullptr; }
@@ -27,7 +28,7 @@ class TrainedFile {
   /// Names of its tensors, the first few.
   std::string names() const;
 
-  /// Throws "<press>: <what>; make one ...".
+  /// Throws "<press>: <what>; <how_to_calibrate>".
   [[noreturn]] void complain(const std::string& what) const;
 
  private:
@@ -40,7 +41,8 @@ class TrainedFile {
   std::unique_ptr<TensorFile> file_;
 };
 
-/// "make one for it: kvpress calibrate qfilter -m demo --dataset wikitext -o FILE.safetensors"
+/// "make one: kvpress calibrate qfilter -m demo --dataset wikitext -o FILE.safetensors"; where `method` is empty, since
+/// "kvpress calibrate" makes none of the kind, where to read about it.
 std::string how_to_calibrate(const std::string& method, const std::string& model_name);
 
 }  // namespace kvpress

@@ -16,7 +16,9 @@
 namespace kvpress {
 namespace {
 
-constexpr const char* kReplaying[] = {"kvzip(chunk_size=50)", "kvzip(layerwise=true)", "kvzip_plus(chunk_size=50)"};
+constexpr const char* kReplaying[] = {"kvzip(chunk_size=50)",      "kvzip(layerwise=true)",
+                                      "kvzip_plus(chunk_size=50)", "kvcompose",
+                                      "kvcompose_unstructured",    "kvcompose(agg_task=mean, add_v_norm=true)"};
 
 class SecondLook : public testing::Test {
  protected:
@@ -154,6 +156,20 @@ TEST_F(SecondLook, OneThatDecodesScoresWhatTheOtherLeft) {
   }
 }
 
+TEST_F(SecondLook, HeadsOfALayerStayEquallyLongWhereTheyMust) {
+  const NamedPress named = parse_press("kvcompose(keep_token_lower_bound=20)");
+  Compressor compressor(named.plan({0.7, {}}, 0, std::nullopt));
+  KVCache cache = compressor.make_cache(model_, DType::f32);
+  for (const std::size_t first : {0u, 100u, 200u}) {
+    compressor.forward(model_, tokens(first, 100), cache, {});
+    for (std::int64_t l = 0; l < 3; ++l) {
+      EXPECT_EQ(cache.head(l, 0).size(), cache.head(l, 1).size());
+      EXPECT_GE(cache.head(l, 0).size(), 20);
+      EXPECT_LE(cache.head(l, 0).size(), cache.head(0, 0).size());
+    }
+  }
+}
+
 TEST_F(SecondLook, OneThreadKeepsWhatTwoKeep) {
   for (const char* press : kReplaying) {
     std::vector<std::vector<std::int32_t>> kept[2];
@@ -180,7 +196,7 @@ TEST_F(SecondLook, AHeadThatLostEverythingIsReadAndGrows) {
   scores[1][0].assign(40, -1.0f);
   scores[2][0].assign(40, -1.0f);
   scores[2][1].assign(40, -1.0f);
-  keep_best_of_all({model_, cache, tokens(0, 40), 40, {40, 20, 0.5, 0}}, scores, false);
+  keep_best_of_all({model_, cache, tokens(0, 40), 40, {40, 20, 0.5, 0}}, scores, 120);
   EXPECT_EQ(held(cache), 120);
   EXPECT_EQ(cache.head(1, 0).size(), 0);
   EXPECT_EQ(cache.head(2, 0).size(), 0);
@@ -197,6 +213,11 @@ TEST(SecondLookParameters, AreChecked) {
   EXPECT_THROW(parse_press("kvzip(n_sink=-1)"), UsageError);
   EXPECT_THROW(parse_press("kvzip_plus(kvzip_plus_normalization=false)"), UsageError);
   EXPECT_THROW(parse_press("adakv(kvzip)"), UsageError);
+  EXPECT_THROW(parse_press("kvcompose(agg_task=median)"), UsageError);
+  EXPECT_THROW(parse_press("kvcompose(keep_token_lower_bound=-1)"), UsageError);
+  EXPECT_THROW(parse_press("kvcompose_unstructured(structured=true)"), UsageError);
+  EXPECT_THROW(parse_press("fastkvzip(window_size=0)"), UsageError);
+  EXPECT_THROW(parse_press("fastkvzip(window_ratio=1.5)"), UsageError);
 }
 
 }  // namespace

@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kvpress import KVzipPress
+from kvpress import FastKVzipPress, KVComposePress, KVzipPress
 from kvpress.presses import kvzip_press
+from kvpress.presses.fastkvzip_press import FastKVzipGate
+from safetensors.torch import save_file
 
 import smollm2
-from parity import Case
+from parity import SMALL, Case
+from press_scores import spec_of
 
 
 class Text:
@@ -36,6 +39,49 @@ def chunk(model: str) -> int:
     return 200 if model == "smollm2" else 60
 
 
+class KVCompose(KVComposePress):
+    """Without the second pass's entries, which kvpress leaves in the cache: see docs/presses.md."""
+
+    def enhance_scores(self) -> None:
+        for layer in self.cache.layers:
+            layer.keys, layer.values = (x[:, :, : self.context_len] for x in (layer.keys, layer.values))
+        super().enhance_scores()
+
+
+GATES = Path(__file__).parents[2] / "tests/data/trained"
+WIDTH, SINKS = 8, 5
+
+
+def gates(model: str) -> list[FastKVzipGate]:
+    """Random ones, the same each time, written for kvpress.cpp as well."""
+    sizes = gate_sizes(model)
+    generator = torch.Generator().manual_seed(11)
+    made, tensors = [], {}
+    for i in range(sizes["layers"]):
+        gate = FastKVzipGate(i, sizes["hidden"], sizes["kv_heads"], sizes["group"], torch.float32, WIDTH, SINKS)
+        for name, parameter in gate.named_parameters():
+            spread = sizes["hidden"] ** -0.5 if "proj.weight" in name else 0.3
+            values = torch.randn(parameter.shape, generator=generator) * spread + ("norm" in name)
+            parameter.data = values.bfloat16().float()
+            tensors[f"layers.{i}.{name}"] = parameter.data.bfloat16()
+        made.append(gate.requires_grad_(False))
+    save_file(tensors, GATES / model / "fastkvzip.safetensors")
+    return made
+
+
+def gate_sizes(model: str) -> dict[str, int]:
+    config = spec_of(model).make_config()
+    kv_heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+    return {"layers": config.num_hidden_layers, "hidden": config.hidden_size, "kv_heads": kv_heads,
+            "group": config.num_attention_heads // kv_heads}
+
+
+def fastkvzip(ratio: float, model: str, **arguments: Any) -> FastKVzipPress:
+    press = FastKVzipPress(ratio, **arguments)
+    press.gates = gates(model)
+    return press
+
+
 CASES = [
     Case("kvzip", "kvzip", KVzipPress),
     Case("kvzip_chunks", lambda m, r: f"kvzip(layerwise=true, n_sink=8, chunk_size={chunk(m)})",
@@ -43,4 +89,18 @@ CASES = [
     Case("kvzip_plus", "kvzip_plus", lambda r: KVzipPress(r, kvzip_plus_normalization=True)),
     Case("kvzip_plus_chunks", lambda m, r: f"kvzip(kvzip_plus_normalization=true, chunk_size={chunk(m)})",
          lambda r, m: KVzipPress(r, kvzip_plus_normalization=True, chunk_size=chunk(m))),
+    Case("kvcompose", "kvcompose", lambda r: KVCompose(compression_ratio=r), eager=True),
+    Case("kvcompose_mean",
+         "kvcompose(agg_task=mean, agg_group=max, agg_head=max, add_mean_across_heads=false, keep_token_lower_bound=20)",
+         lambda r: KVCompose(compression_ratio=r, agg_task="mean", agg_group="max", agg_head="max",
+                             add_mean_across_heads=False, keep_token_lower_bound=20), eager=True),
+    Case("kvcompose_unstructured", "kvcompose_unstructured",
+         lambda r: KVCompose(compression_ratio=r, structured=False), eager=True),
+    Case("kvcompose_values", "kvcompose(structured=false, agg_task=mean, add_v_norm=true)",
+         lambda r: KVCompose(compression_ratio=r, structured=False, agg_task="mean", add_v_norm=True), eager=True),
+    Case("fastkvzip", lambda m, r: f"fastkvzip(file={{data}}/trained/{m}/fastkvzip.safetensors)", fastkvzip,
+         models=SMALL),
+    Case("fastkvzip_layerwise",
+         lambda m, r: f"fastkvzip(file={{data}}/trained/{m}/fastkvzip.safetensors, layerwise=true, n_sink=9, window_ratio=0.1)",
+         lambda r, m: fastkvzip(r, m, layerwise=True, n_sink=9, window_ratio=0.1), models=SMALL),
 ]
