@@ -93,7 +93,10 @@ CASES = [
     Case("kvcompose_mean",
          "kvcompose(agg_task=mean, agg_group=max, agg_head=max, add_mean_across_heads=false, keep_token_lower_bound=20)",
          lambda r: KVCompose(compression_ratio=r, agg_task="mean", agg_group="max", agg_head="max",
-                             add_mean_across_heads=False, keep_token_lower_bound=20), eager=True),
+                             add_mean_across_heads=False, keep_token_lower_bound=20), eager=True,
+         # Layer 0 takes at each rank the best of all layers, so its curve equals another layer's value for value, and the
+         # cut may fall between equals of two layers (GPT-NeoX at 0.75: a gap of exactly 0).
+         slack=1),
     Case("kvcompose_unstructured", "kvcompose_unstructured",
          lambda r: KVCompose(compression_ratio=r, structured=False), eager=True),
     Case("kvcompose_values", "kvcompose(structured=false, agg_task=mean, add_v_norm=true)",
