@@ -127,7 +127,8 @@ CASES = [
     Case("composed_keys", "composed(keydiff, knorm)", lambda r, name: composed(name, r, KeyDiffPress, KnormPress),
          models=SMALL),
     Case("composed_three", "composed(knorm, keydiff, expected_attention(n_sink=0))",
-         lambda r, name: composed(name, r, KnormPress, KeyDiffPress, lambda it: ExpectedAttentionPress(it, n_sink=0))),
+         lambda r, name: composed(name, r, KnormPress, KeyDiffPress, lambda it: ExpectedAttentionPress(it, n_sink=0)),
+         first_slack=12),  # knorm: in layer 0 the keys of a repeated word have equal norms
     Case("composed_window", "composed(streaming_llm, snapkv(window_size=16))",
          lambda r, name: composed(name, r, InOrder, lambda it: SnapKVPress(it, window_size=16)), models=SMALL),
 ]
