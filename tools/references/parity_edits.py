@@ -45,7 +45,7 @@ CASES = [
     finch("", ""),
     finch("_kept", ", rerotate_keys=false", rerotate_keys=False),
     finch("_plain", ", rerotate_keys=false, normalize_scores=false", rerotate_keys=False, normalize_scores=False),
-    finch("_chunks", ", rerotate_keys=false, chunk_length=70", rerotate_keys=False, chunk_length=70),
+    finch("_chunks", ", rerotate_keys=false, chunk_length=72", rerotate_keys=False, chunk_length=72),
     Case("think", "think", lambda r: ThinKPress(key_channel_compression_ratio=r), kept=False),
     Case("think_window", "think(window_size=8)",
          lambda r: ThinKPress(key_channel_compression_ratio=r, window_size=8), kept=False),
