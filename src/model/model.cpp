@@ -8,6 +8,7 @@
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/model/architecture.h"
+#include "kvpress/model/attention_args.h"
 #include "kvpress/ops/attention.h"
 #include "kvpress/ops/output_loss.h"
 #include "kvpress/ops/rowwise.h"
@@ -234,15 +235,8 @@ void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::
   if (listener != nullptr && listener->wants_log_sum_exp()) {
     log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));
   }
-  AttentionArgs args;
-  args.queries = queries.as<float>();
-  args.n_new = n_new;
-  args.n_heads = config.n_heads;
-  args.head_dim = config.head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  args.kv = kv;
-  args.kv_type = cache.shape().type;
-  args.log_sum_exp = log_sum_exp.empty() ? nullptr : log_sum_exp.data();
+  const AttentionArgs args = attention_args(config, queries.as<float>(), n_new, kv, cache.shape().type,
+                                            log_sum_exp.empty() ? nullptr : log_sum_exp.data());
   attention(args, attended);
   if (listener != nullptr) {
     listener->after_attention({layer, first_position, n_new, config, weights_of_layer, rope, normed, queries.as_float(),

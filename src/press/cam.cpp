@@ -1,10 +1,10 @@
 // CaM (https://openreview.net/forum?id=LCTmppB165): before entries are evicted, the values of the best of them are
 // added to the entries that stay right after them, with a probability that grows with the attention they got.
 #include <algorithm>
-#include <cmath>
 #include <random>
 #include <vector>
 
+#include "kvpress/model/attention_args.h"
 #include "kvpress/ops/attention.h"
 #include "kvpress/ops/rowwise.h"
 #include "kvpress/ops/topk.h"
@@ -72,7 +72,6 @@ class Cam : public Editor<Cam> {
 
   /// The last query's attention, averaged over the group, beside each entry.
   void add_attention(const LayerView& layer) const {
-    const ModelConfig& config = layer.block.config;
     std::vector<HeadKV> kv;
     std::vector<AlignedVector<float>> weights;
     std::vector<float*> rows;
@@ -81,14 +80,8 @@ class Cam : public Editor<Cam> {
       weights.emplace_back(static_cast<std::size_t>(layer.head(h).size()));
     }
     for (auto& row : weights) rows.push_back(row.data());
-    AttentionArgs args;
-    args.queries = layer.block.queries.row(layer.block.n_new - 1);
-    args.n_new = 1;
-    args.n_heads = config.n_heads;
-    args.head_dim = config.head_dim;
-    args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-    args.kv = kv;
-    args.kv_type = layer.block.cache.shape().type;
+    const AttentionArgs args = attention_args(layer.block.config, layer.block.queries.row(layer.block.n_new - 1), 1, kv,
+                                              layer.block.cache.shape().type);
     attention_mean_weights(args, rows);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const auto& row = weights[static_cast<std::size_t>(h)];
@@ -175,17 +168,16 @@ class Cam : public Editor<Cam> {
 
 }  // namespace
 
-const PressEntry kCamPress = {"cam",
-                              "adds the values of what goes to the entries right after them, by chance",
-                              "https://openreview.net/forum?id=LCTmppB165",
-                              "what the press inside needs, values, the last query of each block",
-                              make_press<Cam>,
-                              "Evicting a value shifts every later output. CaM spreads it over the next entries that "
-                              "stay, with a probability that "
-                              "grows with the attention it got, so that outputs stay right on average.",
-                              "v_t += v_i/m for the next m ≤ merge_budget kept t after the evicted i, with probability "
-                              "min(1, A_i / mean of A_t), A "
-                              "the attention summed over the steps",
-                              "While decoding, around a press that scores (--protocol decode --compression-interval)."};
+const PressEntry kCamPress = {
+    "cam",
+    "adds the values of what goes to the entries right after them, by chance",
+    "https://openreview.net/forum?id=LCTmppB165",
+    "what the press inside needs, values, the last query of each block",
+    make_press<Cam>,
+    "Evicting a value shifts every later output. CaM spreads it over the next entries that stay, with a probability "
+    "that grows with the attention it got, so that outputs stay right on average.",
+    "v_t += v_i/m for the next m ≤ merge_budget kept t after the evicted i, with probability min(1, A_i / mean of "
+    "A_t), A the attention summed over the steps",
+    "While decoding, around a press that scores (--protocol decode --compression-interval)."};
 
 }  // namespace kvpress

@@ -139,8 +139,7 @@ const PressEntry kChunkPress = {
     "what the press inside needs",
     make_press<Chunk>,
     "A choice over the whole text may empty long stretches of it. Here each chunk is scored as if it were all there "
-    "is, "
-    "with its own queries, and keeps the same share, so that every part of the text stays represented.",
+    "is, with its own queries, and keeps the same share, so that every part of the text stays represented.",
     "of each chunk of n tokens the max(1, ⌊n × (1 - ratio)⌋) best s_j, scored within the chunk",
     "For long texts any part of which may be asked about."};
 

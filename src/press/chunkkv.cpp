@@ -72,8 +72,8 @@ const PressEntry kChunkKVPress = {
     make_press<ChunkKV>,
     "Single tokens that stay alone lose the phrase they stood in. Here neighbours stay or go together, in all heads "
     "alike, so that what is left still reads.",
-    "chunks of chunk_length entries; of a chunk the mean of Σ over heads of s_j; the best "
-    "max(1, ⌊chunks × (1 - ratio)⌋) chunks stay",
+    "chunks of chunk_length entries; of a chunk the mean of Σ over heads of s_j; the best max(1, ⌊chunks × (1 - "
+    "ratio)⌋) chunks stay",
     "For prompts whose facts span several tokens; a cache with the same tokens in all heads."};
 
 }  // namespace kvpress

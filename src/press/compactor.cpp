@@ -78,8 +78,7 @@ const PressEntry kCompactorPress = {
     "keys before and after RoPE, values, every query",
     make_press<Compactor>,
     "Two views that need no question are added: leverage, which finds keys that no others replace, and attention "
-    "within "
-    "chunks without a causal mask. The more is to go, the more leverage counts.",
+    "within chunks without a causal mask. The more is to go, the more leverage counts.",
     "s_j = blending · leverage + non_causal_attention, each standardized over the layer without the sinks; blending is "
     "the compression ratio unless given; the first sink_size_start and the last sink_size_end stay",
     "When nothing is known of later questions and some time may be spent on the choice."};

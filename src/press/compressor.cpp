@@ -1,9 +1,9 @@
 #include "kvpress/press/compressor.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "kvpress/base/timer.h"
+#include "kvpress/model/attention_args.h"
 #include "kvpress/ops/attention.h"
 
 namespace kvpress {
@@ -108,15 +108,9 @@ void Compressor::accumulate_attention(const AttentionBlock& block) const {
     kv.push_back(head.view());
     sums.push_back(head.carried(0).data());
   }
-  AttentionArgs args;
-  args.queries = block.queries.data;
-  args.n_new = block.n_new;
-  args.n_heads = block.config.n_heads;
-  args.head_dim = block.config.head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(args.head_dim));
-  args.kv = kv;
-  args.kv_type = block.cache.shape().type;
-  args.log_sum_exp = const_cast<float*>(block.log_sum_exp);  // read, not written, by the second pass
+  // The denominators are read, not written, by the second pass.
+  const AttentionArgs args = attention_args(block.config, block.queries.data, block.n_new, kv, block.cache.shape().type,
+                                            const_cast<float*>(block.log_sum_exp));
   attention_column_sums(args, sums);
 }
 

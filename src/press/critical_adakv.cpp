@@ -52,8 +52,7 @@ const PressEntry kCriticalAdaKVPress = {
     "values, the output weights, what the press inside needs",
     make_press<CriticalAdaKV>,
     "The scores tell which heads need many tokens; which tokens these are depends on the values, too. So each head "
-    "gets "
-    "its part of the layer's budget by adakv, and fills it by critical.",
+    "gets its part of the layer's budget by adakv, and fills it by critical.",
     "as many of each head as adakv gives it: first its best s_j (alpha_safeguard × n_kept and first_stage_ratio of its "
     "part), then the highest (s_j + epsilon) × mean over the group of ‖Wo v_j‖₁",
     "As critical, whenever heads may differ in length."};

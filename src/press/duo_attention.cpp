@@ -211,8 +211,7 @@ const PressEntry kDuoAttentionPress = {
     "positions, a pattern published or made by kvpress calibrate duo_attention; on the fly: queries and keys",
     make_press<DuoAttention>,
     "Few heads retrieve from far back; the others need only the first tokens and those nearby, on any text. So heads "
-    "are "
-    "compressed, not tokens: a streaming head keeps sinks and recent tokens, the others everything.",
+    "are compressed, not tokens: a streaming head keeps sinks and recent tokens, the others everything.",
     "the head_compression_ratio × heads of the lowest scores keep positions < sink_size and the newest recent_size",
     "For long texts, where a head that streams saves nearly all of its share; on short ones it saves little."};
 

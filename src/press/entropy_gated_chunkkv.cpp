@@ -126,11 +126,9 @@ const PressEntry kEntropyGatedChunkKVPress = {
     "what the press inside needs",
     make_press<EntropyGatedChunkKV>,
     "A chunk that is good for one token's sake costs its whole length. Chunks of even scores (high entropy) stay "
-    "whole, "
-    "good but uneven ones keep their best tokens, and what that saves goes to further chunks.",
+    "whole, good but uneven ones keep their best tokens, and what that saves goes to further chunks.",
     "chunks by descending mean of Σ over heads of s_j until the budget is spent; of one with mean ≥ median and entropy "
-    "< "
-    "median only the low_entropy_chunk_length best; a rest goes to the best entries left",
+    "< median only the low_entropy_chunk_length best; a rest goes to the best entries left",
     "Instead of chunkkv when a sharp budget is to be met exactly."};
 
 }  // namespace kvpress

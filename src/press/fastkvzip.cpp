@@ -171,8 +171,7 @@ const PressEntry kFastKVzipPress = {
     "KVzip's scores take a second pass over the text. A small gate of each layer was trained to predict them from the "
     "hidden state of the token, as it comes: its key competes with learned ones for the query's attention.",
     "s_j = mean over the group of 1 / (1 + Σ_s exp((b_s·q_j - k_j·q_j)/√16 - b)), q_j and k_j: normed projections of "
-    "x_j; "
-    "the first n_sink and the last tokens (2 % of the text) stay",
+    "x_j; the first n_sink and the last tokens (2 % of the text) stay",
     "Where gates are published for the model: KVzip's choice without its second prefill."};
 
 }  // namespace kvpress

@@ -49,8 +49,7 @@ const PressEntry kKeyRerotationPress = {
     "what the press inside needs",
     make_press<KeyRerotation>,
     "A model knows distances only up to the length it was trained on. Kept keys are turned to positions 0, 1, 2, ... "
-    "and "
-    "new tokens follow them, so that no distance exceeds what the cache holds, however long the text.",
+    "and new tokens follow them, so that no distance exceeds what the cache holds, however long the text.",
     "k_j := RoPE(j - p_j) k_j for the entry at slot j that stood at position p_j; the next token's position is the "
     "number of entries",
     "For texts longer than the trained context, with a fixed budget (--target-size)."};

@@ -53,8 +53,7 @@ const PressEntry kKVzipPlusPress = {
     "a second pass over the text, output weights",
     make_press<KVzip<true>>,
     "A weight counts for little where the value it brings is small beside what is already there. Each weight is "
-    "measured "
-    "by what it adds to the residual stream, relative to the input of the layer.",
+    "measured by what it adds to the residual stream, relative to the input of the layer.",
     "as kvzip, each weight divided by ‖h‖ of the query's token and multiplied by ‖W_o v_j‖",
     "As kvzip; the better of the two in the authors' tests."};
 

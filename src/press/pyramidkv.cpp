@@ -62,8 +62,8 @@ const PressEntry kPyramidKVPress = {
     make_press<PyramidKV>,
     "In lower layers attention is spread over the whole text, in upper ones it gathers on a few tokens. So the budget "
     "of all layers together is shared out as a pyramid.",
-    "s_j as snapkv; layer l of L keeps max - l·(max - min)/(L - 1) with min = n(1 - ratio)/beta, max + min = "
-    "2n(1 - ratio), max ≤ n - window_size; the same in every layer where min would be below window_size",
+    "s_j as snapkv; layer l of L keeps max - l·(max - min)/(L - 1) with min = n(1 - ratio)/beta, max + min = 2n(1 - "
+    "ratio), max ≤ n - window_size; the same in every layer where min would be below window_size",
     "As snapkv, at moderate ratios; at high ones it is snapkv."};
 
 }  // namespace kvpress

@@ -1,8 +1,8 @@
 #include "kvpress/press/replay.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "kvpress/model/attention_args.h"
 #include "kvpress/model/model.h"
 
 namespace kvpress {
@@ -41,16 +41,7 @@ AttentionArgs attention_over(const AttentionBlock& block, std::span<const KVHead
     const std::int64_t times = per_query_head ? block.config.group_size() : 1;
     kv.insert(kv.end(), static_cast<std::size_t>(times), head->view());
   }
-  AttentionArgs args;
-  args.queries = block.queries.data;
-  args.n_new = block.n_new;
-  args.n_heads = block.config.n_heads;
-  args.head_dim = block.config.head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(args.head_dim));
-  args.kv = kv;
-  args.kv_type = block.cache.shape().type;
-  args.log_sum_exp = log_sum_exp;
-  return args;
+  return attention_args(block.config, block.queries.data, block.n_new, kv, block.cache.shape().type, log_sum_exp);
 }
 
 std::int64_t first_entry_from(const KVHead& head, std::int64_t position) {

@@ -76,8 +76,7 @@ const PressEntry kSimLayerKVPress = {
     "Some layers are lazy: they attend to the first and the most recent tokens whatever the text. These give up "
     "everything between, the others keep all of it.",
     "a layer is lazy when the mean over heads and the last n_last queries of their attention to the first n_initial "
-    "and "
-    "the n_recent tokens before them is above lazy_threshold; it then keeps n_initial + n_recent - n_last tokens",
+    "and the n_recent tokens before them is above lazy_threshold; it then keeps n_initial + n_recent - n_last tokens",
     "With a lazy_threshold (0.9 for Llama 3, 0.65 for Llama 2, 0.8 for Mistral, 0.85 for Qwen); the ratio has no say."};
 
 }  // namespace kvpress

@@ -117,11 +117,9 @@ const PressEntry kThinkPress = {
     "keys, the last window_size queries",
     make_press<Think>,
     "A product of query and key is a sum over channels, and many channels add next to nothing to it. Those are no "
-    "longer "
-    "stored; no token is lost.",
+    "longer stored; no token is lost.",
     "channel c goes where (mean of q_c² over the last window_size queries and the group)·(mean of k_c² over the "
-    "entries) "
-    "is smallest; values stay",
+    "entries) is smallest; values stay",
     "On top of a press that evicts, when memory must shrink further; alone it saves at most half."};
 
 }  // namespace kvpress

@@ -1,9 +1,9 @@
 #include "kvpress/press/window.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "kvpress/model/attention_args.h"
 #include "kvpress/ops/attention.h"
 
 namespace kvpress {
@@ -37,14 +37,7 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
     kv.push_back(layer.head(h).view());
     rows.push_back(scores[static_cast<std::size_t>(h)].data());
   }
-  AttentionArgs args;
-  args.queries = queries.data();
-  args.n_new = used;
-  args.n_heads = config.n_heads;
-  args.head_dim = config.head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  args.kv = kv;
-  args.kv_type = layer.block.cache.shape().type;
+  const AttentionArgs args = attention_args(config, queries.data(), used, kv, layer.block.cache.shape().type);
   std::vector<float> factors;
   if (which == WindowRows::by_entries_before) {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {

@@ -10,6 +10,7 @@
 #include "kvpress/eval/experiment.h"
 #include "kvpress/eval/memory_plan.h"
 #include "kvpress/press/suggested.h"
+#include "small_model.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -36,22 +37,7 @@ constexpr const char* kPresses[] = {"pyramidkv",
 /// A random model with grouped queries, and a text of random tokens.
 class Property : public testing::Test {
  protected:
-  Property() : model_(config(), {false, DType::f32}, 7) {
-    std::mt19937 random(3);
-    for (int i = 0; i < 700; ++i) text_.ids.push_back(static_cast<std::int32_t>(random() % 500));
-    text_.n_bytes.assign(text_.ids.size(), 3);
-  }
-
-  static ModelConfig config() {
-    ModelConfig config = named_shape("smollm2-135m");
-    config.n_layers = 2;
-    config.hidden_size = 192;
-    config.n_heads = 6;
-    config.n_kv_heads = 2;
-    config.intermediate_size = 256;
-    config.vocab_size = 500;
-    return config;
-  }
+  Property() : model_(test::small_config(), {false, DType::f32}, 7), text_(test::random_text(700)) {}
 
   RunResult run(const std::string& press, double ratio, Protocol protocol = Protocol::chunked,
                 DType cache = DType::f32) {

@@ -16,22 +16,12 @@
 #include "kvpress/press/critical_output.h"
 #include "kvpress/press/parameters.h"
 #include "kvpress/press/registry.h"
+#include "small_model.h"
 
 namespace kvpress {
 namespace {
 
 using testing::HasSubstr;
-
-ModelConfig small_config() {
-  ModelConfig config = named_shape("smollm2-135m");
-  config.n_layers = 2;
-  config.hidden_size = 192;
-  config.n_heads = 6;
-  config.n_kv_heads = 2;
-  config.intermediate_size = 256;
-  config.vocab_size = 500;
-  return config;
-}
 
 CompressionPlan down_to(std::int64_t n_kept, const Press& press) {
   CompressionPlan plan;
@@ -42,7 +32,7 @@ CompressionPlan down_to(std::int64_t n_kept, const Press& press) {
 
 class Shapes : public testing::Test {
  protected:
-  Shapes() : model_(small_config(), {false, DType::f32}, 7) {
+  Shapes() : model_(test::small_config(), {false, DType::f32}, 7) {
     // Each token once: those of one kind tie in the first layer.
     tokens_.resize(500);
     std::iota(tokens_.begin(), tokens_.end(), 0);
@@ -233,7 +223,7 @@ TEST_F(Shapes, HeadsThatDifferChooseEachForItself) {
 TEST_F(Shapes, WhatDoesNotGoInsideIsSaid) {
   const auto complaint = [](const std::string& text) -> std::string {
     try {
-      parse_press(text).prepare({small_config(), "small"});
+      parse_press(text).prepare({test::small_config(), "small"});
     } catch (const UsageError& error) {
       return error.what();
     }
@@ -301,7 +291,7 @@ class NormProbe : public Scorer<NormProbe> {
 
 TEST_F(Shapes, OutputNormsAreThoseOfPlainLoops) {
   for (const DType type : {DType::f32, DType::bf16}) {
-    Model model(small_config(), {false, type}, 7);
+    Model model(test::small_config(), {false, type}, 7);
     NormProbe::Found found;
     const NormProbe probe(&found);
     Compressor compressor(down_to(10, probe));

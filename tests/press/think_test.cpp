@@ -10,36 +10,18 @@
 #include "kvpress/eval/experiment.h"
 #include "kvpress/press/compressor.h"
 #include "kvpress/press/registry.h"
+#include "small_model.h"
 
 namespace kvpress {
 namespace {
 
-ModelConfig config() {
-  ModelConfig config = named_shape("smollm2-135m");
-  config.n_layers = 2;
-  config.hidden_size = 192;
-  config.n_heads = 6;
-  config.n_kv_heads = 2;
-  config.intermediate_size = 256;
-  config.vocab_size = 500;
-  return config;
-}
-
-TokenizedText random_text(std::int64_t n) {
-  TokenizedText text;
-  std::mt19937 random(3);
-  for (std::int64_t i = 0; i < n; ++i) text.ids.push_back(static_cast<std::int32_t>(random() % 500));
-  text.n_bytes.assign(text.ids.size(), 3);
-  return text;
-}
-
 TEST(Think, SavesHalfOfItsRatioAndKeepsEveryToken) {
-  Model model(config(), {false, DType::f32}, 7);
+  Model model(test::small_config(), {false, DType::f32}, 7);
   RunSettings settings;
   settings.protocol.max_length = 1024;
   settings.protocol.chunk_size = 256;
   settings.cache_type = DType::bf16;
-  const std::vector<TokenizedText> texts = {random_text(1024)};
+  const std::vector<TokenizedText> texts = {test::random_text(1024)};
   const RunResult full = run_protocol(model, texts, parse_press("no_press"), settings);
   for (const double ratio : {0.25, 0.5, 0.75}) {
     settings.budget.ratio = ratio;
@@ -54,8 +36,8 @@ TEST(Think, SavesHalfOfItsRatioAndKeepsEveryToken) {
 }
 
 TEST(Think, AHeadsChannelsAreChosenOnceAndNewKeysWaitForTheNextCompression) {
-  Model model(config(), {false, DType::f32}, 7);
-  const auto text = random_text(300);
+  Model model(test::small_config(), {false, DType::f32}, 7);
+  const auto text = test::random_text(300);
   const NamedPress press = parse_press("think");
   Compressor compressor(press.plan({0.5, {}}));
   KVCache cache = compressor.make_cache(model, DType::f32);
@@ -95,7 +77,7 @@ class ThinThen : public Editor<ThinThen> {
 };
 
 TEST(Think, OtherPressesRunOnThinKeysUnderEverySchedule) {
-  Model model(config(), {false, DType::f32}, 7);
+  Model model(test::small_config(), {false, DType::f32}, 7);
   RunSettings settings;
   settings.protocol.max_length = 400;
   settings.protocol.chunk_size = 100;
@@ -107,7 +89,7 @@ TEST(Think, OtherPressesRunOnThinKeysUnderEverySchedule) {
       const NamedPress press = {inner, std::make_shared<ThinThen>(inner)};
       for (const Protocol protocol : {Protocol::chunked, Protocol::continuation}) {
         settings.protocol.protocol = protocol;
-        const RunResult result = run_protocol(model, {random_text(400)}, press, settings);
+        const RunResult result = run_protocol(model, {test::random_text(400)}, press, settings);
         EXPECT_EQ(result.cache_tokens, protocol == Protocol::chunked ? 200 : 100) << inner;
         EXPECT_TRUE(std::isfinite(result.mean_nll())) << inner;
       }
@@ -116,8 +98,8 @@ TEST(Think, OtherPressesRunOnThinKeysUnderEverySchedule) {
 }
 
 TEST(Think, ARenumberedCacheLosesChannelsByPairs) {
-  Model model(config(), {false, DType::f32}, 7);
-  const auto text = random_text(200);
+  Model model(test::small_config(), {false, DType::f32}, 7);
+  const auto text = test::random_text(200);
   const NamedPress press = parse_press("key_rerotation(think(key_channel_compression_ratio=0.3))");
   Compressor compressor(press.plan({0.5, {}}));
   KVCache cache = compressor.make_cache(model, DType::f32);

@@ -1,0 +1,31 @@
+// A small random model with grouped queries, and texts of random tokens, for what must hold whatever the numbers.
+#pragma once
+
+#include <cstdint>
+#include <random>
+
+#include "kvpress/eval/run.h"
+#include "kvpress/model/config.h"
+
+namespace kvpress::test {
+
+inline ModelConfig small_config() {
+  ModelConfig config = named_shape("smollm2-135m");
+  config.n_layers = 2;
+  config.hidden_size = 192;
+  config.n_heads = 6;
+  config.n_kv_heads = 2;
+  config.intermediate_size = 256;
+  config.vocab_size = 500;
+  return config;
+}
+
+inline TokenizedText random_text(std::int64_t n) {
+  TokenizedText text;
+  std::mt19937 random(3);
+  for (std::int64_t i = 0; i < n; ++i) text.ids.push_back(static_cast<std::int32_t>(random() % 500));
+  text.n_bytes.assign(text.ids.size(), 3);
+  return text;
+}
+
+}  // namespace kvpress::test
