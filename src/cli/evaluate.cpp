@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/cli/commands.h"
+#include "kvpress/cli/named_dataset.h"
 #include "kvpress/cli/run_options.h"
-#include "kvpress/formats/text_dataset.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/report/result_folder.h"
 
@@ -29,41 +30,8 @@ struct EvaluateOptions {
   std::string output_dir = "runs";
 };
 
-/// kvpress's way: a data set's name, what it loads, and how much of it by default.
-struct NamedDataset {
-  std::string_view name, source;
-  std::int64_t max_samples, max_tokens;
-};
-constexpr NamedDataset kDatasets[] = {{"wikitext_ppl", "wikitext", 64, 4096}, {"pg19_ppl", "pg19", 1, 8192}};
-
-NamedDataset dataset_by_name(const std::string& name) {
-  for (const NamedDataset& it : kDatasets) {
-    if (it.name == name) return it;
-  }
-  if (name.find('.') != std::string::npos) return {name, name, 0, 8192};
-  fail_usage("--dataset: '{}' is not known; known: wikitext_ppl, pg19_ppl, or a path to a .jsonl or .txt file", name);
-}
-
-/// A data set with what it is called on the command line.
-struct Prepared {
-  std::string name;
-  PreparedTexts texts;
-};
-
-Prepared prepare(const EvaluateOptions& options, const std::string& name, const Tokenizer& tokenizer,
-                 const OpenedModel& opened, const ProtocolSettings& protocol, bool max_tokens_given) {
-  const NamedDataset named = dataset_by_name(name);
-  const TextDataset dataset =
-      load_texts(std::string(named.source), "", "", options.max_samples > 0 ? options.max_samples : named.max_samples);
-  Prepared prepared{name, prepare_texts(tokenizer, dataset, max_tokens_given ? options.max_tokens : named.max_tokens,
-                                        max_tokens_given, protocol, opened.config)};
-  prepared.texts.name = name;
-  return prepared;
-}
-
-void run_dataset(const EvaluateOptions& options, const Prepared& prepared, const std::vector<NamedPress>& presses,
+void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, const std::vector<NamedPress>& presses,
                  const LoadedModel& loaded, const ProtocolSettings& protocol) {
-  const auto& [name, texts] = prepared;
   Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
   experiment.warm_up();
 
@@ -78,19 +46,20 @@ void run_dataset(const EvaluateOptions& options, const Prepared& prepared, const
     config["compression_ratio"] = outcome.compression_ratio;
     config["prefill_only"] = options.prefill_only;
     const auto folder = write_result_folder(
-        options.output_dir, result_folder_name(name, options.compute.model, outcome.press, outcome.compression_ratio),
+        options.output_dir,
+        result_folder_name(texts.name, options.compute.model, outcome.press, outcome.compression_ratio),
         predictions_csv(outcome.run, experiment.baseline()), metrics, config);
     log_info(fmt::format("wrote {}", folder.string()));
     rows.push_back(metrics);
   }
-  fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", name, info.n_tokens, to_string(protocol.protocol),
+  fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", texts.name, info.n_tokens, to_string(protocol.protocol),
              info.model, info.dtype, outcome_table(rows));
   const std::string sentence = protocol.protocol == Protocol::window ? "" : outcome_sentence(rows);
   if (!sentence.empty()) fmt::print("{}\n", sentence);
   std::fflush(stdout);
 }
 
-void run(const EvaluateOptions& options, bool max_tokens_given) {
+void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens) {
   options.compute.apply();
   check_ratio(options.compression_ratio, "--compression-ratio");
   if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes the default", options.max_samples);
@@ -100,20 +69,20 @@ void run(const EvaluateOptions& options, bool max_tokens_given) {
     presses.push_back(parse_press(it, Names::registry));
   }
   const std::vector<std::string> datasets = split_presses(options.datasets);
-  for (const std::string& it : datasets) dataset_by_name(it);
+  for (const std::string& it : datasets) check_dataset_name(it, "--dataset");
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   for (const NamedPress& it : presses) check_schedule(it, protocol);
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
   for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
-  std::vector<Prepared> prepared;
+  std::vector<PreparedTexts> prepared;
   std::int64_t longest = 0;
   for (const std::string& it : datasets) {
-    prepared.push_back(prepare(options, it, tokenizer, opened, protocol, max_tokens_given));
-    longest = std::max(longest, longest_cache(protocol, prepared.back().texts.longest()));
+    prepared.push_back(prepare_dataset(it, options.max_samples, max_tokens, tokenizer, protocol, opened.config));
+    longest = std::max(longest, longest_cache(protocol, prepared.back().longest()));
   }
   const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
-  for (const Prepared& it : prepared) run_dataset(options, it, presses, loaded, protocol);
+  for (const PreparedTexts& it : prepared) run_dataset(options, it, presses, loaded, protocol);
   const bool compresses = std::any_of(presses.begin(), presses.end(), [](const auto& it) { return !it.is_none(); });
   if (protocol.protocol == Protocol::window && compresses) fmt::print("Caution: {}.\n", kWindowCaveat);
 }
@@ -142,7 +111,9 @@ void add_evaluate_command(CLI::App& program) {
       "  kvpress evaluate --model demo --dataset wikitext_ppl --press_name knorm --compression_ratio 0.5\n"
       "  kvpress evaluate --model demo --dataset pg19_ppl --press_sequence no_press,knorm,streaming_llm \\\n"
       "    --prefill_only true --output_dir runs");
-  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+  command->callback([options, max_tokens] {
+    run(*options, max_tokens->count() > 0 ? std::optional(options->max_tokens) : std::nullopt);
+  });
 }
 
 }  // namespace kvpress
