@@ -31,6 +31,7 @@ from press_scores import spec_of
 
 RATIOS = (0.25, 0.5, 0.75)
 SMALL = ("llama-gqa", "neox-parallel")
+EVERY = (*SMALL, "smollm2")
 SMALL_CONTEXT = 144
 LAYERS_TOLD = 4  # of a deep model: evenly spread, the first and the last among them
 
@@ -43,7 +44,7 @@ class Case:
     ours: str | Callable[[str, float], str]
     theirs: Callable[..., Any]  # (ratio) or (ratio, model_name) -> press
     ratios: tuple[float, ...] = RATIOS
-    models: tuple[str, ...] = (*SMALL, "smollm2")
+    models: tuple[str, ...] = EVERY
     eager: bool = False  # kvpress needs the attention matrix
     kept: bool = True  # whether the kept tokens can be told by their keys (not after keys were changed)
     slack: int = 0  # entries of a head that may differ, where the scores themselves tie
@@ -182,12 +183,12 @@ def main(out: Path, gguf: Path | None, only: list[str] | None = None, models: li
         path = out / "parity" / f"{group}.json"
         old = json.loads(path.read_text())["cases"] if path.exists() else []
         made = []
-        for name in (*SMALL, "smollm2"):
+        for name in EVERY:
             for case in cases:
                 if name in subjects and name in case.models and (not chosen or case.name in chosen):
                     made += [run(case, subjects[name], ratio) for ratio in case.ratios]
                 else:
-                    made += [c for c in old if c["model"] == name and c["name"] == case.name]
+                    made += [c for c in old if (c["model"], c["name"]) == (name, case.name) and name in case.models]
         save_json(path, {"cases": made, "context": dict.fromkeys(SMALL, SMALL_CONTEXT) | {"smollm2": smollm2.CONTEXT}})
         print(f"{group}: {len(made)} cases")
 
