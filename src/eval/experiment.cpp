@@ -74,6 +74,7 @@ RunResult Experiment::measure(const NamedPress& press, double compression_ratio)
     settings.protocol.compression_interval = 0;
     settings.protocol.target_size.reset();
   }
+  if (on_progress_) return run_protocol(model_, texts_, press, settings, on_progress_);
   Progress progress(press.text, n_tokens());
   return run_protocol(model_, texts_, press, settings, [&](std::int64_t n) { progress.advance(n); });
 }
@@ -81,6 +82,12 @@ RunResult Experiment::measure(const NamedPress& press, double compression_ratio)
 const RunResult& Experiment::baseline() {
   if (!baseline_) baseline_ = measure({"no_press", nullptr}, 0.0);
   return *baseline_;
+}
+
+Outcome Experiment::full() {
+  Comparison same;
+  same.top1_agreement = 1;
+  return {"no_press", 0.0, baseline(), same};
 }
 
 double Experiment::share_evicted(const RunResult& full) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kvpress/eval/compare.h"
@@ -33,6 +34,11 @@ class Experiment {
   /// A run of its own, with a fresh press, whatever ran before. With a fixed budget (ProtocolSettings) the ratio is not
   /// used; the outcome's is then the share of the full cache that goes.
   Outcome run(const NamedPress& press, double compression_ratio);
+  /// The full cache's run compared with itself.
+  Outcome full();
+
+  /// Progress of every later run goes here, in place of a bar of its own.
+  void report_to(OnProgress on_progress) { on_progress_ = std::move(on_progress); }
 
   const std::vector<TokenizedText>& texts() const { return texts_; }
   const RunSettings& settings() const { return settings_; }
@@ -46,6 +52,7 @@ class Experiment {
   std::vector<TokenizedText> texts_;
   RunSettings settings_;
   std::optional<RunResult> baseline_;
+  OnProgress on_progress_;
 };
 
 }  // namespace kvpress

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "kvpress/report/csv.h"
+
 namespace kvpress {
 namespace {
 
@@ -34,14 +36,6 @@ std::string heading(const ComparisonTable& table) {
                      it["n_tokens"].get<std::int64_t>(), it["protocol"].get<std::string>(),
                      it["dtype"].get<std::string>(), table.full["perplexity"].get<double>(),
                      table.full["cache_bytes"].get<double>() / (1 << 20));
-}
-
-/// As CSV wants it: quoted where it holds a comma or a quote.
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
 }
 
 }  // namespace

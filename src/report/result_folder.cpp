@@ -37,32 +37,64 @@ bool rename_to_new(const fs::path& from, const fs::path& to) {
 
 std::string result_folder_name(const std::string& dataset, const std::string& model, const std::string& press,
                                double compression_ratio) {
-  return fmt::format("{}__{}__{}__{:.2f}", with_dashes(dataset), with_dashes(model), with_dashes(press),
-                     compression_ratio);
+  // Two places, as kvpress has it, unless they would make one name of two ratios.
+  std::string ratio = fmt::format("{:.2f}", compression_ratio);
+  if (std::stod(ratio) != compression_ratio) ratio = fmt::format("{:.4g}", compression_ratio);
+  return fmt::format("{}__{}__{}__{}", with_dashes(dataset), with_dashes(model), with_dashes(press), ratio);
 }
+
+namespace {
+
+/// A result folder under a hidden name, which goes away unless it is renamed.
+class HiddenFolder {
+ public:
+  HiddenFolder(const fs::path& output_dir, const std::string& name, const std::string& predictions, const Json& metrics,
+               const Json& config)
+      : path_(output_dir / fmt::format(".{}.tmp{}", name, ::getpid())) {
+    std::error_code error;
+    fs::create_directories(output_dir, error);
+    if (error) fail("{}: cannot be made: {}", output_dir.string(), error.message());
+    fs::create_directory(path_, error);
+    if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
+    try {
+      write_file(path_ / "predictions.csv", predictions);
+      write_file(path_ / "metrics.json", metrics.dump(2) + "\n");
+      write_file(path_ / "config.yaml", to_yaml(config));
+    } catch (...) {
+      fs::remove_all(path_, error);
+      throw;
+    }
+  }
+  HiddenFolder(const HiddenFolder&) = delete;
+  HiddenFolder& operator=(const HiddenFolder&) = delete;
+  ~HiddenFolder() {
+    std::error_code error;
+    fs::remove_all(path_, error);  // nothing is there once it has been renamed
+  }
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
 
 fs::path write_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
                              const Json& metrics, const Json& config) {
-  std::error_code error;
-  fs::create_directories(output_dir, error);
-  if (error) fail("{}: cannot be made: {}", output_dir.string(), error.message());
-  const fs::path temporary = output_dir / fmt::format(".{}.tmp{}", name, ::getpid());
-  fs::create_directory(temporary, error);
-  if (error) fail("{}: cannot be made: {}", temporary.string(), error.message());
-  try {
-    write_file(temporary / "predictions.csv", predictions);
-    write_file(temporary / "metrics.json", metrics.dump(2) + "\n");
-    write_file(temporary / "config.yaml", to_yaml(config));
-    fs::path target = output_dir / name;
-    if (rename_to_new(temporary, target)) return target;
-    for (int i = 1;; ++i) {
-      const fs::path sub = target / std::to_string(i);
-      if (rename_to_new(temporary, sub)) return sub;
-    }
-  } catch (...) {
-    fs::remove_all(temporary, error);
-    throw;
+  const HiddenFolder hidden(output_dir, name, predictions, metrics, config);
+  fs::path target = output_dir / name;
+  if (rename_to_new(hidden.path(), target)) return target;
+  for (int i = 1;; ++i) {
+    const fs::path sub = target / std::to_string(i);
+    if (rename_to_new(hidden.path(), sub)) return sub;
   }
+}
+
+bool write_new_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
+                             const Json& metrics, const Json& config) {
+  const HiddenFolder hidden(output_dir, name, predictions, metrics, config);
+  return rename_to_new(hidden.path(), output_dir / name);
 }
 
 std::string predictions_csv(const RunResult& run, const RunResult& full) {

@@ -19,6 +19,10 @@ std::string result_folder_name(const std::string& dataset, const std::string& mo
 std::filesystem::path write_result_folder(const std::filesystem::path& output_dir, const std::string& name,
                                           const std::string& predictions_csv, const Json& metrics, const Json& config);
 
+/// The same, but false when output_dir/name exists already; that one stays as it is.
+bool write_new_result_folder(const std::filesystem::path& output_dir, const std::string& name,
+                             const std::string& predictions_csv, const Json& metrics, const Json& config);
+
 /// A row per window, segment or text.
 std::string predictions_csv(const RunResult& run, const RunResult& full);
 

@@ -5,7 +5,7 @@
 #include <limits>
 #include <queue>
 
-#include "kvpress/tokenizer/hash.h"
+#include "kvpress/base/hash.h"
 
 namespace kvpress {
 namespace {

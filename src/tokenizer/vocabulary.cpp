@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "kvpress/base/error.h"
-#include "kvpress/tokenizer/hash.h"
+#include "kvpress/base/hash.h"
 #include "kvpress/tokenizer/unicode.h"
 
 namespace kvpress {

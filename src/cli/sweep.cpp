@@ -1,0 +1,214 @@
+// kvpress sweep: many presses at many ratios, a result folder for each run, and never the same work twice.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/log.h"
+#include "kvpress/base/memory.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/sweep_mpi.h"
+#include "kvpress/cli/sweep_runner.h"
+#include "kvpress/cli/sweep_slurm.h"
+#include "kvpress/report/sweep_document.h"
+
+namespace kvpress {
+namespace {
+
+struct SweepCommand {
+  SweepOptions options;
+  SlurmOptions slurm;
+  std::string plan_file;
+  std::string output;
+  std::string resume;
+  std::string collect;
+  std::string slice;
+  bool dry_run = false;
+};
+
+/// The folder of the sweep that the command is about, wherever it was named.
+std::string folder_of(const SweepCommand& command) {
+  const int named = !command.output.empty() + !command.resume.empty() + !command.collect.empty();
+  if (named != 1 && !(command.dry_run && named == 0)) {
+    fail_usage(
+        "-o, --resume, --collect: name a folder with one of them: a new sweep's, one to go on with, or one to "
+        "sum up");
+  }
+  return command.output + command.resume + command.collect;
+}
+
+/// Throws Error that says what is not as it was when the sweep began.
+void refuse_changes(const Json& then, const Json& now, const std::string& folder) {
+  const std::string remedy =
+      fmt::format("its runs would not belong together with those of {}; begin a new sweep", folder);
+  if (then["version"] != now["version"] || then["program"] != now["program"]) {
+    fail("{}: the program is not the one that began the sweep ({} then, {} now, or another build of it); {}", folder,
+         then["version"].get<std::string>(), now["version"].get<std::string>(), remedy);
+  }
+  if (then["model"] != now["model"])
+    fail("{}: the model's files have changed since the sweep began; {}", folder, remedy);
+  if (then["texts"] != now["texts"]) fail("{}: the texts have changed since the sweep began; {}", folder, remedy);
+}
+
+/// Indices of the runs that are not there yet, in the slice. Throws Error for a damaged one.
+std::vector<std::size_t> missing_runs(const SweepRunner& runner, const SweepFolder& folder, const SweepSlice& slice) {
+  std::vector<std::size_t> missing;
+  for (std::size_t i = slice.first; i < slice.last; ++i) {
+    if (!folder.metrics(runner.name(runner.runs()[i]))) missing.push_back(i);
+  }
+  return missing;
+}
+
+/// sweep.json and sweep.csv of what is there.
+void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
+  std::vector<SweepRecord> records;
+  for (const SweepRun& it : runner.runs()) {
+    const std::string name = runner.name(it);
+    if (auto metrics = folder.metrics(name)) {
+      records.push_back({name, runner.grid().datasets[it.dataset], runner.grid().protocols[it.protocol], it.repeat,
+                         std::move(*metrics)});
+    }
+  }
+  const Json document = sweep_document(folder.plan(), records, runner.runs().size());
+  write_file(folder.path() / "sweep.json", document.dump(2) + "\n");
+  write_file(folder.path() / "sweep.csv", sweep_csv(document));
+  const std::string left =
+      records.size() == runner.runs().size()
+          ? ""
+          : fmt::format("; {} of {} runs are missing", runner.runs().size() - records.size(), runner.runs().size());
+  fmt::print("{}: {} runs in sweep.json and sweep.csv{}\n", folder.path().string(), records.size(), left);
+}
+
+void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, const SweepFolder& folder) {
+  std::int64_t total = 0;
+  const SweepRun* before = nullptr;
+  for (const std::size_t i : todo) {
+    const SweepRun& run = runner.runs()[i];
+    // A new experiment begins with a run of the full cache, whether that one is missing or not.
+    const bool first = before == nullptr || !run.same_experiment(*before);
+    total += runner.tokens(run) * (first && run.press != "no_press" ? 2 : 1);
+    before = &run;
+  }
+  Progress progress(fmt::format("{} runs", todo.size()), total);
+  for (const std::size_t i : todo) runner.run(runner.runs()[i], folder, [&](std::int64_t n) { progress.advance(n); });
+}
+
+void work_by_mpi(const SweepRunner& runner, const std::vector<std::size_t>& todo, const SweepFolder& folder) {
+  Progress progress(fmt::format("{} runs on {} ranks", todo.size(), mpi_place().size),
+                    static_cast<std::int64_t>(todo.size()));
+  hand_out_runs(runner, todo, folder, [&](const SweepRun&) { progress.advance(); });
+}
+
+void print_plan(SweepRunner& runner) {
+  const SweepGrid& grid = runner.grid();
+  fmt::print("{} runs: {} data sets x {} protocols x ({} presses x {} ratios + the full cache) x {} repeats\n",
+             runner.runs().size(), grid.datasets.size(), grid.protocols.size(), grid.presses.size(), grid.ratios.size(),
+             grid.repeats);
+  double tokens = 0;
+  for (const SweepRun& it : runner.runs()) {
+    fmt::print("  {}\n", runner.name(it));
+    tokens += static_cast<double>(runner.tokens(it));
+  }
+  const double per_token = runner.measure_seconds_per_token();
+  fmt::print(
+      "{:.0f} tokens to score; about {:.0f} s here, at the {:.3f} ms per token that a short run of the full cache "
+      "takes; up to {} of memory\n",
+      tokens, tokens * per_token, 1000 * per_token, format_bytes(runner.memory()));
+}
+
+/// "3/16": the fourth of sixteen.
+SweepSlice slice_by(const std::string& text, std::size_t n) {
+  if (text.empty()) return {0, n};
+  std::size_t i = 0;
+  std::size_t k = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%zu/%zu%c", &i, &k, &rest) != 2 || i >= k) {  // NOLINT(cert-err34-c)
+    fail_usage("--slice: '{}' is no slice; 0/16 is the first of sixteen, 15/16 the last", text);
+  }
+  return slice_of(n, i, k);
+}
+
+SweepFolder open_folder(const SweepCommand& command, CLI::App& app, SweepRunner& runner, const std::string& path) {
+  const Json fingerprint = runner.fingerprint();
+  if (!command.output.empty())
+    return SweepFolder::begin(path, {{"options", plan_options(app)}, {"made_with", fingerprint}});
+  SweepFolder folder =
+      SweepFolder::open(path, command.slice.empty() ? SweepFolder::Access::alone : SweepFolder::Access::slice);
+  refuse_changes(folder.plan()["made_with"], fingerprint, path);
+  return folder;
+}
+
+void run(SweepCommand& command, CLI::App& app) {
+  const std::string path = folder_of(command);
+  if (command.output.empty() && !command.dry_run) {
+    refuse_plan_options(app, command.collect.empty() ? "--resume" : "--collect");
+    if (!command.plan_file.empty())
+      fail_usage("{}: --resume has its plan already; leave the file out", command.plan_file);
+    apply_plan_options(app, SweepFolder::read_plan(path)["options"]);
+  } else if (!command.plan_file.empty()) {
+    apply_plan_file(app, command.plan_file);
+  }
+  const MpiPlace place = mpi_place();
+  ComputeOptions& compute = command.options.compute;
+  if (place.local_size > 1 && compute.threads == 0) compute.threads = std::max(1, available_cores() / place.local_size);
+  compute.apply();
+  if (place.rank > 0) set_quiet(true);
+  SweepRunner runner(command.options);
+  if (command.dry_run) {
+    print_plan(runner);
+    return;
+  }
+  if (place.rank > 0) {
+    do_runs_for_rank_0(runner, path);
+    return;
+  }
+  std::optional<SweepFolder> opened = open_folder(command, app, runner, path);
+  if (command.slurm.wanted) {
+    opened.reset();  // the tasks may begin at once
+    submit_to_slurm(command.slurm, runner.runs().size(), path);
+    return;
+  }
+  const SweepFolder& folder = *opened;
+  if (command.collect.empty()) {
+    const auto todo = missing_runs(runner, folder, slice_by(command.slice, runner.runs().size()));
+    if (place.size > 1) {
+      work_by_mpi(runner, todo, folder);
+    } else {
+      work_alone(runner, todo, folder);
+    }
+  }
+  // Slices share the folder: the last word is --collect's.
+  if (command.slice.empty()) write_documents(runner, folder);
+}
+
+}  // namespace
+
+void add_sweep_command(CLI::App& program) {
+  auto command = std::make_shared<SweepCommand>();
+  CLI::App* app =
+      program.add_subcommand("sweep", "Many presses at many ratios; can be stopped and resumed at any time");
+  app->add_option("plan", command->plan_file, "A YAML file with options of the plan; those given here override it");
+  app->add_option("-o,--output", command->output, "The folder of a new sweep");
+  app->add_option("--resume", command->resume, "Go on with the sweep in this folder: only what is missing is run");
+  app->add_option("--collect", command->collect, "Sum up the sweep in this folder; runs nothing");
+  app->add_flag("--dry-run", command->dry_run, "Print the runs, with an estimate of time and memory");
+  app->add_option("--slice", command->slice, "With --resume: only this part of the runs, 0/16 to 15/16 say");
+  command->slurm.add_to(*app);
+  command->options.add_to(*app);
+  app->footer(
+      "Examples:\n"
+      "  kvpress sweep -m demo -o sweep\n"
+      "  kvpress sweep -m demo --datasets wikitext_ppl --presses knorm,snapkv --ratios 0:0.9:0.1 --repeats 3 -o sweep\n"
+      "  kvpress sweep plan.yaml -o sweep\n"
+      "  kvpress sweep --resume sweep\n"
+      "  mpirun --enable-recovery -n 16 kvpress sweep -m demo -o sweep\n"
+      "  kvpress sweep -m demo -o sweep --slurm --slurm-tasks 16; kvpress sweep --collect sweep");
+  app->callback([command, app] { run(*command, *app); });
+}
+
+}  // namespace kvpress

@@ -1,0 +1,154 @@
+#include "kvpress/cli/sweep_options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/press/spec.h"
+
+namespace kvpress {
+namespace {
+
+/// Options of the plan are in a group of their own, by which they are told from those of the command.
+constexpr const char* kPlanGroup = "The plan";
+
+std::vector<CLI::Option*> options_of_plan(CLI::App& command) {
+  return command.get_options([](CLI::Option* it) { return it->get_group() == kPlanGroup; });
+}
+
+std::string key_of(const CLI::Option& option) {
+  std::string key = option.get_lnames().front();
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+CLI::Option* option_of(CLI::App& command, std::string key, const std::string& source) {
+  std::replace(key.begin(), key.end(), '-', '_');
+  std::vector<std::string> known;
+  for (CLI::Option* it : options_of_plan(command)) {
+    if (key_of(*it) == key) return it;
+    known.push_back(key_of(*it));
+  }
+  fail_usage("{}: '{}' is not known; known: {}", source, key, fmt::join(known, ", "));
+}
+
+void set(CLI::Option& option, const std::string& value, const std::string& source) {
+  try {
+    option.clear();
+    option.add_result(value);
+    option.run_callback();
+  } catch (const CLI::ParseError& error) {
+    fail_usage("{}: {}: '{}' cannot be its value", source, key_of(option), value);
+  }
+}
+
+std::string value_of(const YAML::Node& node, const std::string& source, const std::string& key) {
+  if (node.IsScalar()) return node.as<std::string>();
+  std::vector<std::string> items;
+  if (node.IsSequence()) {
+    for (const auto& it : node) {
+      if (!it.IsScalar()) fail_usage("{}: {}: a list of plain values is needed", source, key);
+      items.push_back(it.as<std::string>());
+    }
+  }
+  if (items.empty()) fail_usage("{}: {}: has no value", source, key);
+  return fmt::format("{}", fmt::join(items, ","));
+}
+
+}  // namespace
+
+void SweepOptions::add_to(CLI::App& command) {
+  const std::vector<CLI::Option*> before = command.get_options([](CLI::Option*) { return true; });
+  compute.add_to(command, "-m,--model");
+  command.get_option("--model")->required(false);
+  command.add_option("--datasets", datasets, "wikitext_ppl, pg19_ppl, paths; by commas")->capture_default_str();
+  command.add_option("--presses", presses, "By commas; no_press always runs as well")->capture_default_str();
+  command.add_option("--ratios", ratios, "Numbers and first:last:step, by commas")->capture_default_str();
+  command.add_option("--repeats", repeats, "Runs of each kind; the median of their times is told")
+      ->capture_default_str();
+  command.add_option("--max-samples", max_samples, "Rows or books (default: 64 and 1)");
+  command.add_option("--max-tokens", max_tokens, "Of each text (default: 4096 and 8192)");
+  command.add_option("--prefill-only", prefill_only, "true: runtime_sec counts prefill and compression alone")
+      ->capture_default_str();
+  protocol.add_to(command);
+  command.get_option("--protocol")->description("window, chunked, continuation, decode; by commas");
+  for (CLI::Option* it : command.get_options([](CLI::Option*) { return true; })) {
+    const bool own = std::find(before.begin(), before.end(), it) == before.end();
+    if (own && it->get_lnames().front() != "quiet") it->group(kPlanGroup);
+  }
+}
+
+SweepGrid SweepOptions::grid() const {
+  SweepGrid grid;
+  grid.datasets = split_presses(datasets);
+  grid.protocols = split_presses(protocol.protocol);
+  for (const std::string& it : grid.protocols) parse_protocol(it, "--protocol");
+  for (const std::string& it : split_presses(presses)) {
+    if (it != "no_press") grid.presses.push_back(it);
+  }
+  grid.ratios = parse_ratios(ratios, "--ratios");
+  grid.repeats = repeats;
+  grid.seed = compute.seed;
+  return grid;
+}
+
+ProtocolSettings SweepOptions::settings(const std::string& protocol_name, const ModelConfig& config) const {
+  ProtocolOptions one = protocol;
+  one.protocol = protocol_name;
+  // Each protocol takes of the settings what is its own.
+  if (parse_protocol(protocol_name, "--protocol") != Protocol::decode) one.compression_interval = 0;
+  return one.settings(config);
+}
+
+void apply_plan_file(CLI::App& command, const std::string& path) {
+  YAML::Node plan;
+  try {
+    plan = YAML::Load(read_file(path));
+  } catch (const YAML::Exception& error) {
+    fail_usage("{}: line {}: is not YAML: {}", path, error.mark.line + 1, error.msg);
+  }
+  if (!plan.IsMap()) fail_usage("{}: is not a plan; lines such as 'presses: [knorm, snapkv]' are needed", path);
+  std::vector<std::string> seen;
+  for (const auto& it : plan) {
+    if (!it.first.IsScalar()) fail_usage("{}: line {}: a name is needed", path, it.first.Mark().line + 1);
+    const auto key = it.first.as<std::string>();
+    CLI::Option* option = option_of(command, key, path);
+    if (std::find(seen.begin(), seen.end(), key_of(*option)) != seen.end()) {
+      fail_usage("{}: '{}' is there twice", path, key);
+    }
+    seen.push_back(key_of(*option));
+    if (option->count() == 0) set(*option, value_of(it.second, path, key), path);
+  }
+}
+
+Json plan_options(CLI::App& command) {
+  Json options;
+  for (const CLI::Option* it : options_of_plan(command)) {
+    const bool given = it->count() > 0;
+    const std::string value = given ? fmt::format("{}", fmt::join(it->results(), ",")) : it->get_default_str();
+    if (!value.empty()) options[key_of(*it)] = value;
+  }
+  return options;
+}
+
+void apply_plan_options(CLI::App& command, const Json& options) {
+  for (const auto& [key, value] : options.items()) {
+    set(*option_of(command, key, "plan.json"), value.get<std::string>(), "plan.json");
+  }
+}
+
+void refuse_plan_options(CLI::App& command, const std::string& beside) {
+  for (const CLI::Option* it : options_of_plan(command)) {
+    if (it->count() > 0) {
+      fail_usage("--{}: belongs to the plan, which {} takes from the folder; leave it out, or begin a new sweep",
+                 it->get_lnames().front(), beside);
+    }
+  }
+}
+
+}  // namespace kvpress
