@@ -13,6 +13,8 @@ BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
   libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev libyaml-cpp-dev
   openmpi-bin libopenmpi-dev gnuplot-nox
   libgtest-dev libgmock-dev libbenchmark-dev)
+# The report's page is tried in a browser where there is one.
+TEST_PACKAGES=(chromium fonts-dejavu-core)
 
 # Installs those of the named Debian packages that are missing. Looks first, so that a machine that has them needs
 # neither root nor a network.

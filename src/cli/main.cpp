@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
   kvpress::add_generate_command(program);
   kvpress::add_bench_command(program);
   kvpress::add_calibrate_command(program);
+  kvpress::add_report_command(program);
 
   kvpress::install_interrupt_handler();
   try {

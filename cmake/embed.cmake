@@ -1,0 +1,12 @@
+# cmake -DFILES="a;b" -DOUTPUT=x.cpp -P embed.cmake: text files as string literals that page_part() gives by name.
+set(code "#include \"kvpress/report/page_parts.h\"\n\nnamespace kvpress {\n\nstd::string_view page_part(std::string_view name) {\n")
+foreach(file IN LISTS FILES)
+  file(READ ${file} text)
+  get_filename_component(name ${file} NAME)
+  if(text MATCHES "\\)kvpress-part\"")
+    message(FATAL_ERROR "${file} holds the end of a string literal")
+  endif()
+  string(APPEND code "  if (name == \"${name}\") return R\"kvpress-part(${text})kvpress-part\";\n")
+endforeach()
+string(APPEND code "  return {};\n}\n\n}  // namespace kvpress\n")
+file(WRITE ${OUTPUT} "${code}")

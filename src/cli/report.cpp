@@ -1,0 +1,65 @@
+// kvpress report: result folders as pictures and as one HTML page.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/log.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/report/gnuplot.h"
+#include "kvpress/report/html_report.h"
+#include "kvpress/report/tradeoff.h"
+
+namespace kvpress {
+namespace {
+
+struct ReportOptions {
+  std::vector<std::string> folders;
+  std::string output = "report.html";
+  std::string title = "kvpress report";
+  bool no_pictures = false;
+  bool quiet = false;
+};
+
+void run(const ReportOptions& options) {
+  set_quiet(options.quiet);
+  const std::filesystem::path page = options.output;
+  const std::filesystem::path folder = page.parent_path();
+  check_can_write(page);
+  if (!options.no_pictures) check_can_draw(folder / "tradeoff.png");
+  const std::vector<RunRow> rows = read_result_folders({options.folders.begin(), options.folders.end()});
+  ReportExtras extras;
+  extras.title = options.title;
+  write_html_report(rows, extras, page);
+  std::string written = page.string();
+  if (!options.no_pictures) {
+    write_tradeoff(rows, folder / "tradeoff.png", folder / "tradeoff.svg");
+    written += fmt::format(", {}, {}", (folder / "tradeoff.png").string(), (folder / "tradeoff.svg").string());
+  }
+  fmt::print("{} runs: wrote {}\n", rows.size(), written);
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& program) {
+  auto options = std::make_shared<ReportOptions>();
+  CLI::App* command = program.add_subcommand("report", "Result folders as an HTML page and as pictures");
+  command
+      ->add_option("folders", options->folders,
+                   "Folders that hold result folders, at any depth: of kvpress evaluate and sweep, and of kvpress's "
+                   "own evaluation")
+      ->required();
+  command->add_option("-o,--output", options->output, "The page; tradeoff.png and tradeoff.svg go beside it")
+      ->capture_default_str();
+  command->add_option("--title", options->title, "Of the page")->capture_default_str();
+  command->add_flag("--no-pictures", options->no_pictures, "The page alone, without gnuplot");
+  command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");
+  command->footer(
+      "Examples:\n"
+      "  kvpress report runs -o runs/report.html\n"
+      "  kvpress report runs/demo results_of_kvpress --title 'SnapKV on two models'");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace kvpress

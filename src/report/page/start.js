@@ -1,0 +1,4 @@
+showTheme();
+startCurves();
+startTimelines();
+startTable();
