@@ -1,7 +1,6 @@
 # Everything comes from Debian 12; scripts/setup installs it. README.md says what each is for.
 include(${CMAKE_CURRENT_LIST_DIR}/kvpress-dependencies.cmake)
 find_package(CLI11 REQUIRED)
-find_package(yaml-cpp REQUIRED)
 # Only `mpirun ... kvpress sweep` needs it.
 set(MPI_CXX_SKIP_MPICXX ON)
 find_package(MPI COMPONENTS CXX)

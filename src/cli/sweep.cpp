@@ -15,10 +15,15 @@
 #include "kvpress/cli/sweep_mpi.h"
 #include "kvpress/cli/sweep_runner.h"
 #include "kvpress/cli/sweep_slurm.h"
+#include "kvpress/report/gnuplot.h"
+#include "kvpress/report/html_report.h"
 #include "kvpress/report/sweep_document.h"
+#include "kvpress/report/tradeoff.h"
 
 namespace kvpress {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct SweepCommand {
   SweepOptions options;
@@ -64,8 +69,9 @@ std::vector<std::size_t> missing_runs(const SweepRunner& runner, const SweepFold
   return missing;
 }
 
-/// sweep.json and sweep.csv of what is there.
+/// sweep.json, sweep.csv, the pictures and the page, of what is there.
 void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
+  const fs::path& path = folder.path();
   std::vector<SweepRecord> records;
   for (const SweepRun& it : runner.runs()) {
     const std::string name = runner.name(it);
@@ -74,14 +80,24 @@ void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
                          std::move(*metrics)});
     }
   }
+  const std::size_t n_left = runner.runs().size() - records.size();
   const Json document = sweep_document(folder.plan(), records, runner.runs().size());
-  write_file(folder.path() / "sweep.json", document.dump(2) + "\n");
-  write_file(folder.path() / "sweep.csv", sweep_csv(document));
-  const std::string left =
-      records.size() == runner.runs().size()
-          ? ""
-          : fmt::format("; {} of {} runs are missing", runner.runs().size() - records.size(), runner.runs().size());
-  fmt::print("{}: {} runs in sweep.json and sweep.csv{}\n", folder.path().string(), records.size(), left);
+  write_file(path / "sweep.json", document.dump(2) + "\n");
+  write_file(path / "sweep.csv", sweep_csv(document));
+  std::string written = "sweep.json, sweep.csv";
+  if (!records.empty()) {
+    const std::vector<RunRow> rows = read_result_folders({path});
+    ReportExtras extras;
+    extras.title = fmt::format("Sweep of {}", folder.plan()["options"]["model"].get<std::string>());
+    for (const auto& [key, value] : folder.plan()["options"].items()) {
+      extras.facts.emplace_back(key, value.get<std::string>());
+    }
+    write_html_report(rows, extras, path / "report.html");
+    write_tradeoff(rows, path / "tradeoff.png", path / "tradeoff.svg");
+    written += ", report.html, tradeoff.png, tradeoff.svg";
+  }
+  fmt::print("{}: {} runs in {}{}\n", path.string(), records.size(), written,
+             n_left == 0 ? "" : fmt::format("; {} of {} runs are missing", n_left, runner.runs().size()));
 }
 
 void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, const SweepFolder& folder) {
@@ -102,6 +118,7 @@ void work_by_mpi(const SweepRunner& runner, const std::vector<std::size_t>& todo
   Progress progress(fmt::format("{} runs on {} ranks", todo.size(), mpi_place().size),
                     static_cast<std::int64_t>(todo.size()));
   hand_out_runs(runner, todo, folder, [&](const SweepRun&) { progress.advance(); });
+  folder.remove_leftovers();
 }
 
 void print_plan(SweepRunner& runner) {
@@ -167,6 +184,7 @@ void run(SweepCommand& command, CLI::App& app) {
     do_runs_for_rank_0(runner, path);
     return;
   }
+  if (command.slice.empty() && !command.slurm.wanted) check_can_draw(fs::path(path) / "tradeoff.png");
   std::optional<SweepFolder> opened = open_folder(command, app, runner, path);
   if (command.slurm.wanted) {
     opened.reset();  // the tasks may begin at once

@@ -24,20 +24,6 @@ FileLock take_lock(const fs::path& path, FileLock::Mode mode) {
   return std::move(*lock);
 }
 
-/// What processes that were killed left half-written. Only with nobody else at work.
-void remove_leftovers(const fs::path& path) {
-  std::error_code error;
-  std::vector<fs::path> left;
-  for (const auto& it : fs::directory_iterator(path, error)) {
-    const std::string name = it.path().filename().string();
-    const auto at = name.rfind(".tmp");
-    if (at != std::string::npos && name.find_first_not_of("0123456789", at + 4) == std::string::npos) {
-      left.push_back(it.path());
-    }
-  }
-  for (const fs::path& it : left) fs::remove_all(it, error);
-}
-
 std::string checksum_of(const Json& plan) { return fmt::format("{:016x}", hash_bytes(plan.dump())); }
 
 Json parse(const fs::path& path, const std::string& remedy) {
@@ -73,18 +59,32 @@ SweepFolder SweepFolder::begin(const fs::path& path, Json plan) {
     fail("{}: holds a sweep already; go on with it by --resume {}, or take another folder", path.string(),
          path.string());
   }
-  remove_leftovers(path);
   const Json document = {{"format", kFormat}, {"plan", plan}, {"checksum", checksum_of(plan)}};
+  SweepFolder folder(path, std::move(plan), std::move(lock));
+  folder.remove_leftovers();
   write_file(path / "plan.json", document.dump(2) + "\n");
-  return {path, std::move(plan), std::move(lock)};
+  return folder;
 }
 
 SweepFolder SweepFolder::open(const fs::path& path, Access access) {
   Json plan = read_plan(path);
   const bool alone = access == Access::alone;
   FileLock lock = take_lock(path, alone ? FileLock::Mode::alone : FileLock::Mode::together);
-  if (alone) remove_leftovers(path);
-  return {path, std::move(plan), std::move(lock)};
+  SweepFolder folder(path, std::move(plan), std::move(lock));
+  if (alone) folder.remove_leftovers();
+  return folder;
+}
+
+void SweepFolder::remove_leftovers() const {
+  std::error_code error;
+  std::vector<fs::path> left;
+  for (const auto& it : fs::directory_iterator(path_, error)) {
+    const std::string name = it.path().filename().string();
+    const auto at = name.rfind(".tmp");
+    const bool half = at != std::string::npos && name.find_first_not_of("0123456789", at + 4) == std::string::npos;
+    if (half || name.starts_with(".rank")) left.push_back(it.path());
+  }
+  for (const fs::path& it : left) fs::remove_all(it, error);
 }
 
 std::optional<Json> SweepFolder::metrics(const std::string& run) const {

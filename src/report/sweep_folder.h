@@ -45,6 +45,8 @@ class SweepFolder {
   bool has(const std::string& run) const { return std::filesystem::exists(path_ / run); }
   /// Writes a run's folder. When another process was faster, its folder stays.
   void write(const std::string& run, const std::string& predictions_csv, const Json& metrics, const Json& config) const;
+  /// Sweeps away what processes that died under this one left half-written. With none of them at work any more.
+  void remove_leftovers() const;
 
  private:
   SweepFolder(std::filesystem::path path, Json plan, std::optional<FileLock> lock)

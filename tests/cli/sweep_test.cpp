@@ -102,6 +102,8 @@ TEST_F(Sweep, WritesAFolderForEachRunAndAllOfThemTogether) {
       EXPECT_GT(run["kl_full"], 0);
     }
   }
+  for (const char* file : {"tradeoff.png", "tradeoff.svg", "report.html"})
+    EXPECT_GT(fs::file_size(to + "/" + file), 5000u);
   const std::string csv = test::content_of(to + "/sweep.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 32);
   EXPECT_EQ(document["plan"]["options"]["presses"], "knorm,random,snapkv(window_size=8)");
@@ -194,7 +196,7 @@ TEST_F(Sweep, RefusesPlansThatAreNone) {
   expect_refused("-m demo --presses no_press -o " + path("sweep"), 2, "--presses: names none besides no_press");
   expect_refused("-m demo --presses knorm,knorm -o " + path("sweep"), 2, "'knorm' is named twice");
   expect_refused("-m demo --target-size 100 -o " + path("sweep"), 2, "--target-size: takes the place of the ratios");
-  expect_refused("-m demo --ratios 0.00001,0.00002 -o " + path("sweep"), 2, "two runs would be called");
+  expect_refused("-m demo --ratios 0.123451,0.123452 -o " + path("sweep"), 2, "two runs would be called");
   EXPECT_FALSE(fs::exists(path("sweep")));
 }
 

@@ -45,12 +45,17 @@ TEST(ParseRatios, SaysWhatIsWrong) {
 }
 
 SweepGrid small_grid() {
-  return {{"wikitext_ppl", "pg19_ppl"}, {"chunked", "continuation"}, {"knorm", "dms(knorm)"}, {0.0, 0.5, 0.75}, 3, 7};
+  return {{"wikitext_ppl", "pg19_ppl"},
+          {"chunked", "continuation"},
+          {"knorm", "decoding(knorm, target_size=64)"},
+          {0.0, 0.5, 0.75},
+          3,
+          7};
 }
 
 TEST(SweepRuns, HaveEachRunOnceAndTheFullCacheFirst) {
   const std::vector<SweepRun> runs = sweep_runs(small_grid());
-  // The full cache, knorm at three ratios, and dms, which decides without one.
+  // The full cache, knorm at three ratios, and what decides without one.
   EXPECT_EQ(runs.size(), 2u * 2u * 3u * (1u + 3u + 1u));
   std::set<std::tuple<std::size_t, std::size_t, std::string, double, int>> different;
   for (std::size_t i = 0; i < runs.size(); ++i) {
