@@ -12,6 +12,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
   libdnnl-dev libeigen3-dev libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
   libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev libyaml-cpp-dev
   openmpi-bin libopenmpi-dev gnuplot-nox
+  libcurl4-openssl-dev libssl-dev
   libgtest-dev libgmock-dev libbenchmark-dev)
 # The report's page is tried in a browser where there is one.
 TEST_PACKAGES=(chromium fonts-dejavu-core)

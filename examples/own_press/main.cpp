@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
     Model model(files, {false, DType::f32});
     RunSettings settings;
     settings.protocol.protocol = Protocol::continuation;
-    Experiment experiment(model, tokenize_texts(tokenizer, load_texts("wikitext", "", "", 16), 1024), settings);
+    Experiment experiment(model, tokenize_texts(tokenizer, load_texts({"wikitext", "", "", 16}), 1024), settings);
     std::vector<Json> rows;
     for (const char* press : {"random", "knorm", "value_norm", "adakv(value_norm(n_recent=32))"}) {
       const NamedPress named = parse_press(press);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -33,18 +34,32 @@ bool lock(int fd, FileLock::Mode mode, bool wait, const std::filesystem::path& p
   return true;
 }
 
+/// Whoever held the lock may have removed its file (huggingface_hub does): then another may hold the lock of a new one.
+bool is_still_there(int fd, const std::filesystem::path& path) {
+  struct stat held {};
+  struct stat there {};
+  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
+         held.st_dev == there.st_dev;
+}
+
 }  // namespace
 
 std::optional<FileLock> FileLock::try_take(const std::filesystem::path& path, Mode mode) {
-  const int fd = open_lock(path);
-  if (!lock(fd, mode, false, path)) return std::nullopt;
-  return FileLock(fd);
+  for (;;) {
+    const int fd = open_lock(path);
+    if (!lock(fd, mode, false, path)) return std::nullopt;
+    FileLock taken(fd);
+    if (is_still_there(fd, path)) return taken;
+  }
 }
 
 FileLock FileLock::take(const std::filesystem::path& path, Mode mode) {
-  const int fd = open_lock(path);
-  lock(fd, mode, true, path);
-  return FileLock(fd);
+  for (;;) {
+    const int fd = open_lock(path);
+    lock(fd, mode, true, path);
+    FileLock taken(fd);
+    if (is_still_there(fd, path)) return taken;
+  }
 }
 
 FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}

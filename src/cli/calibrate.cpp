@@ -15,6 +15,7 @@
 #include "kvpress/base/version.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
+#include "kvpress/cli/text_options.h"
 #include "kvpress/eval/text_input.h"
 
 namespace kvpress {
@@ -23,10 +24,7 @@ namespace {
 struct CalibrateOptions {
   ComputeOptions compute;
   std::string method;
-  std::string dataset_name = "wikitext";
-  std::string dataset_config;
-  std::string split;
-  std::int64_t max_samples = 0;
+  TextOptions text;
   std::int64_t max_tokens = 16384;
   std::int64_t max_length = 0;
   std::int64_t n_sink = 4;
@@ -35,10 +33,10 @@ struct CalibrateOptions {
 
 void check(const CalibrateOptions& options) {
   for (const auto& [option, value] :
-       {std::pair{"--max-samples", options.max_samples}, std::pair{"--max-tokens", options.max_tokens},
-        std::pair{"--n-sink", options.n_sink}}) {
+       {std::pair{"--max-tokens", options.max_tokens}, std::pair{"--n-sink", options.n_sink}}) {
     if (value < 0) fail_usage("{}: {} is negative", option, value);
   }
+  options.text.check();
   if (options.max_length < 0)
     fail_usage("--max-length: {} is negative; 0 takes the trained context", options.max_length);
   const auto folder = std::filesystem::path(options.output).parent_path();
@@ -52,8 +50,7 @@ void run(const CalibrateOptions& options) {
   const CalibrationMethod& method = calibration_method(options.method);
   check(options);
   const OpenedModel opened = open_model(options.compute.model);
-  const TextDataset dataset =
-      load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
+  const TextDataset dataset = load_texts(options.text.request());
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
   // A text that is repeated takes twice its positions, and some for asking.
   const std::int64_t trained = opened.config.max_positions;
@@ -99,13 +96,7 @@ void add_calibrate_command(CLI::App& program) {
   }
   command->add_option("method", options->method, methods)->required();
   options->compute.add_to(*command, "-m,--model-name,--model");
-  command
-      ->add_option("--dataset-name,--dataset", options->dataset_name,
-                   "wikitext, pg19, or a .jsonl (field text) or .txt file, also .gz, .xz, .zst")
-      ->capture_default_str();
-  command->add_option("--dataset-config", options->dataset_config, "wikitext-103-v1");
-  command->add_option("--split", options->split, "test");
-  command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
+  options->text.add_to(*command, "--dataset-name,--dataset");
   command->add_option("--max-tokens", options->max_tokens, "Tokens to take of each text; 0: all")
       ->capture_default_str();
   command->add_option("--max-length", options->max_length,

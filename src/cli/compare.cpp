@@ -10,7 +10,7 @@
 #include "kvpress/base/log.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
-#include "kvpress/formats/text_dataset.h"
+#include "kvpress/cli/text_options.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/press/suggested.h"
 #include "kvpress/report/comparison_table.h"
@@ -21,9 +21,7 @@ namespace {
 struct CompareOptions {
   ComputeOptions compute;
   ProtocolOptions protocol;
-  std::string dataset = "wikitext";
-  std::string split;
-  std::int64_t max_samples = 0;
+  TextOptions text;
   std::int64_t max_tokens = 0;
   std::string presses = "all";
   std::vector<double> ratios = {0.25, 0.5, 0.75};
@@ -71,8 +69,8 @@ std::vector<NamedPress> chosen_presses(const CompareOptions& options, const Mode
 void run(const CompareOptions& options, bool max_tokens_given) {
   options.compute.apply();
   for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
-  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
   const Writer write = writer_of(options.format);
+  options.text.check();
   parse_protocol(options.protocol.protocol, "--protocol");
   for (const std::string& it : split_presses(options.presses)) {
     if (it != "all") parse_press(it);
@@ -86,7 +84,7 @@ void run(const CompareOptions& options, bool max_tokens_given) {
   }
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
   const std::vector<NamedPress> presses = chosen_presses(options, opened.config, protocol, tokenizer);
-  const TextDataset dataset = load_texts(options.dataset, "", options.split, options.max_samples);
+  const TextDataset dataset = load_texts(options.text.request());
   const PreparedTexts texts =
       prepare_texts(tokenizer, dataset, options.max_tokens, max_tokens_given, protocol, opened.config);
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
@@ -121,12 +119,8 @@ void add_compare_command(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("compare", "Which press to take: all of them in one table, the best first");
   options->compute.add_to(*command, "-m,--model");
-  command->add_option("--dataset", options->dataset, "wikitext, pg19, or a .jsonl or .txt file, also .gz, .xz, .zst")
-      ->capture_default_str();
-  command->add_option("--split", options->split, "test");
-  command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
-  CLI::Option* max_tokens =
-      command->add_option("--max-tokens", options->max_tokens, "Cut each text after so many tokens");
+  options->text.add_to(*command, "--dataset");
+  CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens, kMaxTokensHelp);
   command->add_option("--presses", options->presses, "By commas; all: every one that can run on this model")
       ->capture_default_str();
   command->add_option("--ratios", options->ratios, "Shares of the tokens to evict, by commas")

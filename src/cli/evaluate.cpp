@@ -11,6 +11,7 @@
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/named_dataset.h"
 #include "kvpress/cli/run_options.h"
+#include "kvpress/cli/text_options.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/report/result_folder.h"
 
@@ -24,7 +25,7 @@ struct EvaluateOptions {
   std::string press_name = "knorm";
   std::string press_sequence;
   double compression_ratio = 0.5;
-  std::int64_t max_samples = 0;
+  TextOptions text;  // all but the data set
   std::int64_t max_tokens = 0;
   bool prefill_only = false;
   std::string output_dir = "runs";
@@ -53,7 +54,7 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
     rows.push_back(metrics);
   }
   fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", texts.name, info.n_tokens, to_string(protocol.protocol),
-             info.model, info.dtype, outcome_table(rows));
+             info.model, info.dtype, outcome_table(rows) + texts_table(rows));
   const std::string sentence = protocol.protocol == Protocol::window ? "" : outcome_sentence(rows);
   if (!sentence.empty()) fmt::print("{}\n", sentence);
   std::fflush(stdout);
@@ -62,14 +63,17 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
 void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens) {
   options.compute.apply();
   check_ratio(options.compression_ratio, "--compression-ratio");
-  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes the default", options.max_samples);
+  options.text.check();
   std::vector<NamedPress> presses;
   for (const std::string& it :
        split_presses(options.press_sequence.empty() ? options.press_name : options.press_sequence)) {
     presses.push_back(parse_press(it, Names::registry));
   }
-  const std::vector<std::string> datasets = split_presses(options.datasets);
-  for (const std::string& it : datasets) check_dataset_name(it, "--dataset");
+  std::vector<std::string> datasets{options.text.text};
+  if (options.text.text.empty()) {
+    datasets = split_presses(options.datasets);
+    for (const std::string& it : datasets) check_dataset_name(it, "--dataset");
+  }
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   for (const NamedPress& it : presses) check_schedule(it, protocol);
@@ -78,7 +82,9 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
   std::vector<PreparedTexts> prepared;
   std::int64_t longest = 0;
   for (const std::string& it : datasets) {
-    prepared.push_back(prepare_dataset(it, options.max_samples, max_tokens, tokenizer, protocol, opened.config));
+    TextRequest request = options.text.request();
+    request.name = it;
+    prepared.push_back(prepare_dataset(request, max_tokens, tokenizer, protocol, opened.config));
     longest = std::max(longest, longest_cache(protocol, prepared.back().longest()));
   }
   const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
@@ -93,15 +99,17 @@ void add_evaluate_command(CLI::App& program) {
   auto options = std::make_shared<EvaluateOptions>();
   CLI::App* command = program.add_subcommand("evaluate", "Run presses on data sets; a result folder for each run");
   options->compute.add_to(*command, "-m,--model");
-  command->add_option("--dataset", options->datasets, "wikitext_ppl, pg19_ppl, or a path; several by commas")
-      ->capture_default_str();
+  CLI::Option* dataset = command
+                             ->add_option("--dataset", options->datasets,
+                                          "wikitext_ppl, pg19_ppl, hf:ORG/NAME, or a path; several by commas")
+                             ->capture_default_str();
+  add_text_options(options->text, *command, dataset);
   command->add_option("--press-name", options->press_name, "See kvpress presses")->capture_default_str();
   command->add_option("--press-sequence", options->press_sequence, "Several presses by commas, in one process");
   command->add_option("--compression-ratio", options->compression_ratio, "Share of the tokens to evict, in [0, 1)")
       ->capture_default_str();
-  command->add_option("--max-samples", options->max_samples, "Rows or books (default: 64 and 1)");
-  CLI::Option* max_tokens =
-      command->add_option("--max-tokens", options->max_tokens, "Of each text (default: 4096 and 8192)");
+  CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens,
+                                                "Of each text (default: wikitext_ppl 4096, others 8192)");
   command->add_option("--prefill-only", options->prefill_only, "true: runtime_sec counts prefill and compression alone")
       ->capture_default_str();
   command->add_option("--output-dir", options->output_dir, "Where result folders go")->capture_default_str();

@@ -70,6 +70,7 @@ int main(int argc, char** argv) {
   kvpress::add_bench_command(program);
   kvpress::add_calibrate_command(program);
   kvpress::add_report_command(program);
+  kvpress::add_pull_command(program);
 
   kvpress::install_interrupt_handler();
   try {

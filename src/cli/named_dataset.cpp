@@ -3,7 +3,6 @@
 #include <string_view>
 
 #include "kvpress/base/error.h"
-#include "kvpress/formats/text_dataset.h"
 
 namespace kvpress {
 namespace {
@@ -14,23 +13,31 @@ struct NamedDataset {
 };
 constexpr NamedDataset kDatasets[] = {{"wikitext_ppl", "wikitext", 64, 4096}, {"pg19_ppl", "pg19", 1, 8192}};
 
+NamedDataset of_ones_own(const std::string& name) { return {name, name, 0, 8192}; }
+
 NamedDataset dataset_by_name(const std::string& name, const std::string& option) {
   for (const NamedDataset& it : kDatasets) {
     if (it.name == name) return it;
   }
-  if (name.find('.') != std::string::npos) return {name, name, 0, 8192};
-  fail_usage("{}: '{}' is not known; known: wikitext_ppl, pg19_ppl, or a path to a .jsonl or .txt file", option, name);
+  if (name.find('.') != std::string::npos || name.starts_with("hf:")) return of_ones_own(name);
+  fail_usage(
+      "{}: '{}' is not known; known: wikitext_ppl, pg19_ppl, hf:ORG/NAME for one of the hub, or a path to a .jsonl or "
+      ".txt "
+      "file",
+      option, name);
 }
 
 }  // namespace
 
 void check_dataset_name(const std::string& name, const std::string& option) { dataset_by_name(name, option); }
 
-PreparedTexts prepare_dataset(const std::string& name, std::int64_t max_samples, std::optional<std::int64_t> max_tokens,
-                              const Tokenizer& tokenizer, const ProtocolSettings& protocol, const ModelConfig& config) {
-  const NamedDataset named = dataset_by_name(name, "--dataset");
-  const TextDataset dataset =
-      load_texts(std::string(named.source), "", "", max_samples > 0 ? max_samples : named.max_samples);
+PreparedTexts prepare_dataset(TextRequest request, std::optional<std::int64_t> max_tokens, const Tokenizer& tokenizer,
+                              const ProtocolSettings& protocol, const ModelConfig& config) {
+  const std::string name = request.name;
+  const NamedDataset named = request.is_file ? of_ones_own(name) : dataset_by_name(name, "--dataset");
+  request.name = named.source;
+  if (request.max_samples == 0) request.max_samples = named.max_samples;
+  const TextDataset dataset = load_texts(request);
   PreparedTexts prepared = prepare_texts(tokenizer, dataset, max_tokens.value_or(named.max_tokens),
                                          max_tokens.has_value(), protocol, config);
   prepared.name = name;

@@ -9,12 +9,12 @@
 
 namespace kvpress {
 
-/// Throws UsageError naming `option` for a name that is neither known nor a path.
+/// Throws UsageError naming `option` for a name that is neither known nor a path nor of the hub.
 void check_dataset_name(const std::string& name, const std::string& option);
 
-/// Loads and tokenizes the data set, which keeps the name it was asked for by. max_samples 0 and no max_tokens take the
-/// data set's own defaults.
-PreparedTexts prepare_dataset(const std::string& name, std::int64_t max_samples, std::optional<std::int64_t> max_tokens,
-                              const Tokenizer& tokenizer, const ProtocolSettings& protocol, const ModelConfig& config);
+/// Loads and tokenizes the data set `request` names, which keeps the name it was asked for by. max_samples 0 and no
+/// max_tokens take the data set's own defaults.
+PreparedTexts prepare_dataset(TextRequest request, std::optional<std::int64_t> max_tokens, const Tokenizer& tokenizer,
+                              const ProtocolSettings& protocol, const ModelConfig& config);
 
 }  // namespace kvpress

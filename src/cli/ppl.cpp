@@ -3,13 +3,14 @@
 
 #include <cstdio>
 #include <memory>
+#include <vector>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
-#include "kvpress/formats/text_dataset.h"
+#include "kvpress/cli/text_options.h"
 
 namespace kvpress {
 namespace {
@@ -17,10 +18,7 @@ namespace {
 struct PplOptions {
   ComputeOptions compute;
   ProtocolOptions protocol;
-  std::string dataset_name = "wikitext";
-  std::string dataset_config;
-  std::string split;
-  std::int64_t max_samples = 0;
+  TextOptions text;
   std::int64_t max_tokens = 0;
   std::string press = "knorm";
   double compression_ratio = 0.5;
@@ -32,14 +30,13 @@ void run(const PplOptions& options, bool max_tokens_given) {
   options.compute.apply();
   check_ratio(options.compression_ratio, "--compression-ratio");
   const NamedPress press = parse_press(options.press);
-  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
+  options.text.check();
   parse_protocol(options.protocol.protocol, "--protocol");
 
   if (!options.output.empty()) check_can_write(options.output);
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
-  const TextDataset dataset =
-      load_texts(options.dataset_name, options.dataset_config, options.split, options.max_samples);
+  const TextDataset dataset = load_texts(options.text.request());
   const Tokenizer tokenizer = open_tokenizer(*opened.files);
   check_schedule(press, protocol);
   prepare_press(press, opened.config, options.compute.model, &tokenizer);
@@ -58,7 +55,8 @@ void run(const PplOptions& options, bool max_tokens_given) {
   document["baseline"] = describe_run("no_press", 0.0, experiment.baseline(), info);
   document["compressed"] = describe_outcome(experiment.run(press, options.compression_ratio), info);
   const std::string text = document.dump(2) + "\n";
-  const std::string table = outcome_table({document["baseline"], document["compressed"]});
+  const std::vector<Json> runs{document["baseline"], document["compressed"]};
+  const std::string table = outcome_table(runs) + texts_table(runs);
   if (options.output.empty()) {
     fmt::print("{}", text);
     if (!is_quiet()) fmt::print(stderr, "{}", table);
@@ -75,15 +73,8 @@ void add_ppl_command(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("ppl", "Perplexity, KL, time and memory of one press against the full cache");
   options->compute.add_to(*command, "-m,--model-name,--model");
-  command
-      ->add_option("--dataset-name,--dataset", options->dataset_name,
-                   "wikitext, pg19, or a .jsonl (field text) or .txt file, also .gz, .xz, .zst")
-      ->capture_default_str();
-  command->add_option("--dataset-config", options->dataset_config, "wikitext-103-v1");
-  command->add_option("--split", options->split, "test");
-  command->add_option("--max-samples", options->max_samples, "Rows or books to take; 0: all")->capture_default_str();
-  CLI::Option* max_tokens =
-      command->add_option("--max-tokens", options->max_tokens, "Cut each text after so many tokens");
+  options->text.add_to(*command, "--dataset-name,--dataset");
+  CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens, kMaxTokensHelp);
   command->add_option("--press,--press-name", options->press, "See kvpress presses")->capture_default_str();
   command->add_option("--compression-ratio", options->compression_ratio, "Share of the tokens to evict, in [0, 1)")
       ->capture_default_str();
@@ -95,7 +86,9 @@ void add_ppl_command(CLI::App& program) {
       "  kvpress ppl -m demo --press knorm --compression-ratio 0.5\n"
       "  kvpress ppl --model-name EleutherAI/pythia-70m --dataset-name wikitext --dataset-config wikitext-103-v1 \\\n"
       "    --split test --max-samples 64 --max-length 1024 --stride 512 --compression-ratio 0.5 --output r.json\n"
-      "  kvpress ppl -m demo --dataset-name book.txt.gz --protocol continuation --context-tokens 1024 --press snapkv");
+      "  kvpress ppl -m demo --text book.txt.gz --protocol continuation --context-tokens 1024 --press snapkv\n"
+      "  kvpress ppl -m demo --dataset hf:emozilla/pg19 --max-samples 10 --max-tokens 4096 --press snapkv -o "
+      "books.json");
   command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
 }
 

@@ -15,7 +15,9 @@ namespace kvpress {
 
 void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
   if (!model_names.empty()) {
-    command.add_option(model_names, model, "A folder, a .gguf file, demo, or a hub id in the local hub cache")
+    command
+        .add_option(model_names, model,
+                    "A folder, a .gguf file, demo, or a hub id, fetched where it is not in the cache")
         ->required();
   }
   command.add_option("--dtype", dtype, "float32, bfloat16, float16, or auto: the file's own")->capture_default_str();
@@ -144,6 +146,7 @@ ExperimentInfo experiment_info(const ComputeOptions& options, const LoadedModel&
     info.protocol.context_tokens = context_of(protocol, static_cast<std::int64_t>(texts.texts.front().ids.size()));
   }
   info.n_tokens = progress_total(texts.texts);
+  for (const TokenizedText& it : texts.texts) info.text_names.push_back(it.name);
   info.seed = options.seed;
   info.prefill_only = prefill_only;
   info.load_sec = loaded.load_sec;

@@ -72,8 +72,8 @@ SweepRunner::SweepRunner(const SweepOptions& options) : options_(options), grid_
       options_.max_tokens >= 0 ? std::optional(options_.max_tokens) : std::nullopt;
   for (const std::string& dataset : grid_.datasets) {
     for (const ProtocolSettings& protocol : protocols_) {
-      texts_.push_back(
-          prepare_dataset(dataset, options_.max_samples, max_tokens, *tokenizer_, protocol, opened_.config));
+      texts_.push_back(prepare_dataset({.name = dataset, .max_samples = options_.max_samples}, max_tokens, *tokenizer_,
+                                       protocol, opened_.config));
       longest_ = std::max(longest_, longest_cache(protocol, texts_.back().longest()));
     }
   }

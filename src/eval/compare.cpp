@@ -6,6 +6,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
+#include "kvpress/eval/per_text.h"
 #include "kvpress/ops/output_loss.h"
 
 namespace kvpress {
@@ -72,6 +73,12 @@ Comparison compare_runs(const Model& model, const RunResult& full, const RunResu
   result.delta_nll_ci95 = block_bootstrap_ci95(deltas, kBootstrapBlock, seed);
   result.kl_full = std::accumulate(kl.begin(), kl.end(), 0.0) / static_cast<double>(n);
   result.top1_agreement = static_cast<double>(std::count(same_top.begin(), same_top.end(), 1)) / static_cast<double>(n);
+  for (const ScoredText& it : scored_texts(compressed)) {
+    const auto first_kl = kl.begin() + static_cast<std::ptrdiff_t>(it.first);
+    result.delta_nll_by_text.push_back(mean(std::span(deltas).subspan(it.first, it.count)));
+    result.kl_by_text.push_back(std::accumulate(first_kl, first_kl + static_cast<std::ptrdiff_t>(it.count), 0.0) /
+                                static_cast<double>(it.count));
+  }
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kvpress/eval/run.h"
 
@@ -14,6 +15,9 @@ struct Comparison {
   std::array<double, 2> delta_nll_ci95{};  ///< its 95 % interval
   double kl_full = 0;                      ///< mean KL(full || compressed), in nats
   double top1_agreement = 0;               ///< share of tokens where both rank the same word first
+  /// The same means for each text, in the order of scored_texts() (per_text.h).
+  std::vector<double> delta_nll_by_text;
+  std::vector<double> kl_by_text;
 };
 
 /// Both runs must have scored the same tokens. Goes through the output product once more for each run.

@@ -19,6 +19,7 @@ namespace kvpress {
 struct TokenizedText {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> n_bytes;  ///< bytes of text that each id stands for
+  std::string name = {};              ///< for reports: the file's path, or which row it is
 };
 
 /// A window, segment or whole text, as it came out.

@@ -12,7 +12,8 @@
 namespace kvpress {
 
 /// The texts as the protocols read them: joined to one by the data set's separator when it has one, tokenized, and cut
-/// after max_tokens each (0: not cut). Empty texts are dropped. Throws UsageError when nothing is left.
+/// after max_tokens each (0: not cut). Of rows that join no more are read than that takes. Empty texts are dropped.
+/// Throws UsageError when nothing is left.
 std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                                           std::int64_t max_tokens);
 

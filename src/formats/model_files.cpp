@@ -1,14 +1,13 @@
 #include "kvpress/formats/model_files.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/formats/safetensors.h"
+#include "kvpress/hub/pull.h"
 
 namespace kvpress {
 namespace {
@@ -61,58 +60,20 @@ ModelFiles open_file(const std::string& name, const fs::path& path) {
   fail_usage("{}: is not a model; give a folder, a .safetensors or a .gguf file", path.string());
 }
 
-/// A folder that a variable names, where "~" may stand for the home.
-fs::path stated_folder(const char* name) {
-  const std::string value = environment(name);
-  if (value == "~" || value.starts_with("~/")) return environment("HOME") + value.substr(1);
-  return value;
+/// From the hub's cache, and into it where it is not there yet.
+ModelFiles open_hub_name(const std::string& text, const HubName& name) {
+  const HubSettings settings = hub_settings();
+  std::optional<fs::path> found = find_pulled(settings, name);
+  if (!found) {
+    const Pulled pulled = pull_model(settings, name);
+    found = name.file.empty() ? pulled.snapshot : pulled.snapshot / name.file;
+  }
+  return name.file.empty() ? open_folder(text, *found) : open_file(text, *found);
 }
 
-/// As huggingface_hub looks for it.
-fs::path hub_cache() {
-  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
-    if (const fs::path cache = stated_folder(name); !cache.empty()) return cache;
-  }
-  if (const fs::path home = stated_folder("HF_HOME"); !home.empty()) return home / "hub";
-  fs::path cache = stated_folder("XDG_CACHE_HOME");
-  if (cache.empty()) cache = fs::path(environment("HOME")) / ".cache";
-  return cache / "huggingface" / "hub";
-}
-
-/// ORG/NAME or ORG/NAME@REVISION: the snapshot's folder in the hub's cache.
-ModelFiles open_hub_id(const std::string& name) {
-  const auto at = name.find('@');
-  std::string id = name.substr(0, at);
-  const std::string revision = at == std::string::npos ? "main" : name.substr(at + 1);
-  std::string folder = "models--" + id;
-  folder.replace(folder.find('/'), 1, "--");
-  const fs::path repository = hub_cache() / folder;
-  fs::path snapshot = repository / "snapshots" / revision;
-  std::error_code error;
-  if (const fs::path ref = repository / "refs" / revision; fs::is_regular_file(ref, error)) {
-    std::string commit = read_file(ref);
-    while (!commit.empty() && (commit.back() == '\n' || commit.back() == ' ')) commit.pop_back();
-    snapshot = repository / "snapshots" / commit;
-  }
-  if (!fs::is_directory(snapshot, error)) {
-    fail(
-        "{}: is no file or folder here, and not in the hub's cache ({}); get it there with: hf download "
-        "{}",
-        name, repository.string(), id + (revision == "main" ? "" : " --revision " + revision));
-  }
-  return open_folder(name, snapshot);
-}
-
-bool looks_like_hub_id(const std::string& name) {
-  constexpr std::string_view kHubsCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/";
-  const auto at = name.find('@');
-  const std::string id = name.substr(0, at);
-  const auto slash = id.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == id.size()) return false;
-  if (id.find('/', slash + 1) != std::string::npos || id.front() == '.') return false;
-  if (id.find_first_not_of(kHubsCharacters) != std::string::npos || name.find("..") != std::string::npos) return false;
-  if (at != std::string::npos && (at + 1 == name.size() || name[at + 1] == '/')) return false;
-  return !name.ends_with(".gguf") && !name.ends_with(".safetensors");
+/// A name of three parts and more is a path when its first folder is here: then the file is missing, not the model.
+bool is_path_here(const HubName& name) {
+  return !name.file.empty() && file_exists(name.id.substr(0, name.id.find('/')));
 }
 
 }  // namespace
@@ -136,7 +97,9 @@ ModelFiles open_model_files(const std::string& name) {
   if (fs::is_directory(path, error)) return open_folder(name, path);
   if (fs::is_regular_file(path, error)) return open_file(name, path);
   if (name == "demo") return open_folder(name, shipped_data_dir() / "models" / "kvpress-demo");
-  if (looks_like_hub_id(name)) return open_hub_id(name);
+  if (const auto hub_name = parse_hub_name(name); hub_name && !is_path_here(*hub_name)) {
+    return open_hub_name(name, *hub_name);
+  }
   fail(
       "{}: no such file or folder; give a model's folder, a .gguf file, a hub id such as EleutherAI/pythia-70m, or "
       "demo",

@@ -22,11 +22,11 @@ struct ModelFiles {
   std::filesystem::path tokenizer_json;  ///< empty for a GGUF or when the folder has none
 };
 
-/// `name` is a folder, a .gguf file, a .safetensors file beside its config.json, "demo" (what ships), or a hub id such
-/// as "EleutherAI/pythia-70m" or "EleutherAI/pythia-70m@step1000", found in the hub's local cache layout:
-/// $HF_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub, in
-/// models--ORG--NAME/{refs,snapshots}. Throws Error (or UsageError for a file that can be none of these) that says
-/// where was looked and how to get the model there.
+/// `name` is a folder, a .gguf file, a .safetensors file beside its config.json, "demo" (what ships), or what the hub
+/// has: a model, "EleutherAI/pythia-70m" or "EleutherAI/pythia-70m@step1000", or a file of one, "ORG/NAME/FILE.gguf".
+/// That is taken from the hub's local cache (hub_settings.h says where it is); what is not there is fetched first.
+/// Throws Error (or UsageError for a file that can be none of these) that says where was looked and what would be
+/// right.
 ModelFiles open_model_files(const std::string& name);
 
 /// The folder that holds what ships (models/, data/): $KVPRESS_DATA_DIR, else the installed share/kvpress beside the

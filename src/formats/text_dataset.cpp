@@ -1,14 +1,22 @@
 #include "kvpress/formats/text_dataset.h"
 
+#include <fmt/ranges.h>
+#include <glob.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
+#include <cerrno>
+#include <memory>
 #include <system_error>
 #include <utility>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
+#include "kvpress/base/interrupt.h"
 #include "kvpress/formats/compressed.h"
 #include "kvpress/formats/model_files.h"
+#include "kvpress/formats/printable.h"
+#include "kvpress/hub/rows_service.h"
 
 namespace kvpress {
 namespace {
@@ -19,9 +27,14 @@ namespace fs = std::filesystem;
 constexpr std::string_view kShippedSplit = "test";
 
 struct Shipped {
-  std::string_view name, config, separator;
+  std::string_view name, config;
 };
-constexpr Shipped kShipped[] = {{"wikitext", "wikitext-103-v1", "\n\n"}, {"pg19", "pg19", ""}};
+constexpr Shipped kShipped[] = {{"wikitext", "wikitext-103-v1"}, {"pg19", "pg19"}};
+
+constexpr std::string_view kHub = "hf:";
+constexpr std::string_view kBetweenRows = "\n\n";
+/// Rows of the hub to ask for at once where each is a book.
+constexpr std::int64_t kBooksAPage = 10;
 
 /// The name without a compressing suffix.
 fs::path plain_name(const fs::path& path) {
@@ -41,7 +54,8 @@ void read_pieces(const fs::path& path, const TextSink& sink) {
 /// Rows from pieces of a file, of which any may end in the middle of a row.
 class JsonlReader {
  public:
-  JsonlReader(std::string path, std::int64_t max_rows) : path_(std::move(path)), max_rows_(max_rows) {}
+  JsonlReader(std::string path, std::string column, std::int64_t max_rows)
+      : path_(std::move(path)), column_(std::move(column)), max_rows_(max_rows) {}
 
   /// False once there are rows enough.
   bool take(std::string_view piece) {
@@ -78,50 +92,163 @@ class JsonlReader {
     } catch (const nlohmann::json::exception&) {
       fail("{}: line {} is not valid JSON", path_, line_);
     }
-    if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) {
-      fail("{}: line {} has no field \"text\" that is a string", path_, line_);
+    if (!json.is_object() || !json.contains(column_) || !json[column_].is_string()) {
+      fail("{}: line {} has no field \"{}\" that is a string{}", path_, line_, column_, fields_of(json));
     }
-    texts_.push_back(std::move(json["text"].get_ref<std::string&>()));
+    texts_.push_back(std::move(json[column_].get_ref<std::string&>()));
+  }
+
+  /// What could be meant instead.
+  static std::string fields_of(const nlohmann::json& row) {
+    std::vector<std::string> names;
+    if (row.is_object()) {
+      for (const auto& [name, value] : row.items()) {
+        if (value.is_string()) names.push_back(printable(name));
+      }
+    }
+    return names.empty() ? "" : fmt::format("; choose one with --text-column: {}", fmt::join(names, ", "));
   }
 
   std::string path_;
+  std::string column_;
   std::int64_t max_rows_;
   std::int64_t line_ = 0;
   std::string partial_;
   std::vector<std::string> texts_;
 };
 
-std::vector<std::string> read_texts(const fs::path& path, std::int64_t max_samples) {
-  if (plain_name(path).extension() != ".jsonl") return {read_text_file(path)};
-  JsonlReader reader(path.string(), max_samples);
+bool is_jsonl(const fs::path& path) { return plain_name(path).extension() == ".jsonl"; }
+
+std::vector<std::string> read_texts(const fs::path& path, const TextRequest& request) {
+  if (!is_jsonl(path)) return {read_text_file(path)};
+  JsonlReader reader(path.string(), request.column, request.max_samples);
   read_pieces(path, [&](std::string_view piece) { return reader.take(piece); });
   return reader.finish();
 }
 
-TextDataset load_shipped(const Shipped& shipped, const std::string& config, const std::string& split,
-                         std::int64_t max_samples) {
+std::string separator(RowsAs rows, bool are_books) {
+  const bool apart = rows == RowsAs::automatic ? are_books : rows == RowsAs::apart;
+  return apart ? "" : std::string(kBetweenRows);
+}
+
+TextDataset load_shipped(const Shipped& shipped, const TextRequest& request) {
   const fs::path path = shipped_data_dir() / "data" / shipped.config / fmt::format("{}.jsonl", kShippedSplit);
-  constexpr std::string_view kElsewhere = "give a whole split by the path of its .jsonl";
-  if (!config.empty() && config != shipped.config) {
-    fail_usage("{}: configuration '{}' does not ship, only {} does; {}", shipped.name, config, path.string(),
-               kElsewhere);
+  const bool is_book = shipped.name == "pg19";
+  const std::string elsewhere = fmt::format("take all of it from the hub: hf:{}, or a .jsonl by its path",
+                                            is_book ? "emozilla/pg19" : "Salesforce/wikitext");
+  if (!request.config.empty() && request.config != shipped.config) {
+    fail_usage("{}: configuration '{}' does not ship, only {} does; {}", shipped.name, request.config, path.string(),
+               elsewhere);
   }
-  if (!split.empty() && split != kShippedSplit) {
-    fail_usage("{}: split '{}' does not ship, only {} does; {}", shipped.name, split, path.string(), kElsewhere);
+  if (!request.split.empty() && request.split != kShippedSplit) {
+    fail_usage("{}: split '{}' does not ship, only {} does; {}", shipped.name, request.split, path.string(), elsewhere);
   }
   TextDataset dataset;
   dataset.name = shipped.name == shipped.config ? fmt::format("{}/{}", shipped.name, kShippedSplit)
                                                 : fmt::format("{}/{}/{}", shipped.name, shipped.config, kShippedSplit);
-  dataset.separator = shipped.separator;
-  dataset.texts = read_texts(path, max_samples);
-  if (const auto n = static_cast<std::int64_t>(dataset.texts.size()); n < max_samples) {
+  dataset.separator = separator(request.rows, is_book);
+  dataset.texts = read_texts(path, request);
+  if (const auto n = static_cast<std::int64_t>(dataset.texts.size()); n < request.max_samples) {
     fail_usage("{}: {} holds {} row{}, asked for {}; {}", shipped.name, path.string(), n, n == 1 ? "" : "s",
-               max_samples, kElsewhere);
+               request.max_samples, elsewhere);
+  }
+  return dataset;
+}
+
+TextDataset load_from_hub(const TextRequest& request) {
+  RowsRequest rows{.dataset = request.name.substr(kHub.size()), .config = request.config, .split = request.split};
+  rows.column = request.column;
+  rows.max_rows = request.max_samples;
+  TextDataset dataset;
+  dataset.separator = separator(request.rows, rows.dataset.find("pg19") != std::string::npos);
+  if (dataset.separator.empty()) rows.page = kBooksAPage;
+  const auto reader = std::make_shared<RowsReader>(hub_settings(), rows);
+  dataset.name = fmt::format("{}/{}/{}", request.name, reader->config(), reader->split());
+  dataset.more = [reader] { return reader->next(); };
+  return dataset;
+}
+
+TextDataset read_standard_input() {
+  TextDataset dataset{.name = "-", .texts = {""}, .names = {}, .separator = "", .more = {}};
+  char buffer[1 << 16];
+  for (;;) {
+    check_interrupt();
+    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("-: standard input cannot be read: {}", errno_text());
+    if (n == 0) break;
+    dataset.texts[0].append(buffer, static_cast<std::size_t>(n));
+  }
+  if (dataset.texts[0].empty()) fail("-: nothing came from standard input");
+  return dataset;
+}
+
+/// The files that a name stands for: one, or those that fit a pattern, in the order of their names.
+std::vector<fs::path> files_of(const TextRequest& request) {
+  const std::string& name = request.name;
+  std::error_code error;
+  if (fs::is_regular_file(name, error)) return {name};
+  if (name.find_first_of("*?[") != std::string::npos) {
+    glob_t found{};
+    std::vector<fs::path> files;
+    if (::glob(name.c_str(), 0, nullptr, &found) == 0) {
+      for (std::size_t i = 0; i < found.gl_pathc; ++i) {
+        if (fs::is_regular_file(found.gl_pathv[i], error)) files.emplace_back(found.gl_pathv[i]);
+      }
+    }
+    ::globfree(&found);
+    if (files.empty()) fail_usage("{}: no file fits that pattern", name);
+    return files;
+  }
+  if (fs::is_directory(name, error)) fail_usage("{}: is a folder; name its files by a pattern, '{}/*.txt'", name, name);
+  const std::string suffix = plain_name(name).extension().string();
+  if (request.is_file || suffix == ".jsonl" || suffix == ".txt" || name.find('/') != std::string::npos) {
+    fail("{}: no such file", name);
+  }
+  fail_usage(
+      "data set '{}' is not known; known: wikitext, pg19, hf:ORG/NAME for one of the hub, or a path to a .jsonl or "
+      ".txt "
+      "file",
+      name);
+}
+
+TextDataset load_files(const TextRequest& request) {
+  const std::vector<fs::path> files = files_of(request);
+  TextDataset dataset;
+  dataset.name = request.name;
+  const bool jsonl = is_jsonl(files.front());
+  for (const fs::path& path : files) {
+    const std::string suffix = plain_name(path).extension().string();
+    if (suffix != ".jsonl" && suffix != ".txt") {
+      fail_usage("{}: not a kind of text file that is known; .jsonl and .txt are, also with .gz, .xz or .zst",
+                 path.string());
+    }
+    if (is_jsonl(path) != jsonl) fail_usage("{}: fits .txt and .jsonl files; take one kind at a time", request.name);
+  }
+  dataset.separator = separator(request.rows, !jsonl);
+  TextRequest rest = request;
+  for (const fs::path& path : files) {
+    if (request.max_samples > 0) {
+      rest.max_samples = request.max_samples - static_cast<std::int64_t>(dataset.texts.size());
+      if (rest.max_samples <= 0) break;
+    }
+    for (std::string& it : read_texts(path, rest)) dataset.texts.push_back(std::move(it));
+    if (!jsonl) dataset.names.push_back(path.string());
+  }
+  if (const auto n = static_cast<std::int64_t>(dataset.texts.size()); n < request.max_samples) {
+    fail_usage("{}: holds {} text{}, asked for {}", request.name, n, n == 1 ? "" : "s", request.max_samples);
   }
   return dataset;
 }
 
 }  // namespace
+
+RowsAs parse_rows_as(std::string_view text, const std::string& option) {
+  if (text == "auto") return RowsAs::automatic;
+  if (text == "joined") return RowsAs::joined;
+  if (text == "apart") return RowsAs::apart;
+  fail_usage("{}: '{}' is not known; known: auto, joined, apart", option, text);
+}
 
 std::string read_text_file(const fs::path& path) {
   std::string text;
@@ -132,29 +259,16 @@ std::string read_text_file(const fs::path& path) {
   return text;
 }
 
-TextDataset load_texts(const std::string& name, const std::string& config, const std::string& split,
-                       std::int64_t max_samples) {
-  if (max_samples < 0) fail_usage("{}: asked for {} rows; 0 takes all", name, max_samples);
-  for (const Shipped& it : kShipped) {
-    if (it.name == name) return load_shipped(it, config, split, max_samples);
+TextDataset load_texts(const TextRequest& request) {
+  if (request.max_samples < 0) fail_usage("{}: asked for {} rows; 0 takes all", request.name, request.max_samples);
+  if (request.name == "-") return read_standard_input();
+  if (!request.is_file) {
+    for (const Shipped& it : kShipped) {
+      if (it.name == request.name) return load_shipped(it, request);
+    }
+    if (request.name.starts_with(kHub)) return load_from_hub(request);
   }
-  std::error_code error;
-  const std::string suffix = plain_name(name).extension().string();
-  if (!fs::is_regular_file(name, error)) {
-    if (suffix == ".jsonl" || suffix == ".txt" || name.find('/') != std::string::npos) fail("{}: no such file", name);
-    fail_usage("data set '{}' is not known; known: wikitext, pg19, or a path to a .jsonl or .txt file", name);
-  }
-  if (suffix != ".jsonl" && suffix != ".txt") {
-    fail_usage("{}: not a kind of text file that is known; .jsonl and .txt are, also with .gz, .xz or .zst", name);
-  }
-  TextDataset dataset;
-  dataset.name = name;
-  dataset.separator = suffix == ".jsonl" ? "\n\n" : "";
-  dataset.texts = read_texts(name, max_samples);
-  if (const auto n = static_cast<std::int64_t>(dataset.texts.size()); n < max_samples) {
-    fail_usage("{}: holds {} text{}, asked for {}", name, n, n == 1 ? "" : "s", max_samples);
-  }
-  return dataset;
+  return load_files(request);
 }
 
 }  // namespace kvpress

@@ -12,6 +12,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
+#include "kvpress/report/csv.h"
 
 namespace kvpress {
 namespace {
@@ -59,6 +60,7 @@ class HiddenFolder {
     try {
       write_file(path_ / "predictions.csv", predictions);
       write_file(path_ / "metrics.json", metrics.dump(2) + "\n");
+      if (metrics.contains("per_text")) write_file(path_ / "per_text.csv", per_text_csv(metrics));
       write_file(path_ / "config.yaml", to_yaml(config));
     } catch (...) {
       fs::remove_all(path_, error);
@@ -111,6 +113,28 @@ std::string predictions_csv(const RunResult& run, const RunResult& full) {
     csv += fmt::format("{},{},{},{},{},{},{}\n", it.text, it.first_token, it.n_tokens, it.n_scored, means,
                        it.cache_tokens, it.cache_bytes);
   }
+  return csv;
+}
+
+std::string per_text_csv(const Json& metrics) {
+  constexpr const char* kMeasures[] = {"perplexity", "mean_nll", "delta_nll", "kl_full"};
+  std::string csv = "text,name,n_scored_tokens,perplexity,mean_nll,delta_nll,kl_full\n";
+  for (const Json& it : metrics["per_text"]) {
+    csv += fmt::format("{},{},{}", it["text"].dump(), csv_cell(it["name"].get<std::string>()),
+                       it["n_scored_tokens"].dump());
+    for (const char* measure : kMeasures) csv += "," + it[measure].dump();
+    csv += '\n';
+  }
+  const Json& over = metrics["mean_over_texts"];
+  const auto row = [&](const char* name, auto&& value) {
+    csv += fmt::format("{},,", name);
+    for (const char* measure : kMeasures) csv += "," + value(over[measure]).dump();
+    csv += '\n';
+  };
+  row("mean", [](const Json& it) { return it["mean"]; });
+  row("ci95_low", [](const Json& it) { return it["ci95"][0]; });
+  row("ci95_high", [](const Json& it) { return it["ci95"][1]; });
+  row("sd", [](const Json& it) { return it["sd"]; });
   return csv;
 }
 

@@ -1,5 +1,6 @@
 // Result folders in the layout of kvpress's evaluation: <data set>__<model>__<press>__<ratio>/ with predictions.csv,
-// metrics.json and config.yaml. A folder appears whole or not at all and is never overwritten.
+// metrics.json and config.yaml, and, of several texts, per_text.csv. A folder appears whole or not at all and is never
+// overwritten.
 #pragma once
 
 #include <filesystem>
@@ -25,6 +26,9 @@ bool write_new_result_folder(const std::filesystem::path& output_dir, const std:
 
 /// A row per window, segment or text.
 std::string predictions_csv(const RunResult& run, const RunResult& full);
+
+/// A row per text, and rows `mean`, `ci95_low`, `ci95_high` and `sd` over texts, from metrics that have per_text.
+std::string per_text_csv(const Json& metrics);
 
 /// A flat object as YAML; strings quoted where YAML would read them as something else.
 std::string to_yaml(const Json& object);

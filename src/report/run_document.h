@@ -21,6 +21,7 @@ struct ExperimentInfo {
   std::string cache_dtype;
   ProtocolSettings protocol;  ///< context_tokens worked out, of the first text
   std::int64_t n_tokens = 0;
+  std::vector<std::string> text_names;  ///< of each text; with fewer than two nothing is told by text
   std::uint64_t seed = 0;
   bool prefill_only = false;  ///< runtime_sec counts prefill and compression alone
   double load_sec = 0;
@@ -30,7 +31,8 @@ struct ExperimentInfo {
 /// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.
 Json describe_experiment(const ExperimentInfo& info);
 
-/// A run by itself: press, ratio, perplexity, mean_nll, ..., cache and times.
+/// A run by itself: press, ratio, perplexity, mean_nll, ..., cache and times. With several texts also per_text (a list)
+/// and mean_over_texts (mean, ci95 and sd of each measure).
 Json describe_run(const std::string& press, double compression_ratio, const RunResult& run, const ExperimentInfo& info);
 
 /// The same and the comparison with the full cache: delta_nll, delta_nll_ci95, kl_full, top1_agreement.
@@ -38,6 +40,9 @@ Json describe_outcome(const Outcome& outcome, const ExperimentInfo& info);
 
 /// The table of several outcomes of one data set, for people. One line each.
 std::string outcome_table(const std::vector<Json>& runs);
+
+/// The same outcomes text by text and over texts; empty when there is only one text.
+std::string texts_table(const std::vector<Json>& runs);
 
 /// What the table shows, in a sentence: which presses stay near the full cache, which do not.
 std::string outcome_sentence(const std::vector<Json>& runs);

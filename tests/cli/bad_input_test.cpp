@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "cli/program.h"
+#include "http_server.h"
 
 namespace kvpress {
 namespace {
@@ -66,7 +67,10 @@ TEST(BadInput, Usage) {
 TEST(BadInput, Models) {
   const TemporaryFolder folder;
   expect_complaint("inspect /no/such/model", 1, "/no/such/model");
-  expect_complaint("inspect EleutherAI/no-such-model", 1, "hf download EleutherAI/no-such-model");
+  {
+    const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
+    expect_complaint("inspect EleutherAI/no-such-model", 1, "kvpress pull EleutherAI/no-such-model");
+  }
   expect_complaint("inspect " + folder.path().string(), 1, "config.json");
   expect_complaint("inspect " + folder.file("a.gguf", "GGUF").string(), 1, "a.gguf");
   expect_complaint("inspect " + folder.file("b.gguf", "").string(), 1, "b.gguf");

@@ -28,6 +28,7 @@ class ModelFilesTest : public ::testing::Test {
     ::setenv("KVPRESS_DATA_DIR", test::project_dir().c_str(), 1);
     for (const char* name : kCacheVariables) ::unsetenv(name);
     ::setenv("HF_HOME", folder_.path().c_str(), 1);
+    ::setenv("HF_HUB_OFFLINE", "1", 1);
   }
   void TearDown() override {
     ::unsetenv("KVPRESS_DATA_DIR");
@@ -117,17 +118,16 @@ TEST_F(ModelFilesTest, HubCacheWithoutTheSnapshotOrItsWeights) {
   fs::create_directories(repository / "refs");
   fs::create_directories(repository / "snapshots/empty");
   folder_.file("hub/models--a--b/refs/main", "gone");
-  EXPECT_THAT(error_of([] { open_model_files("a/b"); }), HasSubstr("hf download a/b"));
-  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("has no config.json"));
+  EXPECT_THAT(error_of([] { open_model_files("a/b"); }), HasSubstr("kvpress pull a/b"));
+  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("kvpress pull a/b --revision empty"));
   folder_.file("hub/models--a--b/snapshots/empty/config.json", "{}");
-  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }),
-              HasSubstr("holds neither model.safetensors nor model.safetensors.index.json"));
+  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("kvpress pull a/b --revision empty"));
 }
 
-TEST_F(ModelFilesTest, HubIdThatIsNotHereSaysHowToGetIt) {
+TEST_F(ModelFilesTest, HubIdThatIsNotHereSaysHowToGetItWithoutANetwork) {
   const std::string message = error_of([] { open_model_files("EleutherAI/pythia-70m@step1000"); });
   EXPECT_THAT(message, HasSubstr("models--EleutherAI--pythia-70m"));
-  EXPECT_THAT(message, HasSubstr("hf download EleutherAI/pythia-70m --revision step1000"));
+  EXPECT_THAT(message, HasSubstr("kvpress pull EleutherAI/pythia-70m --revision step1000"));
 }
 
 TEST_F(ModelFilesTest, NamesThatAreNothing) {

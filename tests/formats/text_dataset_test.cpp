@@ -30,18 +30,18 @@ class ShippedTexts : public ::testing::Test {
 };
 
 TEST_F(ShippedTexts, WikiText) {
-  const TextDataset all = load_texts("wikitext", "", "", 0);
+  const TextDataset all = load_texts({"wikitext", "", "", 0});
   EXPECT_EQ(all.name, "wikitext/wikitext-103-v1/test");
   EXPECT_EQ(all.separator, "\n\n");
   ASSERT_EQ(all.texts.size(), 64u);
   EXPECT_EQ(all.texts[0], "");
   EXPECT_EQ(all.texts[1], " = Robert Boulter = \n");
-  const TextDataset some = load_texts("wikitext", "wikitext-103-v1", "test", 10);
+  const TextDataset some = load_texts({"wikitext", "wikitext-103-v1", "test", 10});
   EXPECT_EQ(some.texts, std::vector<std::string>(all.texts.begin(), all.texts.begin() + 10));
 }
 
 TEST_F(ShippedTexts, Pg19) {
-  const TextDataset books = load_texts("pg19", "", "test", 1);
+  const TextDataset books = load_texts({"pg19", "", "test", 1});
   EXPECT_EQ(books.name, "pg19/test");
   EXPECT_EQ(books.separator, "");
   ASSERT_EQ(books.texts.size(), 1u);
@@ -49,39 +49,45 @@ TEST_F(ShippedTexts, Pg19) {
 }
 
 TEST_F(ShippedTexts, SayWhatDoesNotShip) {
-  EXPECT_THROW(load_texts("wikitext", "", "", 65), UsageError);
-  EXPECT_THAT(error_of([] { load_texts("wikitext", "", "", 65); }),
+  EXPECT_THROW(load_texts({"wikitext", "", "", 65}), UsageError);
+  EXPECT_THAT(error_of([] {
+                load_texts({"wikitext", "", "", 65});
+              }),
               HasSubstr("wikitext-103-v1/test.jsonl holds 64 rows, asked for 65; give a whole split by the path"));
-  EXPECT_THAT(error_of([] { load_texts("pg19", "", "", 2); }), HasSubstr("test.jsonl holds 1 row, asked for 2"));
-  EXPECT_THROW(load_texts("wikitext", "", "validation", 0), UsageError);
-  EXPECT_THAT(error_of([] { load_texts("wikitext", "", "validation", 0); }),
+  EXPECT_THAT(error_of([] { load_texts({"pg19", "", "", 2}); }), HasSubstr("test.jsonl holds 1 row, asked for 2"));
+  EXPECT_THROW(load_texts({"wikitext", "", "validation", 0}), UsageError);
+  EXPECT_THAT(error_of([] {
+                load_texts({"wikitext", "", "validation", 0});
+              }),
               HasSubstr("split 'validation' does not ship, only "));
-  EXPECT_THAT(error_of([] { load_texts("wikitext", "wikitext-2-v1", "", 0); }),
+  EXPECT_THAT(error_of([] {
+                load_texts({"wikitext", "wikitext-2-v1", "", 0});
+              }),
               HasSubstr("configuration 'wikitext-2-v1'"));
-  EXPECT_THROW(load_texts("nothing", "", "", 0), UsageError);
-  EXPECT_THAT(error_of([] { load_texts("nothing", "", "", 0); }), HasSubstr("known: wikitext, pg19, or a path"));
-  EXPECT_THROW(load_texts("wikitext", "", "", -1), UsageError);
+  EXPECT_THROW(load_texts({"nothing", "", "", 0}), UsageError);
+  EXPECT_THAT(error_of([] { load_texts({"nothing", "", "", 0}); }), HasSubstr("known: wikitext, pg19, or a path"));
+  EXPECT_THROW(load_texts({"wikitext", "", "", -1}), UsageError);
 }
 
 TEST(TextFiles, JsonlRowsJoin) {
   const TemporaryFolder folder;
   const auto path =
       folder.file("t.jsonl", "{\"text\":\"one\"}\n\n {\"id\":3,\"text\":\"\"} \r\n{\"text\":\"d\\u00e9\\n\"}");
-  const TextDataset texts = load_texts(path.string(), "", "", 0);
+  const TextDataset texts = load_texts({path.string(), "", "", 0});
   EXPECT_EQ(texts.name, path.string());
   EXPECT_EQ(texts.separator, "\n\n");
   EXPECT_EQ(texts.texts, (std::vector<std::string>{"one", "", "dé\n"}));
-  EXPECT_EQ(load_texts(path.string(), "", "", 2).texts.size(), 2u);
-  EXPECT_THAT(error_of([&] { load_texts(path.string(), "", "", 4); }), HasSubstr("holds 3 texts, asked for 4"));
+  EXPECT_EQ(load_texts({path.string(), "", "", 2}).texts.size(), 2u);
+  EXPECT_THAT(error_of([&] { load_texts({path.string(), "", "", 4}); }), HasSubstr("holds 3 texts, asked for 4"));
 }
 
 TEST(TextFiles, TxtIsOneText) {
   const TemporaryFolder folder;
   const auto path = folder.file("t.txt", "a\n\nb\xff");
-  const TextDataset texts = load_texts(path.string(), "", "", 1);
+  const TextDataset texts = load_texts({path.string(), "", "", 1});
   EXPECT_EQ(texts.texts, (std::vector<std::string>{"a\n\nb\xff"}));
   EXPECT_EQ(texts.separator, "");
-  EXPECT_EQ(load_texts(gz_file(folder, "u.txt.gz", "zipped").string(), "", "", 0).texts[0], "zipped");
+  EXPECT_EQ(load_texts({gz_file(folder, "u.txt.gz", "zipped").string(), "", "", 0}).texts[0], "zipped");
 }
 
 TEST(TextFiles, CompressedRowsAreReadOnlyAsFarAsWanted) {
@@ -89,15 +95,15 @@ TEST(TextFiles, CompressedRowsAreReadOnlyAsFarAsWanted) {
   std::string rows = "{\"text\":\"first\"}\n";
   while (rows.size() < 1'000'000) rows += "{\"text\":\"" + std::string(100, 'x') + "\"}\n";
   const auto path = gz_file(folder, "t.jsonl.gz", rows + "not JSON\n");
-  EXPECT_EQ(load_texts(path.string(), "", "", 8000).texts.size(), 8000u);
-  EXPECT_THAT(error_of([&] { load_texts(path.string(), "", "", 0); }), HasSubstr("is not valid JSON"));
+  EXPECT_EQ(load_texts({path.string(), "", "", 8000}).texts.size(), 8000u);
+  EXPECT_THAT(error_of([&] { load_texts({path.string(), "", "", 0}); }), HasSubstr("is not valid JSON"));
 }
 
 TEST(TextFiles, ErrorsNameFileAndLine) {
   const TemporaryFolder folder;
   const auto message = [&](const std::string& content) {
     const auto path = folder.file("t.jsonl", content);
-    return error_of([&] { load_texts(path.string(), "", "", 0); }).substr(path.string().size());
+    return error_of([&] { load_texts({path.string(), "", "", 0}); }).substr(path.string().size());
   };
   EXPECT_EQ(message("{\"text\":\"a\"}\n{\"text\":"), ": line 2 is not valid JSON");
   EXPECT_EQ(message("{\"text\":\"\xff\"}"), ": line 1 is not valid JSON");
@@ -107,16 +113,20 @@ TEST(TextFiles, ErrorsNameFileAndLine) {
   EXPECT_EQ(message(std::string(300000, '[')), ": line 1 is not valid JSON");
   EXPECT_EQ(message("{\"text\":" + std::string(100000, '[') + std::string(100000, ']') + "}"),
             ": line 1 has no field \"text\" that is a string");
-  EXPECT_THROW(load_texts(folder.file("t.csv", "a").string(), "", "", 0), UsageError);
-  EXPECT_THAT(error_of([&] { load_texts((folder.path() / "no.txt").string(), "", "", 0); }), HasSubstr("no such file"));
-  EXPECT_THAT(error_of([&] { load_texts(folder.file("t.txt.xz", "a").string(), "", "", 0); }), HasSubstr("xz data"));
+  EXPECT_THROW(load_texts({folder.file("t.csv", "a").string(), "", "", 0}), UsageError);
+  EXPECT_THAT(error_of([&] {
+                load_texts({(folder.path() / "no.txt").string(), "", "", 0});
+              }),
+              HasSubstr("no such file"));
+  EXPECT_THAT(error_of([&] { load_texts({folder.file("t.txt.xz", "a").string(), "", "", 0}); }), HasSubstr("xz data"));
 }
 
 TEST(TextFiles, SurviveDamage) {
   const std::string rows =
       "{\"text\":\"one \\\"two\\\" \\u00e9\"}\n{\"text\":\"\"}\n{\"other\":[1,{\"a\":null}],\"text\":\"x\"}\n";
-  test::survives_damage(rows, "t.jsonl", 5000,
-                        [](const std::filesystem::path& path) { load_texts(path.string(), "", "", 0); });
+  test::survives_damage(rows, "t.jsonl", 5000, [](const std::filesystem::path& path) {
+    load_texts({path.string(), "", "", 0});
+  });
 }
 
 }  // namespace

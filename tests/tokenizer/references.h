@@ -105,7 +105,7 @@ inline void expect_references(const Tokenizer& tokenizer, const std::string& nam
   expect_cases(tokenizer, references["cases"]);
   for (const char* data : {"wikitext", "pg19"}) {
     const std::string folder = data == std::string("wikitext") ? "wikitext-103-v1" : data;
-    const TextDataset texts = load_texts((project_dir() / "data" / folder / "test.jsonl").string(), "", "", 0);
+    const TextDataset texts = load_texts({(project_dir() / "data" / folder / "test.jsonl").string(), "", "", 0});
     std::string joined;
     for (std::size_t i = 0; i < texts.texts.size(); ++i) joined += (i > 0 ? "\n\n" : "") + texts.texts[i];
     const Ids ids = tokenizer.encode(joined);

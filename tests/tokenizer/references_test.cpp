@@ -20,7 +20,7 @@ TEST(TokenizerReferences, GptNeox) {
 
 TEST(TokenizerReferences, TheTextOfThePublishedTableHas3409Tokens) {
   const Tokenizer tokenizer = Tokenizer::from_json(test::data_dir() / "tokenizer/gpt-neox-20b.json");
-  const TextDataset rows = load_texts((test::project_dir() / "data/wikitext-103-v1/test.jsonl").string(), "", "", 64);
+  const TextDataset rows = load_texts({(test::project_dir() / "data/wikitext-103-v1/test.jsonl").string(), "", "", 64});
   std::string text;
   for (const std::string& row : rows.texts) text += (&row == rows.texts.data() ? "" : "\n\n") + row;
   EXPECT_EQ(tokenizer.encode(text).size(), 3409u);

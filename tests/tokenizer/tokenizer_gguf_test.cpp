@@ -38,7 +38,7 @@ TEST(TokenizerGguf, IsTheOneOfTokenizerJson) {
   EXPECT_EQ(from_gguf.vocab_size(), 1000);
   EXPECT_EQ(from_gguf.eos_id(), 0);
   EXPECT_EQ(from_gguf.description(), "byte-level BPE, pre-tokenizer gpt-2, 1000 ids");
-  const std::string text = load_texts((test::project_dir() / "data/pg19/test.jsonl").string(), "", "", 0).texts[0];
+  const std::string text = load_texts({(test::project_dir() / "data/pg19/test.jsonl").string(), "", "", 0}).texts[0];
   EXPECT_EQ(from_gguf.encode(text), from_json.encode(text));
   EXPECT_EQ(from_gguf.encode("a<|endoftext|> 12"), from_json.encode("a<|endoftext|> 12"));
   EXPECT_EQ(from_gguf.decode(from_gguf.encode(text)), text);

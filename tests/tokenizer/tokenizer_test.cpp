@@ -113,7 +113,7 @@ TEST(Tokenizer, AWordsBytesMayBeOfTwoTokens) {
 }
 
 TEST(Tokenizer, ThreadsShareIt) {
-  const std::string text = load_texts((test::project_dir() / "data/pg19/test.jsonl").string(), "", "", 0).texts[0];
+  const std::string text = load_texts({(test::project_dir() / "data/pg19/test.jsonl").string(), "", "", 0}).texts[0];
   const Ids want = demo().encode(text);
   std::vector<Ids> got(6);
   {

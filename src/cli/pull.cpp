@@ -1,0 +1,71 @@
+// kvpress pull: a model of the hub, into its local cache.
+#include "kvpress/hub/pull.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
+#include "kvpress/cli/commands.h"
+
+namespace kvpress {
+namespace {
+
+struct PullOptions {
+  std::string name;
+  std::string revision;
+  std::vector<std::string> files;
+  bool quiet = false;
+};
+
+void run(const PullOptions& options) {
+  set_quiet(options.quiet);
+  std::optional<HubName> name = parse_hub_name(options.name);
+  if (!name) {
+    fail_usage("'{}' is not the id of a model: ORG/NAME, as EleutherAI/pythia-70m, or ORG/NAME/FILE.gguf",
+               options.name);
+  }
+  if (!options.revision.empty()) {
+    if (!is_safe_relative(options.revision)) {
+      fail_usage("--revision: '{}' is not a branch, tag or commit", options.revision);
+    }
+    if (options.name.find('@') != std::string::npos && options.revision != name->revision) {
+      fail_usage("--revision: {} says {} already", options.name, name->revision);
+    }
+    name->revision = options.revision;
+  }
+  const HubSettings settings = hub_settings();
+  if (settings.offline && options.files.empty()) {
+    if (const auto there = find_pulled(settings, *name)) {
+      fmt::print("{}\n", there->string());
+      return;
+    }
+  }
+  const Pulled pulled = pull_model(settings, *name, options.files);
+  fmt::print("{}\n", (name->file.empty() ? pulled.snapshot : pulled.snapshot / name->file).string());
+}
+
+}  // namespace
+
+void add_pull_command(CLI::App& program) {
+  auto options = std::make_shared<PullOptions>();
+  CLI::App* command = program.add_subcommand("pull", "Fetch a model of the hub into its local cache");
+  command->add_option("id", options->name, "ORG/NAME, ORG/NAME@REVISION, or a file: ORG/NAME/FILE.gguf")->required();
+  command->add_option("files", options->files, "Files of it, in place of what this program needs");
+  command->add_option("--revision", options->revision, "A branch, tag or commit (default: main)");
+  command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");
+  command->footer(
+      "Prints the folder that holds it. What is there already is not fetched again.\n"
+      "From the environment: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.\n"
+      "Examples:\n"
+      "  kvpress pull EleutherAI/pythia-70m\n"
+      "  kvpress pull EleutherAI/pythia-70m --revision step1000\n"
+      "  kvpress pull ggml-org/models/tinyllamas/stories260K.gguf");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace kvpress

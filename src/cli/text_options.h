@@ -1,0 +1,35 @@
+// The options that say which texts a command reads.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <string>
+
+#include "kvpress/formats/text_dataset.h"
+
+namespace kvpress {
+
+/// --dataset, --text, --dataset-config, --split, --rows, --text-column, --max-samples.
+struct TextOptions {
+  std::string dataset = "wikitext";
+  std::string text;
+  std::string config;
+  std::string split;
+  std::string rows = "auto";
+  std::string column = "text";
+  std::int64_t max_samples = 0;
+
+  /// `dataset_names` is what the option of the data set is called.
+  void add_to(CLI::App& command, const std::string& dataset_names);
+  /// Throws UsageError for values that no text is needed to refuse.
+  void check() const;
+  TextRequest request() const;
+};
+
+/// The options but the data set's, for a command that has its own.
+void add_text_options(TextOptions& options, CLI::App& command, CLI::Option* dataset);
+
+inline constexpr const char* kMaxTokensHelp = "Cut each text after so many tokens";
+
+}  // namespace kvpress

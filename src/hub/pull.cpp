@@ -1,0 +1,146 @@
+#include "kvpress/hub/pull.h"
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/hub/download.h"
+
+namespace kvpress {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kWeights = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+/// Small files beside the weights; other programs that find the model in the cache read more of them than this one
+/// does.
+constexpr std::string_view kSmallFiles[] = {"config.json",           "generation_config.json",  "tokenizer.json",
+                                            "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
+
+std::string pull_command(const HubName& name) {
+  return fmt::format("kvpress pull {}{}", name.id + (name.file.empty() ? "" : " " + name.file),
+                     name.revision == "main" ? "" : " --revision " + name.revision);
+}
+
+struct Repository {
+  std::string commit;
+  std::vector<std::string> files;
+  bool has(const std::string& file) const { return std::find(files.begin(), files.end(), file) != files.end(); }
+};
+
+Repository list_files(const HubDownloader& hub, const HubName& name, const std::string& endpoint) {
+  const std::string answer = hub.ask(fmt::format("/api/models/{}/revision/{}", name.id, url_quoted(name.revision)));
+  try {
+    const Json json = Json::parse(answer);
+    Repository repository{json.at("sha").get<std::string>(), {}};
+    for (const Json& it : json.at("siblings")) repository.files.push_back(it.at("rfilename").get<std::string>());
+    if (is_safe_relative(repository.commit)) return repository;
+  } catch (const Json::exception&) {
+  }
+  fail("{}: {} does not answer as a hub does; check HF_ENDPOINT", name.id, endpoint);
+}
+
+/// The names of the shards in an index file.
+std::set<std::string> shards_of(const fs::path& index) {
+  std::set<std::string> shards;
+  try {
+    const Json json = Json::parse(read_file(index));
+    for (const auto& [tensor, shard] : json.at("weight_map").items()) {
+      shards.insert(shard.get<std::string>());
+    }
+  } catch (const Json::exception&) {
+    fail("{}: is not an index of safetensors", index.string());
+  }
+  return shards;
+}
+
+/// Why a repository without safetensors cannot be used, and what can.
+[[noreturn]] void complain_of_weights(const HubName& name, const Repository& repository) {
+  std::vector<std::string> ggufs;
+  for (const std::string& it : repository.files) {
+    if (it.ends_with(".gguf")) ggufs.push_back(it);
+  }
+  if (!ggufs.empty()) {
+    fail_usage("{}: holds GGUF files; name one, as {}/{}: {}", name.id, name.id, ggufs.front(), fmt::join(ggufs, ", "));
+  }
+  fail("{}: holds no {} and no config.json with it; other kinds of weights must be converted to safetensors or GGUF",
+       name.text(), kWeights);
+}
+
+std::vector<std::string> small_files_of(const Repository& repository) {
+  std::vector<std::string> files;
+  for (const std::string_view it : kSmallFiles) {
+    if (repository.has(std::string(it))) files.emplace_back(it);
+  }
+  return files;
+}
+
+Pulled pull(const HubSettings& settings, const HubName& name, std::vector<std::string> files,
+            const RetrySettings& retries) {
+  HttpClient http(retries);
+  const HubDownloader hub(settings, http, name);
+  const Repository repository = list_files(hub, name, settings.endpoint);
+  const HubRepository local(settings.cache, name.id);
+  if (!name.file.empty()) files.push_back(name.file);
+  for (const std::string& it : files) {
+    if (!repository.has(it)) {
+      fail("{}: {} has no file '{}' in its revision '{}'", name.id, settings.endpoint, it, name.revision);
+    }
+  }
+  if (files.empty()) {
+    if (!repository.has("config.json") || (!repository.has(kWeights) && !repository.has(kIndex))) {
+      complain_of_weights(name, repository);
+    }
+    files = small_files_of(repository);
+    if (repository.has(kWeights)) {
+      files.emplace_back(kWeights);
+    } else {
+      files.emplace_back(kIndex);
+      for (const std::string& it : shards_of(hub.fetch(repository.commit, kIndex))) files.push_back(it);
+    }
+  }
+  for (const std::string& it : files) hub.fetch(repository.commit, it);
+  // Only now: what was there before stays in use until the new is whole.
+  local.set_ref(name.revision, repository.commit);
+  return {repository.commit, local.snapshot(repository.commit), std::move(files)};
+}
+
+}  // namespace
+
+Pulled pull_model(const HubSettings& settings, const HubName& name, const std::vector<std::string>& files,
+                  const RetrySettings& retries) {
+  if (settings.offline) {
+    fail("{}: is not in the hub's cache ({}), and HF_HUB_OFFLINE forbids to fetch it; without that: {}", name.text(),
+         HubRepository(settings.cache, name.id).folder().string(), pull_command(name));
+  }
+  try {
+    return pull(settings, name, files, retries);
+  } catch (const Unreachable& error) {
+    fail("{}: {}; with a network: {} (the hub's cache is {})", name.text(), error.what(), pull_command(name),
+         settings.cache.string());
+  }
+}
+
+std::optional<fs::path> find_pulled(const HubSettings& settings, const HubName& name) {
+  const auto snapshot = HubRepository(settings.cache, name.id).cached(name.revision);
+  if (!snapshot) return std::nullopt;
+  std::error_code error;
+  const auto is_there = [&](const std::string& file) { return fs::is_regular_file(*snapshot / file, error); };
+  if (!name.file.empty()) return is_there(name.file) ? std::optional(*snapshot / name.file) : std::nullopt;
+  if (!is_there("config.json")) return std::nullopt;
+  if (is_there(kWeights)) return snapshot;
+  if (!is_there(kIndex)) return std::nullopt;
+  const std::set<std::string> shards = shards_of(*snapshot / kIndex);
+  return std::all_of(shards.begin(), shards.end(), is_there) ? snapshot : std::nullopt;
+}
+
+}  // namespace kvpress
