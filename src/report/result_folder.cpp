@@ -122,13 +122,13 @@ std::string per_text_csv(const Json& metrics) {
   for (const Json& it : metrics["per_text"]) {
     csv += fmt::format("{},{},{}", it["text"].dump(), csv_cell(it["name"].get<std::string>()),
                        it["n_scored_tokens"].dump());
-    for (const char* measure : kMeasures) csv += "," + it[measure].dump();
+    for (const char* measure : kMeasures) csv += fmt::format(",{}", it[measure].dump());
     csv += '\n';
   }
   const Json& over = metrics["mean_over_texts"];
   const auto row = [&](const char* name, auto&& value) {
     csv += fmt::format("{},,", name);
-    for (const char* measure : kMeasures) csv += "," + value(over[measure]).dump();
+    for (const char* measure : kMeasures) csv += fmt::format(",{}", value(over[measure]).dump());
     csv += '\n';
   };
   row("mean", [](const Json& it) { return it["mean"]; });

@@ -1,4 +1,5 @@
 // kvpress pull, and models that other commands fetch: against a hub of the test's own.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -38,8 +39,9 @@ class PullCommand : public ::testing::Test {
     arguments.push_back(nullptr);
     const pid_t child = ::fork();
     if (child == 0) {
-      ::close(STDOUT_FILENO);
-      ::close(STDERR_FILENO);
+      const int nowhere = ::open("/dev/null", O_WRONLY);
+      ::dup2(nowhere, STDOUT_FILENO);
+      ::dup2(nowhere, STDERR_FILENO);
       ::execv(KVPRESS_PROGRAM, const_cast<char* const*>(arguments.data()));
       ::_exit(127);
     }

@@ -53,7 +53,8 @@ TEST_F(ShippedTexts, SayWhatDoesNotShip) {
   EXPECT_THAT(error_of([] {
                 load_texts({"wikitext", "", "", 65});
               }),
-              HasSubstr("wikitext-103-v1/test.jsonl holds 64 rows, asked for 65; give a whole split by the path"));
+              HasSubstr("wikitext-103-v1/test.jsonl holds 64 rows, asked for 65; take all of it from the hub: "
+                        "hf:Salesforce/wikitext"));
   EXPECT_THAT(error_of([] { load_texts({"pg19", "", "", 2}); }), HasSubstr("test.jsonl holds 1 row, asked for 2"));
   EXPECT_THROW(load_texts({"wikitext", "", "validation", 0}), UsageError);
   EXPECT_THAT(error_of([] {
@@ -65,7 +66,7 @@ TEST_F(ShippedTexts, SayWhatDoesNotShip) {
               }),
               HasSubstr("configuration 'wikitext-2-v1'"));
   EXPECT_THROW(load_texts({"nothing", "", "", 0}), UsageError);
-  EXPECT_THAT(error_of([] { load_texts({"nothing", "", "", 0}); }), HasSubstr("known: wikitext, pg19, or a path"));
+  EXPECT_THAT(error_of([] { load_texts({"nothing", "", "", 0}); }), HasSubstr("known: wikitext, pg19, hf:ORG/NAME"));
   EXPECT_THROW(load_texts({"wikitext", "", "", -1}), UsageError);
 }
 

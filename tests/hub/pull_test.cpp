@@ -113,8 +113,10 @@ TEST_F(PullTest, ShardsOfAnIndex) {
   EXPECT_TRUE(find_pulled(hub_settings(), *parse_hub_name("Some/model")));
   fs::remove(pulled.snapshot / "model-2.safetensors");
   EXPECT_FALSE(find_pulled(hub_settings(), *parse_hub_name("Some/model")));
+  fs::remove_all(hub_.repository());
   hub_.files["model.safetensors.index.json"] = {R"({"weight_map": {"a": "../../evil"}})"};
   EXPECT_THAT(error(), HasSubstr("'../../evil' is not the name of a file"));
+  fs::remove_all(hub_.repository());
   hub_.files["model.safetensors.index.json"] = {"[]"};
   EXPECT_THAT(error(), HasSubstr("is not an index of safetensors"));
 }
