@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -20,6 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string with_dashes(std::string name) {
+  // A pattern of files would be one again to whoever types the folder's name.
+  std::replace_if(
+      name.begin(), name.end(), [](char it) { return it == '*' || it == '?' || it == '['; }, '_');
   for (std::size_t at = name.find('/'); at != std::string::npos; at = name.find('/', at)) name.replace(at, 1, "--");
   return name;
 }

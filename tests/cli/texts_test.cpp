@@ -90,6 +90,7 @@ TEST(Texts, TablesAndFilesByText) {
   int folders = 0;
   for (const auto& it : fs::directory_iterator(folder.path() / "runs")) {
     ++folders;
+    EXPECT_EQ(it.path().filename().string().find('*'), std::string::npos);
     const json metrics = json::parse(content_of(it.path() / "metrics.json"));
     std::istringstream csv(content_of(it.path() / "per_text.csv"));
     std::vector<std::string> lines;
