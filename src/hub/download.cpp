@@ -115,6 +115,7 @@ class GrowingFile : public BodySink {
   }
 
   void put_in_place(const fs::path& target) {
+    progress_.reset();
     if (::fsync(fd_) != 0) fail("{}: cannot write to disk: {}", path_.string(), errno_text());
     if (::rename(path_.c_str(), target.c_str()) != 0) {
       fail("{}: cannot rename into place: {}", target.string(), errno_text());
