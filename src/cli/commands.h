@@ -16,5 +16,6 @@ void add_bench_command(CLI::App& program);
 void add_calibrate_command(CLI::App& program);
 void add_report_command(CLI::App& program);
 void add_pull_command(CLI::App& program);
+void add_task_command(CLI::App& program);
 
 }  // namespace kvpress

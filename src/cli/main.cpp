@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   kvpress::add_calibrate_command(program);
   kvpress::add_report_command(program);
   kvpress::add_pull_command(program);
+  kvpress::add_task_command(program);
 
   kvpress::install_interrupt_handler();
   try {

@@ -1,0 +1,402 @@
+// kvpress task: what a compressed cache still knows. Questions about a context, asked over what a press left of it.
+#include "kvpress/eval/task.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/log.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/base/version.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/eval/task_rows.h"
+#include "kvpress/eval/task_run.h"
+#include "kvpress/eval/task_score.h"
+#include "kvpress/formats/text_dataset.h"
+#include "kvpress/press/spec.h"
+#include "kvpress/report/gnuplot.h"
+#include "kvpress/report/result_folder.h"
+#include "kvpress/report/task_heat_map.h"
+#include "kvpress/report/task_metrics.h"
+#include "kvpress/report/task_report.h"
+
+namespace kvpress {
+namespace {
+
+struct TaskOptions {
+  ComputeOptions compute;
+  std::string task;
+  TaskGrid grid;
+  std::vector<std::int64_t> lengths = {512, 1024, 2048};
+  std::string depths = "0:1:0.25";
+  std::vector<std::int64_t> hops = {1, 2, 4};
+  std::string text = "pg19";
+  std::string presses = "snapkv";
+  std::vector<double> ratios = {0.5};
+  std::string chat = "auto";
+  std::string positions = "text";
+  std::int64_t compression_interval = 0;
+  std::int64_t target_size = 0;
+  std::int64_t max_new_tokens = 0;
+  std::int64_t max_context_length = 0;
+  std::int64_t max_samples = 0;
+  bool query_aware = false;
+  std::string scorer;
+  std::string output;
+};
+
+/// The tasks that are made here.
+constexpr std::string_view kMade[] = {"needle", "kv_recall", "variable_tracking"};
+
+bool is_made(const std::string& task) { return std::find(std::begin(kMade), std::end(kMade), task) != std::end(kMade); }
+
+double parse_number(const std::string& text, const char* option, const std::string& whole) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    fail_usage("{}: '{}' is no list of numbers; write 0,0.5,1 or 0:1:0.25 (first:last:step)", option, whole);
+  }
+  return value;
+}
+
+/// "0,0.5,1", or "0:1:0.25": first, last and step.
+std::vector<double> parse_depths(const std::string& text) {
+  constexpr const char* kOption = "--depths";
+  std::vector<double> values;
+  if (text.empty()) return values;
+  const bool range = text.find(':') != std::string::npos;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(range ? ':' : ',', at), text.size());
+    values.push_back(parse_number(text.substr(at, end - at), kOption, text));
+    at = end + 1;
+  }
+  if (!range) return values;
+  if (values.size() != 3 || !(values[2] > 0) || values[1] < values[0]) {
+    fail_usage("{}: '{}' is no range; write first:last:step, like 0:1:0.25", kOption, text);
+  }
+  const double first = values[0];
+  const double last = values[1];
+  const double step = values[2];
+  if ((last - first) / step > 1000) fail_usage("{}: '{}' has more than 1000 values", kOption, text);
+  values.clear();
+  // A last value that rounding puts a hair beyond the end still counts.
+  for (int i = 0; first + i * step <= last + 1e-9; ++i) values.push_back(std::min(last, first + i * step));
+  return values;
+}
+
+/// Scorers of kvpress's data sets.
+std::vector<std::string_view> dataset_scorers() {
+  std::vector<std::string_view> names;
+  for (const std::string_view it : task_scorer_names()) {
+    if (!is_made(std::string(it))) names.push_back(it);
+  }
+  return names;
+}
+
+bool is_rows_file(const std::string& task) { return task.find(".jsonl") != std::string::npos; }
+
+/// What the answers are scored by: the task made here, or what was asked for, or what the file is called.
+std::string scorer_of(const TaskOptions& options) {
+  if (is_made(options.task)) return options.task;
+  if (!options.scorer.empty()) return options.scorer;
+  const std::string name = std::filesystem::path(options.task).filename().string();
+  const std::string stem = name.substr(0, name.find(".jsonl"));
+  const auto known = task_scorer_names();
+  return std::find(known.begin(), known.end(), stem) != known.end() ? stem : "ruler";
+}
+
+TaskSet make_task(const TaskOptions& options, const Tokenizer& tokenizer, const CountTokens& count) {
+  const TaskGrid& grid = options.grid;
+  if (options.task == "kv_recall") return make_kv_recall_task(grid, count);
+  if (!is_made(options.task)) {
+    const std::string scorer = scorer_of(options);
+    const bool only_first = scorer == "needle_in_haystack";
+    const TaskSet rows =
+        read_task_rows(read_row_lines(options.task, only_first ? 1 : options.max_samples), scorer, options.task);
+    return only_first ? insert_needle(rows.samples.front(), grid, tokenizer) : rows;
+  }
+  std::string text;
+  for (const std::string& it : load_texts(options.text, "", "", 0).texts) text += it + "\n\n";
+  return options.task == "needle" ? make_needle_task(grid, text, count)
+                                  : make_variable_tracking_task(grid, text, count);
+}
+
+struct Chosen {
+  NamedPress press;
+  double ratio = 0;
+};
+
+/// Every press at every ratio; those without a ratio once.
+std::vector<Chosen> chosen_runs(const TaskOptions& options) {
+  std::vector<Chosen> runs;
+  const bool fixed = options.target_size > 0 && options.compression_interval == 0;
+  for (const std::string& written : split_presses(options.presses)) {
+    const NamedPress press = parse_press(written);
+    if (press.is_none()) continue;  // the full cache is always there
+    for (const double ratio : options.ratios) {
+      runs.push_back({press, ratio});
+      if (fixed || !press.uses_ratio()) break;
+    }
+  }
+  return runs;
+}
+
+/// The tokens of the longest context with its question and answer. Throws UsageError when they exceed what the model
+/// was trained for; contexts of data sets are cut instead, as in kvpress, which is told.
+std::int64_t fit_lengths(const TaskSet& set, const Tokenizer& tokenizer, const ModelConfig& config,
+                         TaskSettings& settings) {
+  std::int64_t n_context = 0;
+  std::int64_t n_rest = 0;
+  std::vector<std::int64_t> contexts;
+  for (const TaskSample& sample : set.samples) {
+    const TaskTokens tokens = tokenize_sample(tokenizer, sample, settings);
+    contexts.push_back(static_cast<std::int64_t>(tokens.context.size()));
+    n_context = std::max(n_context, contexts.back());
+    n_rest = std::max(n_rest, static_cast<std::int64_t>(tokens.question.size()) + sample.max_new_tokens);
+  }
+  if (n_context + n_rest <= config.max_positions) return n_context + n_rest;
+  if (!set.column_axis.empty()) {
+    fail_usage(
+        "--lengths: a context of {} tokens with its question and answer takes {}, more than the {} that the model was "
+        "trained for; take shorter ones",
+        n_context, n_context + n_rest, config.max_positions);
+  }
+  const std::int64_t most = config.max_positions - n_rest;
+  if (most < 1) {
+    fail_usage(
+        "--max-new-tokens: question and answer take {} tokens, no less than the {} that the model was trained for",
+        n_rest, config.max_positions);
+  }
+  log_warning(fmt::format("{} of {} contexts are cut to their first {} tokens: the model was trained for {}",
+                          std::count_if(contexts.begin(), contexts.end(), [&](std::int64_t it) { return it > most; }),
+                          contexts.size(), most, config.max_positions));
+  settings.max_context_length = most;
+  return config.max_positions;
+}
+
+Json about_run(const TaskOptions& options, const TaskSet& set, const TaskSettings& settings,
+               const LoadedModel& loaded) {
+  Json about = {{"model", options.compute.model}, {"task", set.name}};
+  if (is_made(options.task)) {
+    about["lengths"] = options.grid.lengths;
+    if (options.task == "variable_tracking") {
+      about["hops"] = options.grid.hops;
+      about["chains"] = options.grid.chains;
+    } else {
+      about["depths"] = options.grid.depths;
+    }
+    about["samples"] = options.grid.samples;
+    if (options.task == "needle") about["needles"] = options.grid.needles;
+    if (options.task != "kv_recall") about["text"] = options.text;
+  }
+  if (options.task != set.name) about["rows"] = options.task;
+  if (settings.max_context_length > 0) about["max_context_length"] = settings.max_context_length;
+  about["n_questions"] = set.samples.size();
+  about["chat_format"] = settings.chat.name;
+  about["query_aware"] = settings.query_aware;
+  if (settings.compression_interval > 0) about["compression_interval"] = settings.compression_interval;
+  if (settings.target_size) about["target_size"] = *settings.target_size;
+  about["positions"] = to_string(settings.positions);
+  about["dtype"] = to_string(loaded.model->dtype());
+  about["cache_dtype"] = to_string(loaded.cache_type);
+  about["seed"] = settings.seed;
+  about["threads"] = threads();
+  about["version"] = version();
+  return about;
+}
+
+TaskOutcome run_once(const LoadedModel& loaded, const Tokenizer& tokenizer, const TaskReport& report,
+                     const NamedPress& press, double ratio, TaskSettings settings, Progress& progress) {
+  settings.budget.ratio = press.is_none() ? 0 : ratio;
+  if (press.is_none()) {
+    settings.target_size.reset();
+    settings.compression_interval = 0;
+  }
+  TaskOutcome outcome;
+  outcome.press = press.text;
+  outcome.compression_ratio = settings.budget.ratio;
+  outcome.run =
+      answer_samples(*loaded.model, tokenizer, report.set.samples, press, settings, [&] { progress.advance(); });
+  for (std::size_t i = 0; i < report.set.samples.size(); ++i) {
+    outcome.scores.push_back(report.scorer.score(report.set.samples[i], outcome.run.answers[i].text));
+  }
+  const std::vector<double>& full = press.is_none() ? outcome.scores : report.full.scores;
+  outcome.cells = task_cells(report.set.samples, outcome.scores, full, report.scorer.floor);
+  // Without a ratio of its own a run's is what went.
+  if (!press.is_none() && (!press.uses_ratio() || (settings.target_size && settings.compression_interval == 0))) {
+    outcome.compression_ratio =
+        std::max(0.0, 1 - outcome.run.mean_cache_tokens() / report.full.run.mean_cache_tokens());
+  }
+  return outcome;
+}
+
+Json metrics_of(const TaskReport& report, const TaskOutcome& outcome) {
+  std::vector<std::string> predicted;
+  for (const TaskAnswer& it : outcome.run.answers) predicted.push_back(it.text);
+  return task_metrics(std::string(report.scorer.name), report.set.samples, predicted, outcome.scores);
+}
+
+void write_results(const TaskOptions& options, const TaskReport& report) {
+  const std::filesystem::path folder = options.output;
+  const auto write = [&](const TaskOutcome& outcome) {
+    const auto written = write_result_folder(
+        folder, result_folder_name(report.set.name, options.compute.model, outcome.press, outcome.compression_ratio),
+        task_predictions_csv(report, outcome), metrics_of(report, outcome), task_config(report, outcome));
+    log_info(fmt::format("wrote {}", written.string()));
+  };
+  write(report.full);
+  for (const TaskOutcome& it : report.outcomes) write(it);
+  write_file(folder / (report.set.name + ".json"), task_json(report));
+  write_file(folder / (report.set.name + ".csv"), task_csv(report));
+  if (!has_heat_map(report)) return;
+  write_task_heat_map(report, folder / (report.set.name + ".png"));
+  log_info(fmt::format("wrote {}", (folder / (report.set.name + ".png")).string()));
+}
+
+void check(const TaskOptions& options) {
+  for (const double it : options.ratios) check_ratio(it, "--ratios");
+  if (options.ratios.empty()) fail_usage("--ratios: is empty; give shares of the tokens to evict, like 0.5,0.75");
+  if (options.compression_interval < 0) {
+    fail_usage("--compression-interval: {} is negative", options.compression_interval);
+  }
+  if (options.target_size < 0) fail_usage("--target-size: {} is negative; at least 1", options.target_size);
+  if (options.compression_interval > 0 && options.target_size == 0) {
+    fail_usage("--compression-interval: needs --target-size: compress every so many tokens, down to so many");
+  }
+  if (options.max_new_tokens < 0) fail_usage("--max-new-tokens: {} is negative; 0: the task's", options.max_new_tokens);
+  if (options.max_context_length < 0) fail_usage("--max-context-length: {} is negative", options.max_context_length);
+  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
+  if (is_made(options.task)) {
+    if (!options.scorer.empty()) fail_usage("--scorer: task {} has its own; it is for a .jsonl file", options.task);
+    return;
+  }
+  const auto scorers = task_scorer_names();
+  if (!is_rows_file(options.task)) {
+    if (std::find(scorers.begin(), scorers.end(), options.task) != scorers.end()) {
+      fail_usage("task {}: give its rows as a file: kvpress task ROWS.jsonl --scorer {}", options.task, options.task);
+    }
+    fail_usage("task '{}' is not known; known: {}, or a .jsonl file with a --scorer", options.task,
+               fmt::join(kMade, ", "));
+  }
+  task_scorer(scorer_of(options));
+}
+
+void run(TaskOptions& options) {
+  options.compute.apply();
+  check(options);
+  options.grid.lengths = options.lengths;
+  options.grid.depths = parse_depths(options.depths);
+  options.grid.hops = options.hops;
+  options.grid.seed = options.compute.seed;
+  check_grid(options.grid);
+  const std::vector<Chosen> runs = chosen_runs(options);
+  if (!options.output.empty()) {
+    std::error_code error;
+    // Before hours of work: the picture needs a program that may be missing.
+    if (is_made(options.task)) check_can_draw(std::filesystem::path(options.output) / "task.png");
+    std::filesystem::create_directories(options.output, error);
+    if (error) fail("{}: cannot be made: {}", options.output, error.message());
+  }
+
+  const OpenedModel opened = open_model(options.compute.model);
+  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  for (const Chosen& it : runs) prepare_press(it.press, opened.config, options.compute.model, &tokenizer);
+  TaskSettings settings;
+  settings.chat = chat_format(*opened.files, options.chat, "--chat-format");
+  settings.compression_interval = options.compression_interval;
+  if (options.target_size > 0) settings.target_size = options.target_size;
+  settings.positions = parse_positions(options.positions, "--positions", opened.config);
+  settings.seed = options.compute.seed;
+  settings.query_aware = options.query_aware;
+  settings.max_context_length = options.max_context_length;
+
+  TaskReport report;
+  report.scorer = task_scorer(scorer_of(options));
+  report.set = make_task(options, tokenizer, [&](std::string_view context) {
+    return static_cast<std::int64_t>(tokenizer.encode(settings.chat.before + std::string(context)).size());
+  });
+  for (TaskSample& it : report.set.samples) {
+    if (options.max_new_tokens > 0) it.max_new_tokens = options.max_new_tokens;
+  }
+  const std::int64_t longest = fit_lengths(report.set, tokenizer, opened.config, settings);
+  const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
+  settings.cache_type = loaded.cache_type;
+  report.about = about_run(options, report.set, settings, loaded);
+
+  const NamedPress none = parse_press("no_press");
+  // Once unmeasured: products are compiled and pages touched before anything is timed.
+  answer_samples(*loaded.model, tokenizer, {report.set.samples.front()}, none, settings);
+  {
+    const auto n = static_cast<std::int64_t>(report.set.samples.size() * (runs.size() + 1));
+    Progress progress(report.set.name, n);
+    report.full = run_once(loaded, tokenizer, report, none, 0, settings, progress);
+    for (const Chosen& it : runs) {
+      report.outcomes.push_back(run_once(loaded, tokenizer, report, it.press, it.ratio, settings, progress));
+    }
+  }
+  if (!options.output.empty()) write_results(options, report);
+  fmt::print("{}", task_text(report));
+}
+
+}  // namespace
+
+void add_task_command(CLI::App& program) {
+  auto options = std::make_shared<TaskOptions>();
+  CLI::App* command = program.add_subcommand("task", "What a compressed cache still knows: questions about a context");
+  command->add_option("task", options->task, "needle, kv_recall, variable_tracking, or a .jsonl of a data set's rows")
+      ->required();
+  options->compute.add_to(*command, "-m,--model");
+  command->add_option("--lengths", options->lengths, "Tokens of the context, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--depths", options->depths, "Where in it the answer stands: 0,0.5,1 or first:last:step")
+      ->capture_default_str();
+  command->add_option("--samples", options->grid.samples, "Questions a cell")->capture_default_str();
+  command->add_option("--needles", options->grid.needles, "needle: facts that are hidden; one is asked for")
+      ->capture_default_str();
+  command->add_option("--hops", options->hops, "variable_tracking: variables between the value and the last")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--chains", options->grid.chains, "variable_tracking: values that go around; one is asked for")
+      ->capture_default_str();
+  command->add_option("--text", options->text, "The haystack: pg19, wikitext, or a .jsonl or .txt file")
+      ->capture_default_str();
+  command->add_option("--presses", options->presses, "By commas; see kvpress presses")->capture_default_str();
+  command->add_option("--ratios", options->ratios, "Shares of the context's tokens to evict, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--compression-interval", options->compression_interval,
+                      "Compress again every so many tokens of the answer");
+  command->add_option("--target-size", options->target_size,
+                      "Tokens to keep, in place of a ratio; with --compression-interval: each time");
+  command->add_option("--positions", options->positions, kPositionsHelp)->capture_default_str();
+  command->add_option("--max-new-tokens", options->max_new_tokens, "Of an answer; 0: what the task gives");
+  command->add_option("--scorer", options->scorer,
+                      "Of a .jsonl: " + fmt::format("{}", fmt::join(dataset_scorers(), ", ")));
+  command->add_option("--max-samples", options->max_samples, "Rows of a .jsonl to take; 0: all")->capture_default_str();
+  command->add_option("--max-context-length", options->max_context_length,
+                      "Cut contexts after so many tokens; 0: where the model's end");
+  command->add_flag("--query-aware", options->query_aware, "The press sees the question: it is part of the context");
+  command->add_option("--chat-format", options->chat, "auto: the model's own; plain, chatml, llama3")
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "A folder: predictions and metrics of each run, table, picture");
+  command->footer(
+      "Examples:\n"
+      "  kvpress task needle -m SmolLM2-135M-Instruct.Q4_1.gguf --lengths 512,1024 --depths 0:1:0.25 \\\n"
+      "    --presses snapkv,streaming_llm --ratios 0.5,0.75 -o runs\n"
+      "  kvpress task kv_recall -m model.gguf --lengths 512 --presses 'kvzip,adakv(snapkv)' --query-aware\n"
+      "  kvpress task variable_tracking -m model.gguf --hops 1,2,4 --chains 2\n"
+      "  kvpress task rows.jsonl --scorer ruler -m model.gguf --presses snapkv --ratios 0.5 -o runs");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace kvpress
