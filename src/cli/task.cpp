@@ -319,6 +319,13 @@ void run(TaskOptions& options) {
   settings.query_aware = options.query_aware;
   settings.max_context_length = options.max_context_length;
 
+  for (const std::int64_t it : options.grid.lengths) {
+    if (it >= opened.config.max_positions && is_made(options.task)) {
+      fail_usage("--lengths: {} leaves no room for a question in the {} tokens that the model was trained for", it,
+                 opened.config.max_positions);
+    }
+  }
+
   TaskReport report;
   report.scorer = task_scorer(scorer_of(options));
   report.set = make_task(options, tokenizer, [&](std::string_view context) {

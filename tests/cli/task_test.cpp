@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -54,7 +55,7 @@ TEST(Task, WritesTableAndPictureAndFolders) {
   const std::string predictions = content_of(run / "predictions.csv");
   EXPECT_THAT(predictions,
               StartsWith("task,context_length,depth,length,question,answer_prefix,answer,predicted_answer,"));
-  EXPECT_THAT(predictions, HasSubstr("needle,128,0.00,128,What is the secret number of the "));
+  EXPECT_THAT(predictions, HasSubstr("needle,127,0.00,128,What is the secret number of the "));
   EXPECT_TRUE(Json::parse(content_of(run / "metrics.json"))["needle"].contains("string_match"));
   EXPECT_THAT(content_of(run / "config.yaml"), HasSubstr("press_name: \"knorm\"\ncompression_ratio: 0.75\n"));
   // Again: the same answers, in a folder of their own.
