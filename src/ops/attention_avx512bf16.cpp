@@ -202,6 +202,10 @@ inline __m512 exp2_fast(__m512 x) {
 /// One row's step of the online softmax: scores become bfloat16 weights. Returns the correction of what was before.
 inline float weigh_scores(float* scores, i64 seen, i64 n_keys, float factor, float& row_max, float& row_sum,
                           u16* weights) {
+  if (seen <= 0) {  // a stretch may begin behind what a query sees: nothing there has weight
+    for (i64 j = 0; j < n_keys; ++j) weights[j] = 0;
+    return 1.0f;
+  }
   const __m512 hidden = _mm512_set1_ps(kNoMax);
   for (i64 j = seen / kLanes * kLanes; j < n_keys; j += kLanes) {
     const i64 left = seen - j;

@@ -68,7 +68,8 @@ float worst(const std::vector<float>& a, const std::vector<float>& b) {
   float difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const float d = std::fabs(a[i] - b[i]);
-    if (!(d <= difference)) difference = d;  // a NaN stays
+    if (std::isnan(d)) return d;
+    difference = std::max(difference, d);
   }
   return difference;
 }
@@ -123,6 +124,16 @@ TEST(Attention, DecodesOverALongCache) {
     for (const std::int64_t n_new : {1, 2, 5}) {
       expect_like_plain({{5000, 1, 130, 4097}, 3, 64, 1}, type, DType::f32);
       expect_like_plain({{5000, n_new, 4097}, 1, 128, n_new}, type, DType::bf16);
+    }
+  }
+}
+
+TEST(Attention, CutsTheCacheAmongTheNewTokens) {
+  // The first of them see nothing of the last stretch of 1,024 entries.
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    for (const std::int64_t head_dim : {16, 32, 64, 80, 128}) {
+      for (const std::int64_t n_new : {2, 28})
+        expect_like_plain({{1025, 300, 2049}, 3, head_dim, n_new}, type, DType::f32);
     }
   }
 }
