@@ -125,7 +125,7 @@ TaskSet make_task(const TaskOptions& options, const Tokenizer& tokenizer, const 
     return only_first ? insert_needle(rows.samples.front(), grid, tokenizer) : rows;
   }
   std::string text;
-  for (const std::string& it : load_texts(options.text, "", "", 0).texts) text += it + "\n\n";
+  for (const std::string& it : load_texts({.name = options.text}).texts) text += it + "\n\n";
   return options.task == "needle" ? make_needle_task(grid, text, count)
                                   : make_variable_tracking_task(grid, text, count);
 }

@@ -44,7 +44,7 @@ class SmolLM2Tasks : public testing::Test {
     grid.lengths = {500};
     grid.depths = {0.5};
     grid.samples = 3;
-    return make_needle_task(grid, load_texts("pg19", "", "", 0).texts[0], [](std::string_view context) {
+    return make_needle_task(grid, load_texts({.name = "pg19"}).texts[0], [](std::string_view context) {
       return static_cast<std::int64_t>(
           loaded()->tokenizer.encode(loaded()->settings.chat.before + std::string(context)).size());
     });
