@@ -78,10 +78,12 @@ void write_task_heat_map(const TaskReport& report, const std::filesystem::path& 
   const auto n_rows = static_cast<int>(labels_of(report.full.cells, &TaskCell::row).size());
   const PictureSize size{across * std::max(340, n_columns * kCellWidth + kMargin),
                          down * (n_rows * kCellHeight + kMargin) + 70};
+  const bool any = std::any_of(report.full.cells.begin(), report.full.cells.end(),
+                               [](const TaskCell& it) { return it.says_nothing; });
   const std::string heading =
-      fmt::format("{}, {}: score in %{}; hatched: the full cache is near the floor, which says nothing of a press",
-                  report.set.name, std::filesystem::path(report.about["model"].get<std::string>()).filename().string(),
-                  report.outcomes.empty() ? "" : " | the full cache's");
+      fmt::format("{}, {}: score{} in %{}", report.set.name,
+                  std::filesystem::path(report.about["model"].get<std::string>()).filename().string(),
+                  report.outcomes.empty() ? "" : "|full cache", any ? "; hatched: says nothing" : "");
   std::string script = fmt::format("set multiplot layout {},{} title {}\n", down, across, gnuplot_text(heading));
   script +=
       "set palette defined (0 '#ffffcc', 35 '#c7e9b4', 65 '#7fcdbb', 100 '#52a7d1')\nset cbrange [0:100]\n"
