@@ -4,15 +4,14 @@
 
 #include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "http_server.h"
+#include "hub_environment.h"
 #include "kvpress/hub/digest.h"
-#include "temporary_folder.h"
 
 namespace kvpress::test {
 
@@ -38,21 +37,13 @@ class FakeHub {
   static constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
 
   FakeHub() : server_([this](const Request& request) { return reply(request); }) {
-    const auto set = [&](const char* name, std::optional<std::string> value) {
-      variables_.push_back(std::make_unique<ScopedVariable>(name, std::move(value)));
-    };
-    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN",
-                             "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "http_proxy", "all_proxy"}) {
-      set(name, std::nullopt);
-    }
-    set("HF_HOME", home_.path().string());
-    set("HF_ENDPOINT", server_.url());
-    set("HF_DATASETS_SERVER", server_.url());
+    environment_.set("HF_ENDPOINT", server_.url());
+    environment_.set("HF_DATASETS_SERVER", server_.url());
   }
 
   HttpServer& server() { return server_; }
-  std::filesystem::path home() const { return home_.path(); }
-  std::filesystem::path repository() const { return home_.path() / "hub" / "models--Some--model"; }
+  std::filesystem::path home() const { return environment_.home(); }
+  std::filesystem::path repository() const { return environment_.home() / "hub" / "models--Some--model"; }
   std::filesystem::path blob(const std::string& name) const {
     const File& file = files.at(name);
     return repository() / "blobs" / (file.large ? sha256(file.content) : git_sha1(file.content));
@@ -131,8 +122,7 @@ class FakeHub {
     return told;
   }
 
-  TemporaryFolder home_;
-  std::vector<std::unique_ptr<ScopedVariable>> variables_;
+  HubEnvironment environment_;
   HttpServer server_;  // last: its thread looks at all the others
 };
 

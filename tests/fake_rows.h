@@ -6,12 +6,11 @@
 
 #include <algorithm>
 #include <deque>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "http_server.h"
-#include "temporary_folder.h"
+#include "hub_environment.h"
 
 namespace kvpress::test {
 
@@ -19,15 +18,7 @@ namespace kvpress::test {
 class FakeRows {
  public:
   FakeRows() : server_([this](const Request& request) { return reply(request); }) {
-    const auto set = [&](const char* name, std::optional<std::string> value) {
-      variables_.push_back(std::make_unique<ScopedVariable>(name, std::move(value)));
-    };
-    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN",
-                             "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "http_proxy", "all_proxy"}) {
-      set(name, std::nullopt);
-    }
-    set("HF_HOME", home_.path().string());
-    set("HF_DATASETS_SERVER", server_.url());
+    environment_.set("HF_DATASETS_SERVER", server_.url());
   }
 
   static std::string text(std::size_t row) { return " text of row " + std::to_string(row) + " \n"; }
@@ -111,8 +102,7 @@ class FakeRows {
     return {404, {}, "", {}, {}};
   }
 
-  TemporaryFolder home_;
-  std::vector<std::unique_ptr<ScopedVariable>> variables_;
+  HubEnvironment environment_;
   HttpServer server_;  // last: its thread looks at all the others
 };
 

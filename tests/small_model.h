@@ -9,12 +9,12 @@
 
 namespace kvpress::test {
 
-inline ModelConfig small_config() {
+inline ModelConfig small_config(std::int64_t n_layers = 2, std::int64_t n_kv_heads = 2) {
   ModelConfig config = named_shape("smollm2-135m");
-  config.n_layers = 2;
+  config.n_layers = n_layers;
   config.hidden_size = 192;
   config.n_heads = 6;
-  config.n_kv_heads = 2;
+  config.n_kv_heads = n_kv_heads;
   config.intermediate_size = 256;
   config.vocab_size = 500;
   return config;

@@ -1,6 +1,8 @@
 // The kvpress program: commands, errors, exit codes (0 done, 1 failed, 2 wrong usage, 130 interrupted).
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -48,13 +50,24 @@ void check_command(const CLI::App& program, int argc, char** argv) {
 int complain(std::string message, int code) {
   // One line, whatever a library put into its message.
   std::replace(message.begin(), message.end(), '\n', ' ');
-  fmt::print(stderr, "kvpress: {}\n", message);
+  std::fputs(("kvpress: " + message + "\n").c_str(), stderr);  // fmt would throw where stderr cannot be written to
   return code;
+}
+
+/// A stream that is closed would lend its number to the next file that is opened, which then gets what is printed. It
+/// is taken by what can only be read, so that printing fails as it should.
+void occupy_standard_streams() {
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) {
+    if (fd <= STDERR_FILENO) continue;
+    ::close(fd);
+    return;
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_streams();
   kvpress::restart_with_short_spin(argv);
   CLI::App program("Measure what compressing the KV cache of a language model costs and buys.", "kvpress");
   program.set_version_flag("--version", std::string(kvpress::version()));

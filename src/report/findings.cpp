@@ -91,10 +91,13 @@ std::string sentence_of_ratio(int ratio, const std::vector<Distance>& runs, cons
   }
   const Distance& worst = runs.back();
   std::string text = fmt::format("With {} % of the cache evicted, ", ratio);
-  if (near.empty()) {
+  if (runs.size() == 1) {
+    text += fmt::format("{} {} near the full cache ({} {})", worst.run->press, near.empty() ? "does not stay" : "stays",
+                        what, percent(worst.mean));
+  } else if (near.empty()) {
     text += fmt::format("none of {} presses stays near the full cache; {} comes nearest ({} {})", runs.size(),
                         runs.front().run->press, what, percent(runs.front().mean));
-  } else if (near.size() == runs.size() && runs.size() > 1) {
+  } else if (near.size() == runs.size()) {
     text += fmt::format("all {} presses stay near the full cache: {}", runs.size(), listed(near));
   } else {
     text += fmt::format("{} of {} stay{} near the full cache: {}", near.size(), runs.size(),

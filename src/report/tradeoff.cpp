@@ -114,9 +114,9 @@ std::string axis_label(const Measure& measure) {
   return measure.unit.empty() ? measure.label : fmt::format("{} ({})", measure.label, measure.unit);
 }
 
-/// The data blocks of a plot and the command that draws them.
-std::string plot_script(const std::vector<PlotLine>& lines, const std::map<std::string, PressStyle>& styles, bool log_y,
-                        int& n_blocks) {
+/// The data blocks of a plot and the command that draws them. `joined`: with lines from ratio to ratio.
+std::string plot_script(const std::vector<PlotLine>& lines, const std::map<std::string, PressStyle>& styles,
+                        bool joined, bool log_y, int& n_blocks) {
   std::string data;
   std::string plot;
   std::vector<PlotPoint> front;
@@ -132,7 +132,8 @@ std::string plot_script(const std::vector<PlotLine>& lines, const std::map<std::
     data += "EOD\n";
     const std::string style = gnuplot_style(styles.at(line.press));
     plot += fmt::format("{} using 1:2:3:4 with yerrorbars lw 1 {} ps 0 notitle, \\\n     ", block, style);
-    plot += fmt::format("{} using 1:2 with linespoints lw 2 {} ps 1.3 notitle, \\\n     ", block, style);
+    plot += fmt::format("{} using 1:2 with {} lw 2 {} ps 1.3 notitle, \\\n     ", block,
+                        joined ? "linespoints" : "points", style);
   }
   std::sort(front.begin(), front.end(), [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
   const std::string block = fmt::format("$d{}", n_blocks++);
@@ -234,6 +235,8 @@ void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path
       const Measure& cost = costs[static_cast<std::size_t>(c)];
       const std::vector<PlotLine> lines = lines_of(panel, qualities.front(), cost);
       if (lines.empty()) continue;
+      // Times do not go by the ratio: a line would only join their noise.
+      const bool joined = cost.key == "compression_ratio" || cost.key == "cache_bytes";
       const bool log_x = cost.key != "compression_ratio" && wants_log(lines, &PlotPoint::x, 8);
       std::vector<PlotLine> compressed = lines;
       std::erase_if(compressed, [](const PlotLine& it) { return it.press == "no_press"; });
@@ -241,7 +244,8 @@ void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path
       const bool log_y = wants_log(compressed, &PlotPoint::y, kLogFrom);
       script += fmt::format("set origin {:.6f},{:.6f}\nset size {:.6f},{:.6f}\n", c / static_cast<double>(n_columns),
                             top - (kPlotHeight + kTitleHeight) / height, 1.0 / n_columns, kPlotHeight / height);
-      script += axes(lines, qualities.front(), cost, log_x, log_y) + plot_script(lines, styles, log_y, n_blocks);
+      script +=
+          axes(lines, qualities.front(), cost, log_x, log_y) + plot_script(lines, styles, joined, log_y, n_blocks);
       script += "unset label 99\n";
     }
   }

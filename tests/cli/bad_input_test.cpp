@@ -141,6 +141,13 @@ TEST(BadInput, OutputsThatCannotBeWritten) {
   EXPECT_EQ(full.code, 1);
 }
 
+TEST(BadInput, ClosedStreamsAreAnError) {
+  for (const char* closed : {">&-", "2>&-", ">&- 2>&-"}) {
+    const Ended ended = run_program(std::string("presses ") + closed + "; exit $? #");
+    EXPECT_EQ(ended.code, std::string(closed) == "2>&-" ? 0 : 1) << closed;
+  }
+}
+
 TEST(Interrupt, EndsWithinASecondAndLeavesNothingHalfWritten) {
   const TemporaryFolder folder;
   const std::string runs = (folder.path() / "runs").string();

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <memory>
 #include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "kvpress/model/model.h"
 #include "kvpress/press/compressor.h"
 #include "kvpress/press/registry.h"
+#include "small_model.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -27,21 +27,7 @@ using testing::HasSubstr;
 /// A random model of four layers with three KV heads, and a text of random tokens.
 class Budgets : public testing::Test {
  protected:
-  Budgets() : model_(config(), {false, DType::f32}, 7) {
-    std::mt19937 random(3);
-    for (int i = 0; i < 400; ++i) tokens_.push_back(static_cast<std::int32_t>(random() % 500));
-  }
-
-  static ModelConfig config() {
-    ModelConfig config = named_shape("smollm2-135m");
-    config.n_layers = 4;
-    config.hidden_size = 192;
-    config.n_heads = 6;
-    config.n_kv_heads = 3;
-    config.intermediate_size = 256;
-    config.vocab_size = 500;
-    return config;
-  }
+  Budgets() : model_(test::small_config(4, 3), {false, DType::f32}, 7), tokens_(test::random_text(400).ids) {}
 
   std::string complaint(const std::string& press) {
     try {

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "kvpress/press/compressor.h"
 #include "kvpress/press/global_selection.h"
 #include "kvpress/press/registry.h"
+#include "small_model.h"
 
 namespace kvpress {
 namespace {
@@ -22,21 +22,7 @@ constexpr const char* kReplaying[] = {"kvzip(chunk_size=50)",      "kvzip(layerw
 
 class SecondLook : public testing::Test {
  protected:
-  SecondLook() : model_(config(), {false, DType::f32}, 5) {
-    std::mt19937 random(4);
-    for (int i = 0; i < 400; ++i) tokens_.push_back(static_cast<std::int32_t>(random() % 300));
-  }
-
-  static ModelConfig config() {
-    ModelConfig config = named_shape("smollm2-135m");
-    config.n_layers = 3;
-    config.hidden_size = 96;
-    config.n_heads = 6;
-    config.n_kv_heads = 2;
-    config.intermediate_size = 128;
-    config.vocab_size = 300;
-    return config;
-  }
+  SecondLook() : model_(test::small_config(3), {false, DType::f32}, 5), tokens_(test::random_text(400).ids) {}
 
   std::span<const std::int32_t> tokens(std::size_t first, std::size_t n) const {
     return std::span(tokens_).subspan(first, n);
@@ -201,8 +187,9 @@ TEST_F(SecondLook, AHeadThatLostEverythingIsReadAndGrows) {
   EXPECT_EQ(cache.head(1, 0).size(), 0);
   EXPECT_EQ(cache.head(2, 0).size(), 0);
   EXPECT_EQ(cache.head(0, 0).size(), 40);
-  AlignedVector<float> hidden(3 * 96);
-  model_.forward(tokens(40, 3), 40, cache, nullptr, {hidden.data(), 3, 96});
+  const std::int64_t cols = model_.config().hidden_size;
+  AlignedVector<float> hidden(static_cast<std::size_t>(3 * cols));
+  model_.forward(tokens(40, 3), 40, cache, nullptr, {hidden.data(), 3, cols});
   for (const float value : hidden) EXPECT_TRUE(std::isfinite(value));
   EXPECT_EQ(cache.head(1, 0).size(), 3);
   EXPECT_EQ(cache.head(1, 0).positions()[0], 40);

@@ -66,6 +66,8 @@ function specOf(panel) {
   }
   if (byId('front').checked) markFront(series, xOf.lower, yOf.lower);
   return {
+    // Times do not go by the ratio: a line would only join their noise.
+    joined: ['compression_ratio', 'cache_bytes'].includes(xOf.key),
     x: {label: withUnit(xOf), log: byId('log-x').checked},
     y: {label: withUnit(yOf), log: byId('log-y').checked},
     zero: yOf.key === 'delta_nll',

@@ -263,12 +263,14 @@ class Plot {
     context.globalAlpha = away ? 0.3 : 1;
     context.lineWidth = this.hovered && !away ? 2.6 : 1.8;
     context.setLineDash(dashes[series.style.dash]);
-    context.beginPath();
-    points.forEach(({px, py}, i) => {
-      if (i > 0 && series.step) context.lineTo(px, points[i - 1].py);
-      context[i === 0 ? 'moveTo' : 'lineTo'](px, py);
-    });
-    context.stroke();
+    if (this.spec.joined !== false) {
+      context.beginPath();
+      points.forEach(({px, py}, i) => {
+        if (i > 0 && series.step) context.lineTo(px, points[i - 1].py);
+        context[i === 0 ? 'moveTo' : 'lineTo'](px, py);
+      });
+      context.stroke();
+    }
     context.setLineDash([]);
     for (const {point, px, py} of points) {
       if (series.marks !== false) withMark(context, px, py, series.style, 4);
