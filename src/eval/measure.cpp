@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "kvpress/base/median.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/ops/cross_entropy.h"
 #include "kvpress/ops/output_loss.h"
@@ -20,12 +21,6 @@ std::vector<std::int32_t> random_tokens(const Model& model, std::int64_t n) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
   for (std::int32_t& token : tokens) token = uniform(random);
   return tokens;
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 }  // namespace

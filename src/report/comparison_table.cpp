@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kvpress/report/csv.h"
+#include "kvpress/report/text_table.h"
 
 namespace kvpress {
 namespace {
@@ -51,20 +52,13 @@ void ComparisonTable::sort() {
 
 std::string as_text(const ComparisonTable& table) {
   std::vector<std::vector<std::string>> rows = {kColumns};
-  for (const Json& run : table.runs) rows.push_back(cells(run, table.full));
-  std::vector<std::size_t> widths(kColumns.size(), 0);
-  for (const auto& row : rows) {
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  for (const Json& run : table.runs) {
+    std::vector<std::string> row = cells(run, table.full);
+    const bool next_ratio = rows.size() > 1 && row[1] != rows.back()[1];
+    if (next_ratio) rows.emplace_back();
+    rows.push_back(std::move(row));
   }
-  std::string text = heading(table) + "\n\n";
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    const bool next_ratio = r > 1 && rows[r][1] != rows[r - 1][1];
-    if (next_ratio) text += "\n";
-    text += fmt::format("{:<{}}", rows[r][0], widths[0]);
-    for (std::size_t c = 1; c < rows[r].size(); ++c) text += fmt::format("  {:>{}}", rows[r][c], widths[c]);
-    text += "\n";
-  }
-  return text;
+  return heading(table) + "\n\n" + aligned(rows);
 }
 
 std::string as_csv(const ComparisonTable& table) {

@@ -7,6 +7,8 @@
 #include <set>
 #include <tuple>
 
+#include "kvpress/base/median.h"
+
 namespace kvpress {
 namespace {
 
@@ -33,12 +35,6 @@ std::map<Key, std::vector<std::string>> differing_settings(const std::vector<Run
     }
   }
   return differing;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 RunRow merged(const std::vector<const RunRow*>& runs) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <tuple>
 
+#include "kvpress/base/median.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/base/version.h"
 #include "kvpress/report/csv.h"
@@ -16,12 +17,6 @@ namespace kvpress {
 namespace {
 
 constexpr std::array kTimes = {"runtime_sec", "prefill_sec", "compress_sec", "score_sec", "total_runtime_sec"};
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
 
 Json machine() {
   const auto pages = static_cast<double>(::sysconf(_SC_PHYS_PAGES));

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kvpress/report/csv.h"
+#include "kvpress/report/text_table.h"
 
 namespace kvpress {
 namespace {
@@ -14,23 +15,6 @@ std::string csv_row(const std::vector<std::string>& fields) {
   std::vector<std::string> quoted;
   for (const std::string& it : fields) quoted.push_back(csv_cell(it));
   return fmt::format("{}\n", fmt::join(quoted, ","));
-}
-
-/// Rows under each other: the first column to the left, the others to the right, two blanks between.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()), 0);
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    for (std::size_t c = 0; c < row.size(); ++c) {
-      text += c == 0 ? fmt::format("{:<{}}", row[c], widths[c]) : fmt::format("  {:>{}}", row[c], widths[c]);
-    }
-    text += "\n";
-  }
-  return text;
 }
 
 std::string percent(double share) { return fmt::format("{:.0f}", 100 * share); }
