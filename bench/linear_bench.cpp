@@ -1,10 +1,17 @@
 // The products of the models' layers. GFLOP/s counts 2 operations a weight and row; GB/s counts the weights once.
+//
+// BM_Linear: one product again and again, its weights in the caches if they fit. BM_Token: the products of one decoded
+// token of a model of that shape in their order, from weights that fit no cache. BM_Read: a plain loop over as many
+// bytes, the limit of BM_Token.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "kvpress/base/threads.h"
 #include "kvpress/ops/linear.h"
 #include "random.h"
 
@@ -21,14 +28,19 @@ constexpr Shape kShapes[] = {
     {"smollm2-135m.gate_up", 3072, 576}, {"smollm2-135m.mlp_out", 576, 1536},    {"smollm2-135m.head", 49152, 576},
 };
 
+Linear random_linear(std::int64_t out, std::int64_t in, DType type, PageArena* arena) {
+  const auto weight = bench::random_values(out * in);
+  return {out,
+          in,
+          [&](std::int64_t first, std::int64_t n, float* to) { std::copy_n(weight.data() + first * in, n * in, to); },
+          {},
+          type,
+          Activation::none,
+          arena};
+}
+
 void multiply(benchmark::State& state, Shape shape, DType type, std::int64_t rows) {
-  const auto weight = bench::random_values(shape.out * shape.in);
-  const Linear linear(
-      shape.out, shape.in,
-      [&](std::int64_t first, std::int64_t n, float* to) {
-        std::copy_n(weight.data() + first * shape.in, n * shape.in, to);
-      },
-      {}, type);
+  const Linear linear = random_linear(shape.out, shape.in, type, nullptr);
   auto x = bench::random_elements(rows * shape.in, type);
   AlignedVector<float> y(static_cast<std::size_t>(rows * shape.out));
   for (auto _ : state) linear({x.data(), type, rows, shape.in}, {y.data(), DType::f32, rows, shape.out});
@@ -36,11 +48,78 @@ void multiply(benchmark::State& state, Shape shape, DType type, std::int64_t row
   state.counters["GFLOP/s"] =
       benchmark::Counter(2e-9 * weights * static_cast<double>(rows), benchmark::Counter::kIsIterationInvariantRate);
   if (rows < 16) {
-    state.counters["GB/s"] = benchmark::Counter(1e-9 * weights * static_cast<double>(size_of(type)),
-                                                benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["GB/s"] =
+        benchmark::Counter(1e-9 * static_cast<double>(linear.bytes()), benchmark::Counter::kIsIterationInvariantRate);
   }
   state.SetLabel(std::string(linear.kernel(rows)));
 }
+
+/// A model's products; the output's come last.
+struct Decoder {
+  const char* name;
+  int n_layers;
+  std::vector<Shape> layer;
+  Shape output;
+};
+const Decoder kDecoders[] = {
+    {"pythia-70m",
+     6,
+     {{"qkv", 1536, 512}, {"attention_out", 512, 512}, {"mlp_in", 2048, 512}, {"mlp_out", 512, 2048}},
+     {"output", 50304, 512}},
+    {"smollm2-135m",
+     30,
+     {{"qkv", 960, 576}, {"attention_out", 576, 576}, {"gate_up", 3072, 576}, {"mlp_out", 576, 1536}},
+     {"output", 49152, 576}}};
+
+void decode_token(benchmark::State& state, const Decoder& decoder, DType type, std::int64_t rows) {
+  PageArena arena;
+  std::vector<Linear> products;
+  for (int l = 0; l < decoder.n_layers; ++l) {
+    for (const Shape& shape : decoder.layer) products.push_back(random_linear(shape.out, shape.in, type, &arena));
+  }
+  products.push_back(random_linear(decoder.output.out, decoder.output.in, type, &arena));
+  double bytes = 0;
+  for (const Linear& it : products) bytes += static_cast<double>(it.bytes());
+  auto x = bench::random_elements(rows * 4096, type);
+  AlignedVector<float> y(static_cast<std::size_t>(rows * 51200));
+  for (auto _ : state) {
+    for (const Linear& it : products) {
+      it({x.data(), type, rows, it.in_features()}, {y.data(), DType::f32, rows, it.out_features()});
+    }
+  }
+  state.counters["GB/s"] = benchmark::Counter(1e-9 * bytes, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["MB"] = 1e-6 * bytes;
+  state.SetLabel(std::string(products.front().kernel(rows)));
+}
+
+/// Adds up the bytes of memory in as many stretches as there are threads.
+void read(benchmark::State& state) {
+  const auto bytes = static_cast<std::size_t>(state.range(0)) << 20;
+  PageArena arena;
+  const auto memory = arena.take(bytes);
+  std::memset(memory.get(), 1, bytes);
+  const auto n = static_cast<std::int64_t>(bytes / sizeof(std::int64_t));
+  const auto* values = reinterpret_cast<const std::int64_t*>(memory.get());
+  for (auto _ : state) {
+    std::int64_t sum = 0;
+#pragma omp parallel for schedule(static) reduction(+ : sum)
+    for (std::int64_t i = 0; i < n; i += 8) {
+      // One line a step: reading the rest of it costs memory nothing.
+      sum += values[i];
+    }
+    benchmark::DoNotOptimize(sum);
+  }
+  state.counters["GB/s"] =
+      benchmark::Counter(1e-9 * static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(read)
+    ->Name("BM_Read/MB")
+    ->Arg(52)
+    ->Arg(104)
+    ->Arg(269)
+    ->Arg(538)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 const int kRegistered = [] {
   for (const DType type : {DType::f32, DType::bf16}) {
@@ -50,6 +129,16 @@ const int kRegistered = [] {
         const auto name =
             std::string("BM_Linear/") + bench::short_name(type) + "/" + shape.name + "/" + std::to_string(rows);
         benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { multiply(s, shape, type, rows); })
+            ->UseRealTime()
+            ->Unit(benchmark::kMillisecond);
+      }
+    }
+    for (const Decoder& decoder : kDecoders) {
+      for (const std::int64_t rows : {1, 2, 4}) {
+        const auto name =
+            std::string("BM_Token/") + bench::short_name(type) + "/" + decoder.name + "/" + std::to_string(rows);
+        benchmark::RegisterBenchmark(name.c_str(),
+                                     [=, &decoder](benchmark::State& s) { decode_token(s, decoder, type, rows); })
             ->UseRealTime()
             ->Unit(benchmark::kMillisecond);
       }

@@ -72,6 +72,29 @@ void PageBuffer::resize(std::size_t bytes) {
   allocated_ = wanted;
 }
 
+std::shared_ptr<std::byte> PageArena::take(std::size_t bytes) {
+  const std::size_t wanted = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (wanted > size_ - used_) {
+    constexpr std::size_t kLargePage = std::size_t{2} << 20;
+    const std::size_t size = round_to_pages(std::max(wanted, chunk_bytes_));
+    // Large pages begin at multiples of their size.
+    const std::size_t mapped = size >= kLargePage ? size + kLargePage : size;
+    void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      fail("memory: cannot get {} for weights: {}", format_bytes(static_cast<double>(size)), std::strerror(errno));
+    }
+    const auto unaligned = reinterpret_cast<std::uintptr_t>(memory);
+    const std::uintptr_t start = mapped > size ? (unaligned + kLargePage - 1) / kLargePage * kLargePage : unaligned;
+    if (mapped > size) ::madvise(reinterpret_cast<void*>(start), size, MADV_HUGEPAGE);  // without, it is only slower
+    chunk_ = {reinterpret_cast<std::byte*>(start), [memory, mapped](std::byte*) { ::munmap(memory, mapped); }};
+    size_ = size;
+    used_ = 0;
+  }
+  std::shared_ptr<std::byte> piece(chunk_, chunk_.get() + used_);
+  used_ += wanted;
+  return piece;
+}
+
 std::size_t resident_bytes() { return kilobytes_in("/proc/self/status", "VmRSS"); }
 
 std::size_t peak_resident_bytes() { return kilobytes_in("/proc/self/status", "VmHWM"); }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -55,6 +56,23 @@ class PageBuffer {
  private:
   std::byte* data_ = nullptr;
   std::size_t allocated_ = 0;
+};
+
+/// Memory for what is read from end to end again and again, such as weights: pieces of large pages (where the kernel
+/// gives them), which spare the processor most of its looking up of addresses. Pieces that are freed give their
+/// memory back once all of their chunk are.
+class PageArena {
+ public:
+  /// Addresses are taken `chunk_bytes` at a time; memory only as it is written to.
+  explicit PageArena(std::size_t chunk_bytes = std::size_t{256} << 20) : chunk_bytes_(chunk_bytes) {}
+  /// Zeros, aligned to kAlignment. Throws Error when the machine has no more memory.
+  std::shared_ptr<std::byte> take(std::size_t bytes);
+
+ private:
+  std::size_t chunk_bytes_;
+  std::shared_ptr<std::byte> chunk_;
+  std::size_t size_ = 0;
+  std::size_t used_ = 0;
 };
 
 /// Resident memory of this process now, and at its highest since the last reset, in bytes.

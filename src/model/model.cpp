@@ -109,9 +109,10 @@ Model::Model(const ModelConfig& config, const DTypeChoice& dtype, std::uint64_t 
 
 void Model::Impl::make_random(std::uint64_t seed) {
   const std::int64_t hidden = config.hidden_size;
+  PageArena arena;
   const auto linear = [&](std::int64_t out, std::int64_t in, bool bias, Activation activation = Activation::none) {
     const std::vector<float> zeros(bias ? static_cast<std::size_t>(out) : 0, 0.0f);
-    return Linear(out, in, random_rows(in, ++seed), zeros, numerics.compute, activation);
+    return Linear(out, in, random_rows(in, ++seed), zeros, numerics.compute, activation, &arena);
   };
   const auto ones = [&] {
     NormWeights norm;
@@ -199,7 +200,7 @@ void Model::Impl::store_keys_and_rotate(std::int64_t layer, Matrix<const float> 
     next[static_cast<std::size_t>(h)] = cache.next_position(layer, h, first_position);
   }
   cache.extend(layer, n_new, first_position);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n_new > 1)
   for (std::int64_t t = 0; t < n_new; ++t) {
     thread_local AlignedVector<float> key;
     key.resize(static_cast<std::size_t>(d));

@@ -48,13 +48,14 @@ NormWeights WeightReader::norm(const std::string& prefix, std::int64_t n, bool w
 }
 
 Linear WeightReader::linear(const RowMap& rows, std::int64_t in, const std::vector<float>& bias,
-                            Activation activation) const {
+                            Activation activation) {
   return {static_cast<std::int64_t>(rows.size()),
           in,
           row_source(rows, in, numerics_.storage),
           bias,
           numerics_.compute,
-          activation};
+          activation,
+          &arena_};
 }
 
 Linear WeightReader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,

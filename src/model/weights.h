@@ -62,7 +62,7 @@ class WeightReader {
   AlignedVector<float> vector(const std::string& name, std::int64_t n);
   NormWeights norm(const std::string& prefix, std::int64_t n, bool with_bias);
   Linear linear(const RowMap& rows, std::int64_t in, const std::vector<float>& bias,
-                Activation activation = Activation::none) const;
+                Activation activation = Activation::none);
   /// `name`.weight [out, in], and `name`.bias [out] when `with_bias`.
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
                 Activation activation = Activation::none);
@@ -76,6 +76,7 @@ class WeightReader {
  private:
   const TensorFile& file_;
   Numerics numerics_;
+  PageArena arena_;
   std::set<std::string> used_;
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kvpress/base/error.h"
+#include "kvpress/ops/few_rows.h"
 
 namespace kvpress {
 namespace {
@@ -40,6 +41,9 @@ constexpr std::int64_t kTypicalRows = 512;
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 20;
 constexpr std::int64_t kPackedRows = 192;
 
+/// Up to so many rows the weights are streamed by few_rows(), beyond that they go to oneDNN.
+constexpr std::int64_t kFewRowsProduct = kFewRows;
+
 /// Products kept per Linear; chunk tails of every length must not pile up.
 constexpr std::size_t kMaxProducts = 64;
 
@@ -50,8 +54,11 @@ struct Linear::Impl {
   std::int64_t in = 0;
   DType type = DType::f32;
   Activation activation = Activation::none;
-  memory weights;
+  std::shared_ptr<std::byte> weight_bytes;
+  memory weights;  // a view of them
   memory bias;
+  PackedWeights packed;  // the same weights, when they are arranged as few_rows() knows it
+  FewRowsKernel few_rows_kernel = nullptr;
 
   struct Product {
     dnnl::matmul primitive;
@@ -92,6 +99,34 @@ struct Linear::Impl {
     return {desc, attributes(accumulate), engine()};
   }
 
+  std::span<const float> bias_values() const {
+    if (!bias) return {};
+    return {static_cast<const float*>(bias.get_data_handle()), static_cast<std::size_t>(out)};
+  }
+
+  /// Looks at how oneDNN arranged the weights.
+  void choose_few_rows_kernel() {
+    const dnnl_memory_desc_t& desc = weights.get_desc().data;
+    const dnnl_blocking_desc_t& blocking = desc.format_desc.blocking;
+    packed = {weights.get_data_handle(), out, in, 0, 0};
+    if (desc.format_kind != dnnl_blocked || desc.offset0 != 0 || desc.extra.flags != 0) return;
+    const bool pairs = type == DType::bf16;
+    if (blocking.inner_nblks == 0) {
+      if (!pairs && blocking.strides[0] == 1 && blocking.strides[1] == in)
+        few_rows_kernel = float_few_rows_kernel(packed);
+      return;
+    }
+    // Blocks of inputs x columns, the inputs of bfloat16 once more in pairs.
+    const std::int64_t block = blocking.inner_blks[0];
+    const std::int64_t width = blocking.inner_blks[1];
+    if (blocking.inner_nblks != (pairs ? 3 : 2) || blocking.inner_idxs[0] != 0 || blocking.inner_idxs[1] != 1) return;
+    if (pairs && (blocking.inner_idxs[2] != 0 || blocking.inner_blks[2] != 2)) return;
+    if (width % kColumns != 0 || blocking.strides[0] != block * width * (pairs ? 2 : 1)) return;
+    packed.width = width;
+    packed.panel_stride = blocking.strides[1];
+    few_rows_kernel = pairs ? bf16_few_rows_kernel() : float_few_rows_kernel(packed);
+  }
+
   const Product& product(std::int64_t rows, DType out_type, bool accumulate) {
     const std::int64_t key = rows * 4 + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0);
     const auto found = products.find(key);
@@ -113,7 +148,7 @@ Linear& Linear::operator=(Linear other) noexcept {
 }
 
 Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
-               Activation activation)
+               Activation activation, PageArena* arena)
     : impl_(std::make_shared<Impl>()) {
   impl_->out = out;
   impl_->in = in;
@@ -124,8 +159,16 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
     std::copy(bias.begin(), bias.end(), static_cast<float*>(impl_->bias.get_data_handle()));
   }
   const memory::desc any({in, out}, data_type(type), memory::format_tag::any);
-  const auto typical = impl_->describe(kTypicalRows, any, DType::f32, false);
-  impl_->weights = memory(typical.weights_desc(), engine());
+  auto typical = impl_->describe(kTypicalRows, any, DType::f32, false);
+  if (type == DType::f32 && typical.weights_desc() == rows_desc(in, out, type)) {
+    // Where oneDNN packs as it multiplies, plain weights may as well lie in rows, which few_rows() can stream.
+    typical = impl_->describe(kTypicalRows, {{in, out}, data_type(type), memory::format_tag::ba}, DType::f32, false);
+  }
+  const std::size_t n_bytes = typical.weights_desc().get_size();
+  PageArena own(n_bytes);
+  impl_->weight_bytes = (arena != nullptr ? arena : &own)->take(n_bytes);
+  impl_->weights = memory(typical.weights_desc(), engine(), impl_->weight_bytes.get());
+  impl_->choose_few_rows_kernel();
 
   // Rows come a block at a time: an embedding in float32 would be larger than all packed weights together. Not every
   // packed format can be written in parts.
@@ -154,6 +197,10 @@ std::size_t Linear::bytes() const { return impl_->weights.get_desc().get_size();
 
 void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
   if (x.rows == 0) return;
+  if (x.rows <= kFewRowsProduct && impl_->few_rows_kernel != nullptr) {
+    few_rows(impl_->packed, impl_->few_rows_kernel, x, impl_->bias_values(), impl_->activation, accumulate, y);
+    return;
+  }
   const auto& product = impl_->product(x.rows, y.type, accumulate);
   std::unordered_map<int, memory> arguments{
       {DNNL_ARG_SRC, memory(rows_desc(x.rows, x.cols, x.type), engine(), x.data)},
@@ -164,7 +211,10 @@ void Linear::operator()(const Activations& x, const Activations& y, bool accumul
   stream().wait();
 }
 
-std::string_view Linear::kernel(std::int64_t n) const { return impl_->product(n, DType::f32, false).kernel; }
+std::string_view Linear::kernel(std::int64_t n) const {
+  if (n <= kFewRowsProduct && impl_->few_rows_kernel != nullptr) return "few_rows";
+  return impl_->product(n, DType::f32, false).kernel;
+}
 
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
           const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {

@@ -1,4 +1,5 @@
-// y = activation(x W^T + b): weights packed once for oneDNN, used for any number of rows.
+// y = activation(x W^T + b): weights packed once, for oneDNN, which multiplies many rows with them; few rows stream
+// them (few_rows.h).
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ class Linear {
  public:
   Linear();
   /// Packs the weights [out, in] that `rows` yields, in `type` (float32 or bfloat16: the type of the inputs as well).
-  /// `bias` has `out` values or none. `activation` is applied to the result.
+  /// `bias` has `out` values or none. `activation` is applied to the result. The packed weights lie in a piece of
+  /// `arena`, or by themselves.
   Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
-         Activation activation = Activation::none);
+         Activation activation = Activation::none, PageArena* arena = nullptr);
   Linear(const Linear&);
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear) noexcept;
@@ -37,7 +39,7 @@ class Linear {
   /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result.
   void operator()(const Activations& x, const Activations& y, bool accumulate = false) const;
 
-  /// The kernel oneDNN chose for n rows: for benchmarks and for the test that none is a slow reference.
+  /// The kernel for n rows, oneDNN's name of its own: for benchmarks and for the test that none is a slow reference.
   std::string_view kernel(std::int64_t n) const;
 
  private:

@@ -149,6 +149,19 @@ TEST(Linear, NoSlowReferenceKernels) {
 #endif
 }
 
+TEST(Linear, FewRowsStreamTheWeights) {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "needs AVX2";
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (type == DType::bf16 && !__builtin_cpu_supports("avx512bf16")) continue;
+    const Problem problem(960, 576, type, false);
+    for (const std::int64_t rows : {1, 2, 3, 4}) EXPECT_EQ(problem.linear.kernel(rows), "few_rows") << to_string(type);
+  }
+#else
+  GTEST_SKIP() << "x86 only";
+#endif
+}
+
 TEST(Gemm, EqualsPlainLoops) {
   for (const bool transpose_a : {false, true}) {
     for (const bool transpose_b : {false, true}) {
