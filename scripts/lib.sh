@@ -14,8 +14,8 @@ BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
   openmpi-bin libopenmpi-dev gnuplot-nox
   libcurl4-openssl-dev libssl-dev
   libgtest-dev libgmock-dev libbenchmark-dev)
-# The report's page is tried in a browser where there is one.
-TEST_PACKAGES=(chromium fonts-dejavu-core)
+# Tests that want these skip themselves where they cannot be had: the report's page in a browser, array jobs on a cluster.
+TEST_PACKAGES=(chromium fonts-dejavu-core slurm-wlm munge)
 
 # Installs those of the named Debian packages that are missing. Looks first, so that a machine that has them needs
 # neither root nor a network.

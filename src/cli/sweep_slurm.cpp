@@ -39,7 +39,7 @@ std::string script(const std::size_t n_tasks, const fs::path& folder) {
       "#!/bin/bash\n"
       "#SBATCH --job-name=kvpress-sweep\n"
       "#SBATCH --array=0-{}\n"
-      "#SBATCH --output={}\n"
+      "#SBATCH --output=\"{}\"\n"
       "# Each task does a slice of the runs. A task that was cut off can be submitted again: it does what is missing.\n"
       "exec {} sweep --resume {} --slice \"$SLURM_ARRAY_TASK_ID/{}\"\n",
       n_tasks - 1, (folder / "slurm-%a.log").string(), quoted(program), quoted(folder.string()), n_tasks);

@@ -13,17 +13,15 @@
 #include <thread>
 
 #include "cli/program.h"
+#include "cli/sweep_runs.h"
 
 namespace kvpress {
 namespace {
 
 namespace fs = std::filesystem;
+using test::kPlan;
+using test::results;
 using ::testing::HasSubstr;
-
-/// About thirty runs of a few hundredths of a second each.
-const std::string kPlan =
-    "-m demo --datasets wikitext_ppl --max-samples 8 --max-tokens 400 --max-length 200 --chunk-size 50 "
-    "--presses 'knorm,random,snapkv(window_size=8)' --ratios 0:0.9:0.1 --threads 1";
 
 /// The program in a process of its own, to be killed.
 pid_t start(const std::string& arguments, const std::string& before = "") {
@@ -38,23 +36,6 @@ pid_t start(const std::string& arguments, const std::string& before = "") {
     ::_exit(127);
   }
   return pid;
-}
-
-/// Every run's numbers but those that a clock or the state of the machine makes.
-std::map<std::string, nlohmann::json> results(const fs::path& folder) {
-  std::map<std::string, nlohmann::json> runs;
-  for (const auto& it : fs::directory_iterator(folder)) {
-    if (!it.is_directory()) continue;
-    nlohmann::json metrics = nlohmann::json::parse(test::content_of(it.path() / "metrics.json"));
-    for (const char* key :
-         {"runtime_sec", "prefill_sec", "compress_sec", "score_sec", "total_runtime_sec", "peak_rss_bytes"}) {
-      metrics.erase(key);
-    }
-    metrics["predictions"] = test::content_of(it.path() / "predictions.csv");
-    EXPECT_TRUE(fs::exists(it.path() / "config.yaml")) << it.path();
-    runs[it.path().filename().string()] = metrics;
-  }
-  return runs;
 }
 
 class Sweep : public ::testing::Test {
