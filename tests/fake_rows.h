@@ -28,6 +28,8 @@ class FakeRows {
 
   /// The rows of Some/texts (default, test), in place of 250 of text().
   std::vector<std::string> texts;
+  /// The same as whole rows, JSON objects with equal columns, in place of text, title and year.
+  std::vector<std::string> objects;
   std::deque<Reply> next;  ///< given in place of the next answers
   int fail_at_offset = -1;
   std::size_t most_rows = 1000;  ///< more at once are too big
@@ -61,6 +63,11 @@ class FakeRows {
     return {200, {}, Json{{"splits", splits}, {"pending", Json::array()}, {"failed", Json::array()}}.dump(), {}, {}};
   }
 
+  Json row(std::size_t i) const {
+    if (!objects.empty()) return Json::parse(objects[i]);
+    return {{"text", texts.empty() ? text(i) : texts[i]}, {"title", "title " + std::to_string(i)}, {"year", 1900 + i}};
+  }
+
   Reply rows(const Request& request) const {
     const auto offset = std::stoul(value_of(request.query, "offset"));
     const auto length = std::stoul(value_of(request.query, "length"));
@@ -68,20 +75,16 @@ class FakeRows {
     if (length > most_rows) {
       return {501, {}, R"({"error": "Rows from parquet row groups are too big to be read: 400.0 MiB"})", {}, {}};
     }
-    const std::size_t total = texts.empty() ? 250 : texts.size();
+    const std::size_t total = !objects.empty() ? objects.size() : texts.empty() ? 250 : texts.size();
     Json rows = Json::array();
     for (std::size_t i = offset; i < std::min(offset + length, total); ++i) {
       Json cut = Json::array();
       if (static_cast<int>(i) == truncate_row) cut.push_back("text");
-      rows.push_back({{"row_idx", i},
-                      {"row",
-                       {{"text", texts.empty() ? text(i) : texts[i]},
-                        {"title", "title " + std::to_string(i)},
-                        {"year", 1900 + i}}},
-                      {"truncated_cells", cut}});
+      rows.push_back({{"row_idx", i}, {"row", row(i)}, {"truncated_cells", cut}});
     }
     Json features = Json::array();
-    for (const char* name : {"text", "title", "year"}) features.push_back({{"name", name}});
+    const Json first = row(0);
+    for (const auto& it : first.items()) features.push_back({{"name", it.key()}});
     const Json answer = {{"features", features}, {"rows", rows}, {"num_rows_total", total}, {"partial", false}};
     return {200, {{"X-Revision", revision}}, answer.dump(), {}, {}};
   }

@@ -51,6 +51,8 @@ struct TaskOptions {
   std::int64_t max_samples = 0;
   bool query_aware = false;
   std::string scorer;
+  std::string config;
+  std::string split;
   std::string output;
 };
 
@@ -102,16 +104,42 @@ std::vector<std::string_view> dataset_scorers() {
   return names;
 }
 
+bool is_scorer(std::string_view name) {
+  const auto scorers = dataset_scorers();
+  return std::find(scorers.begin(), scorers.end(), name) != scorers.end();
+}
+
 bool is_rows_file(const std::string& task) { return task.find(".jsonl") != std::string::npos; }
 
-/// What the answers are scored by: the task made here, or what was asked for, or what the file is called.
+constexpr std::string_view kHub = "hf:";
+
+/// The data set of the hub that a task names, by its id or as kvpress's evaluation calls it; empty for a file.
+std::string hub_dataset(const std::string& task) {
+  if (is_rows_file(task)) return "";
+  return task.starts_with(kHub) ? task.substr(kHub.size()) : hub_dataset_of(task);
+}
+
+/// What the answers are scored by: the task made here, or what was asked for, or what the data set is called.
 std::string scorer_of(const TaskOptions& options) {
   if (is_made(options.task)) return options.task;
   if (!options.scorer.empty()) return options.scorer;
+  if (is_scorer(options.task)) return options.task;
+  const std::string dataset = hub_dataset(options.task);
+  if (!dataset.empty()) {
+    for (const std::string_view it : dataset_scorers()) {
+      if (hub_dataset_of(it) == dataset) return std::string(it);
+    }
+  }
   const std::string name = std::filesystem::path(options.task).filename().string();
   const std::string stem = name.substr(0, name.find(".jsonl"));
-  const auto known = task_scorer_names();
-  return std::find(known.begin(), known.end(), stem) != known.end() ? stem : "ruler";
+  return is_scorer(stem) ? stem : "ruler";
+}
+
+/// The rows of a file or of a data set of the hub, and what they are to be called.
+HubRows rows_of(const TaskOptions& options, std::int64_t max_rows) {
+  const std::string dataset = hub_dataset(options.task);
+  if (!dataset.empty()) return read_hub_rows(dataset, options.config, options.split, max_rows);
+  return {options.task, read_row_lines(options.task, max_rows)};
 }
 
 TaskSet make_task(const TaskOptions& options, const Tokenizer& tokenizer, const CountTokens& count) {
@@ -120,9 +148,9 @@ TaskSet make_task(const TaskOptions& options, const Tokenizer& tokenizer, const 
   if (!is_made(options.task)) {
     const std::string scorer = scorer_of(options);
     const bool only_first = scorer == "needle_in_haystack";
-    const TaskSet rows =
-        read_task_rows(read_row_lines(options.task, only_first ? 1 : options.max_samples), scorer, options.task);
-    return only_first ? insert_needle(rows.samples.front(), grid, tokenizer) : rows;
+    const HubRows rows = rows_of(options, only_first ? 1 : options.max_samples);
+    const TaskSet set = read_task_rows(rows.rows, scorer, rows.name);
+    return only_first ? insert_needle(set.samples.front(), grid, tokenizer) : set;
   }
   std::string text;
   for (const std::string& it : load_texts({.name = options.text}).texts) text += it + "\n\n";
@@ -198,7 +226,12 @@ Json about_run(const TaskOptions& options, const TaskSet& set, const TaskSetting
     if (options.task == "needle") about["needles"] = options.grid.needles;
     if (options.task != "kv_recall") about["text"] = options.text;
   }
-  if (options.task != set.name) about["rows"] = options.task;
+  if (!is_made(options.task)) {
+    const std::string dataset = hub_dataset(options.task);
+    about["rows"] = dataset.empty() ? options.task : std::string(kHub) + dataset;
+    if (!options.config.empty()) about["config"] = options.config;
+    if (!options.split.empty()) about["split"] = options.split;
+  }
   if (settings.max_context_length > 0) about["max_context_length"] = settings.max_context_length;
   about["n_questions"] = set.samples.size();
   about["chat_format"] = settings.chat.name;
@@ -275,17 +308,17 @@ void check(const TaskOptions& options) {
   if (options.max_new_tokens < 0) fail_usage("--max-new-tokens: {} is negative; 0: the task's", options.max_new_tokens);
   if (options.max_context_length < 0) fail_usage("--max-context-length: {} is negative", options.max_context_length);
   if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
+  const bool from_hub = !hub_dataset(options.task).empty();
+  if (!from_hub && !(options.config.empty() && options.split.empty())) {
+    fail_usage("{}: is for a data set of the hub", options.config.empty() ? "--split" : "--config");
+  }
   if (is_made(options.task)) {
     if (!options.scorer.empty()) fail_usage("--scorer: task {} has its own; it is for a .jsonl file", options.task);
     return;
   }
-  const auto scorers = task_scorer_names();
-  if (!is_rows_file(options.task)) {
-    if (std::find(scorers.begin(), scorers.end(), options.task) != scorers.end()) {
-      fail_usage("task {}: give its rows as a file: kvpress task ROWS.jsonl --scorer {}", options.task, options.task);
-    }
-    fail_usage("task '{}' is not known; known: {}, or a .jsonl file with a --scorer", options.task,
-               fmt::join(kMade, ", "));
+  if (!from_hub && !is_rows_file(options.task)) {
+    fail_usage("task '{}' is not known; known: {}, {}, hf:ORG/NAME, or a .jsonl file with a --scorer", options.task,
+               fmt::join(kMade, ", "), fmt::join(dataset_scorers(), ", "));
   }
   task_scorer(scorer_of(options));
 }
@@ -359,7 +392,10 @@ void run(TaskOptions& options) {
 void add_task_command(CLI::App& program) {
   auto options = std::make_shared<TaskOptions>();
   CLI::App* command = program.add_subcommand("task", "What a compressed cache still knows: questions about a context");
-  command->add_option("task", options->task, "needle, kv_recall, variable_tracking, or a .jsonl of a data set's rows")
+  command
+      ->add_option("task", options->task,
+                   "needle, kv_recall, variable_tracking, or rows of a data set: ruler, longbench, ..., hf:ORG/NAME, "
+                   "or a .jsonl")
       ->required();
   options->compute.add_to(*command, "-m,--model");
   command->add_option("--lengths", options->lengths, "Tokens of the context, by commas")
@@ -388,8 +424,11 @@ void add_task_command(CLI::App& program) {
   command->add_option("--positions", options->positions, kPositionsHelp)->capture_default_str();
   command->add_option("--max-new-tokens", options->max_new_tokens, "Of an answer; 0: what the task gives");
   command->add_option("--scorer", options->scorer,
-                      "Of a .jsonl: " + fmt::format("{}", fmt::join(dataset_scorers(), ", ")));
-  command->add_option("--max-samples", options->max_samples, "Rows of a .jsonl to take; 0: all")->capture_default_str();
+                      "Of the rows: " + fmt::format("{}", fmt::join(dataset_scorers(), ", ")));
+  command->add_option("--dataset-config,--config", options->config, "Of a data set of the hub: 4096");
+  command->add_option("--split", options->split, "Of a data set of the hub: test");
+  command->add_option("--max-samples", options->max_samples, "Rows of a data set to take; 0: all")
+      ->capture_default_str();
   command->add_option("--max-context-length", options->max_context_length,
                       "Cut contexts after so many tokens; 0: where the model's end");
   command->add_flag("--query-aware", options->query_aware, "The press sees the question: it is part of the context");
@@ -402,6 +441,7 @@ void add_task_command(CLI::App& program) {
       "    --presses snapkv,streaming_llm --ratios 0.5,0.75 -o runs\n"
       "  kvpress task kv_recall -m model.gguf --lengths 512 --presses 'kvzip,adakv(snapkv)' --query-aware\n"
       "  kvpress task variable_tracking -m model.gguf --hops 1,2,4 --chains 2\n"
+      "  kvpress task ruler --config 4096 --max-samples 50 -m model.gguf --presses snapkv --ratios 0.5 -o runs\n"
       "  kvpress task rows.jsonl --scorer ruler -m model.gguf --presses snapkv --ratios 0.5 -o runs");
   command->callback([options] { run(*options); });
 }

@@ -2,9 +2,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include <optional>
+#include <utility>
+
 #include "kvpress/base/error.h"
+#include "kvpress/base/interrupt.h"
 #include "kvpress/eval/answer_text.h"
 #include "kvpress/formats/text_dataset.h"
+#include "kvpress/hub/rows_service.h"
 #include "kvpress/tokenizer/unicode.h"
 
 namespace kvpress {
@@ -96,6 +101,36 @@ std::vector<std::string> read_row_lines(const std::string& path, std::int64_t ma
     if (line.find_first_not_of(" \t\r") != std::string::npos) rows.push_back(std::move(line));
   }
   return rows;
+}
+
+HubRows read_hub_rows(const std::string& dataset, const std::string& config, const std::string& split,
+                      std::int64_t max_rows) {
+  RowsReader reader(hub_settings(),
+                    {.dataset = dataset, .config = config, .split = split, .column = "", .max_rows = max_rows});
+  HubRows result;
+  result.name = fmt::format("hf:{}/{}/{}", dataset, reader.config(), reader.split());
+  while (std::optional<std::string> row = reader.next()) {
+    check_interrupt();
+    result.rows.push_back(std::move(*row));
+  }
+  return result;
+}
+
+std::string hub_dataset_of(std::string_view scorer) {
+  constexpr std::pair<std::string_view, const char*> kKnown[] = {
+      {"loogle", "simonjegou/loogle"},
+      {"ruler", "simonjegou/ruler"},
+      {"infinitebench", "MaxJeblick/InfiniteBench"},
+      {"longbench", "Xnhyacinth/LongBench"},
+      {"longbench-e", "Xnhyacinth/LongBench"},
+      {"longbench-v2", "simonjegou/LongBench-v2"},
+      {"needle_in_haystack", "alessiodevoto/paul_graham_essays"},
+      {"aime25", "alessiodevoto/aime25"},
+      {"math500", "alessiodevoto/math500"}};
+  for (const auto& [name, dataset] : kKnown) {
+    if (name == scorer) return dataset;
+  }
+  return "";
 }
 
 TaskSet insert_needle(const TaskSample& row, const TaskGrid& grid, const Tokenizer& tokenizer) {

@@ -183,8 +183,9 @@ RowsReader::Page RowsReader::fetch_page() {
       Json json = Json::parse(answer);
       for (const Json& it : json.at("rows")) {
         const auto row = it.at("row_idx").get<std::int64_t>();
-        if (it.contains("truncated_cells") && std::any_of(it["truncated_cells"].begin(), it["truncated_cells"].end(),
-                                                          [&](const Json& cell) { return cell == request_.column; })) {
+        if (it.contains("truncated_cells") &&
+            std::any_of(it["truncated_cells"].begin(), it["truncated_cells"].end(),
+                        [&](const Json& cell) { return request_.column.empty() || cell == request_.column; })) {
           fail("{}: {} gives row {} only cut off, its text is too long for it", name_, settings_.rows_endpoint, row);
         }
       }
@@ -221,14 +222,20 @@ void RowsReader::take(const Page& page) {
   }
   std::vector<std::string> columns;
   for (const Json& it : json.at("features")) columns.push_back(it.at("name").get<std::string>());
-  if (std::find(columns.begin(), columns.end(), request_.column) == columns.end()) {
+  const bool whole = request_.column.empty();
+  if (!whole && std::find(columns.begin(), columns.end(), request_.column) == columns.end()) {
     fail_usage("{}: has no column '{}'; choose one with --text-column: {}", name_, request_.column,
                fmt::join(columns, ", "));
   }
   texts_.clear();
   at_ = 0;
   for (const Json& it : json.at("rows")) {
-    const Json& cell = it.at("row").at(request_.column);
+    const Json& row = it.at("row");
+    if (whole) {
+      texts_.push_back(row.dump());
+      continue;
+    }
+    const Json& cell = row.at(request_.column);
     if (cell.is_null()) {
       texts_.emplace_back();
     } else if (cell.is_string()) {

@@ -1,4 +1,4 @@
-// The texts of whole data sets, page by page from the hub's rows service (HF_DATASETS_SERVER): only as far as they are
+// The rows of whole data sets, page by page from the hub's rows service (HF_DATASETS_SERVER): only as far as they are
 // asked for, and kept on disk:
 //   kvpress-rows/HOST/ORG--NAME/splits.json                    what there is
 //   kvpress-rows/HOST/ORG--NAME/CONFIG/SPLIT/FIRST-COUNT.json  rows
@@ -20,7 +20,7 @@ struct RowsRequest {
   std::string dataset;          ///< ORG/NAME, or NAME
   std::string config = {};      ///< empty: the only one, or "default"
   std::string split = {};       ///< empty: "test", or the only one
-  std::string column = "text";  ///< the one that holds the texts
+  std::string column = "text";  ///< the one that holds the texts; empty: whole rows, as JSON
   std::int64_t max_rows = 0;    ///< 0: all
   std::int64_t page = 100;      ///< rows to ask for at once, at most 100
 };

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cli/program.h"
+#include "fake_rows.h"
 
 namespace kvpress {
 namespace {
@@ -81,6 +82,36 @@ TEST(Task, TakesRowsOfADataSet) {
   EXPECT_FALSE(fs::exists(fs::path(out) / "ruler.png"));
 }
 
+TEST(Task, TakesRowsFromTheHub) {
+  test::FakeRows service;
+  service.objects = {
+      R"({"context": "One fish, two fish.", "question": "Which fish?", "answer": ["red"], "task": "qa_1", "length": 3})",
+      R"({"context": "One fish, two fish.", "question": "Which?", "answer": ["a", "e"], "task": "vt", "length": 3})",
+      R"({"context": "Not asked for.", "question": "Which?", "answer": ["a"], "task": "vt", "length": 3})"};
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "out").string();
+  const std::string options = " -m demo --presses streaming_llm --max-new-tokens 4 --quiet -o " + out;
+  const Ended ended = run_program("task hf:Some/rows --config extra --max-samples 2" + options);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const Json json = Json::parse(content_of(fs::path(out) / "ruler.json"));
+  EXPECT_EQ(json["n_questions"], 2);
+  EXPECT_EQ(json["rows"], "hf:Some/rows");
+  EXPECT_EQ(json["config"], "extra");
+  const Json metrics = Json::parse(content_of(fs::path(out) / "ruler__demo__streaming_llm__0.50" / "metrics.json"));
+  EXPECT_TRUE(metrics["qa_1"].contains("string_match"));
+  EXPECT_TRUE(metrics["vt"].contains("string_match"));
+  // By the name that kvpress's evaluation has for it: the service is asked for that id, which it does not know.
+  const Ended named = run_program("task loogle" + options);
+  EXPECT_EQ(named.code, 1);
+  EXPECT_THAT(named.err, HasSubstr("hf:simonjegou/loogle"));
+  EXPECT_THAT(service.server().requests().back().query, HasSubstr("dataset=simonjegou/loogle"));
+  // Rows without what a question needs.
+  service.objects = {R"({"text": "a"})"};
+  const Ended wrong = run_program("task hf:Some/other" + options);
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_THAT(wrong.err, HasSubstr("hf:Some/other/default/test: row 1 has no column"));
+}
+
 TEST(Task, CompressesWhileAnsweringAndWithTheQuestion) {
   const std::string base = "task needle -m demo --lengths 96 --depths 0 --samples 1 --quiet ";
   const Ended decoding =
@@ -99,7 +130,9 @@ TEST(Task, WrongRequestsAreRefusedInALine) {
     return ended.err;
   };
   EXPECT_THAT(told("poem -m demo"), HasSubstr("known: needle, kv_recall, variable_tracking"));
-  EXPECT_THAT(told("ruler -m demo"), HasSubstr("kvpress task ROWS.jsonl --scorer ruler"));
+  EXPECT_THAT(told("poem -m demo"), HasSubstr("ruler, "));
+  EXPECT_THAT(told("rows.jsonl -m demo --split test"), HasSubstr("--split: is for a data set of the hub"));
+  EXPECT_THAT(told("needle -m demo --config 4096"), HasSubstr("--config: is for a data set of the hub"));
   EXPECT_THAT(told("needle -m demo --depths 0,1.5"), HasSubstr("--depths: 1.5"));
   EXPECT_THAT(told("needle -m demo --depths 0:1"), HasSubstr("first:last:step"));
   EXPECT_THAT(told("needle -m demo --depths ''"), HasSubstr("--depths: is empty"));

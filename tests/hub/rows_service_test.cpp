@@ -61,6 +61,19 @@ TEST_F(RowsTest, AWholeSplitPageByPage) {
   EXPECT_THAT(pages(), ElementsAre("offset=0&length=100", "offset=100&length=100", "offset=200&length=100"));
 }
 
+TEST_F(RowsTest, WholeRowsWithoutAColumn) {
+  EXPECT_THAT(read({.dataset = "Some/texts", .column = "", .max_rows = 2}),
+              ElementsAre(R"({"text":" text of row 0 \n","title":"title 0","year":1900})",
+                          R"({"text":" text of row 1 \n","title":"title 1","year":1901})"));
+  // What is on disk serves texts as well.
+  service_.server().forget_requests();
+  EXPECT_THAT(read({.dataset = "Some/texts", .max_rows = 2}), ElementsAre(FakeRows::text(0), FakeRows::text(1)));
+  EXPECT_THAT(pages(), ElementsAre());
+  // A row of which any cell is cut off is none.
+  service_.truncate_row = 2;
+  EXPECT_THAT(error({.dataset = "Some/texts", .column = "", .max_rows = 3}), HasSubstr("gives row 2 only cut off"));
+}
+
 TEST_F(RowsTest, NoMoreIsFetchedThanIsAskedFor) {
   EXPECT_EQ(read({.dataset = "Some/texts"}, 0).size(), 0u);
   EXPECT_THAT(pages(), ElementsAre());
