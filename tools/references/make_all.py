@@ -20,6 +20,7 @@ import parity
 import press_scores
 import protocols
 import smollm2
+import task_answers
 
 PARTS: dict[str, Callable[..., None]] = {
     "models": models.main,
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "protocols": protocols.main,
     "cam": cam.main,
     "smollm2": smollm2.main,
+    "task_answers": task_answers.main,
     "parity": parity.main,
 }
 
@@ -48,6 +50,11 @@ def main() -> None:
                 print("smollm2: skipped, needs --gguf and --wikitext", file=sys.stderr)
                 continue
             extra = (args.gguf, args.wikitext)
+        if part == "task_answers":
+            if not args.gguf:
+                print("task_answers: skipped, needs --gguf", file=sys.stderr)
+                continue
+            extra = (args.gguf,)
         if part == "parity":
             extra = (args.gguf,)
         start = time.perf_counter()
