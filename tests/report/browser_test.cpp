@@ -231,6 +231,26 @@ TEST_F(ReportPage, BothThemesAndAPhone) {
   expect_clean();
 }
 
+TEST_F(ReportPage, OnPaperEverythingIsDrawnInLight) {
+  std::vector<RunRow> rows;
+  for (int i = 0; i < 12; ++i) {
+    for (const double ratio : {0.25, 0.5}) rows.push_back(run("snapkv", "data" + std::to_string(i), ratio, 0.1));
+  }
+  open(rows, 600, 500);
+  js("theme.choice = 'dark', showTheme()");
+  browser_->settle();
+  const std::string drawn =
+      "[...document.querySelectorAll('#panels canvas')].filter(it => it.plot.hits.length > 0).length";
+  const auto panels = js("document.querySelectorAll('#panels canvas').length");
+  EXPECT_LT(js(drawn), panels);
+  js("dispatchEvent(new Event('beforeprint'))");
+  EXPECT_EQ(js(drawn), panels);
+  EXPECT_EQ(js("document.documentElement.dataset.theme"), "light");
+  js("dispatchEvent(new Event('afterprint'))");
+  EXPECT_EQ(js("document.documentElement.dataset.theme"), "dark");
+  expect_clean();
+}
+
 TEST_F(ReportPage, TenThousandRunsStayResponsive) {
   std::vector<RunRow> rows;
   for (int d = 0; d < 10; ++d) {

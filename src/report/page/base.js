@@ -42,8 +42,8 @@ const withUnit = (measure) => measure.unit ? `${measure.label} (${measure.unit})
 
 // Theme: as the system has it, until someone chooses.
 const systemDark = window.matchMedia('(prefers-color-scheme: dark)');
-const theme = {choice: 'auto', listeners: []};
-function isDark() { return theme.choice === 'dark' || (theme.choice === 'auto' && systemDark.matches); }
+const theme = {choice: 'auto', printing: false, listeners: []};
+function isDark() { return !theme.printing && (theme.choice === 'dark' || (theme.choice === 'auto' && systemDark.matches)); }
 function showTheme() {
   document.documentElement.dataset.theme = isDark() ? 'dark' : 'light';
   byId('theme').textContent = `Theme: ${theme.choice}`;

@@ -103,6 +103,17 @@ const watch = new IntersectionObserver((entries) => {
   }
 }, {rootMargin: '300px'});
 
+/** On paper all is in sight, and dark ink on white. */
+addEventListener('beforeprint', () => {
+  for (const entry of curves.plots.values()) entry.near = true;
+  theme.printing = true;
+  showTheme();
+});
+addEventListener('afterprint', () => {
+  theme.printing = false;
+  showTheme();
+});
+
 function showPanels() {
   const words = byId('panel-filter').value.toLowerCase().split(/\s+/).filter(Boolean);
   const fitting = data.panels.filter((it) => words.every((word) => it.title.toLowerCase().includes(word)));
