@@ -14,6 +14,18 @@ from safetensors.numpy import save_file
 
 OUT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "data", "formats")
 TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
+# The package decodes these and does not make them: their blocks are drawn, but for their float16 numbers. Bytes of a
+# block, and where in it those numbers are.
+DRAWN = {"Q2_K": (84, (80, 82)), "Q3_K": (110, (108,)), "Q4_K": (144, (0, 2)), "Q5_K": (176, (0, 2)), "Q6_K": (210, (208,))}
+
+
+def drawn_blocks(rng, name, rows, blocks):
+    n_bytes, halves = DRAWN[name]
+    stored = rng.integers(0, 256, (rows, blocks, n_bytes), dtype=np.uint8)
+    for at in halves:
+        numbers = rng.uniform(-0.01, 0.1, (rows, blocks, 1)).astype(np.float16)
+        stored[:, :, at : at + 2] = numbers.view(np.uint8)
+    return stored.reshape(rows, blocks * n_bytes)
 
 
 def main():
@@ -33,11 +45,26 @@ def main():
         stored = values if name == "F32" else gguf.quants.quantize(values, kind)
         writer.add_tensor(name, stored, raw_dtype=kind)
         decoded[name] = values if name == "F32" else gguf.quants.dequantize(stored, kind).astype(np.float32)
+    for name in DRAWN:
+        kind = gguf.GGMLQuantizationType[name]
+        stored = drawn_blocks(rng, name, 2, 2)
+        writer.add_tensor(name, stored, raw_dtype=kind)
+        decoded[name] = gguf.quants.dequantize(stored, kind).astype(np.float32)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     save_file(decoded, os.path.join(OUT, "types.safetensors"))
+
+    # What weights become with --weights int8 and int4: blocks of 32 as Q8_0 and Q4_1 make them.
+    values = (rng.standard_normal((5, 96)) * rng.uniform(0.01, 10, (5, 1))).astype(np.float32)
+    values[0, :32] = 0
+    values[1, :32] = -3
+    quantized = {"values": values}
+    for name in ("Q8_0", "Q4_1"):
+        kind = gguf.GGMLQuantizationType[name]
+        quantized[name] = gguf.quants.dequantize(gguf.quants.quantize(values, kind), kind).astype(np.float32)
+    save_file(quantized, os.path.join(OUT, "quantized.safetensors"))
 
 
 if __name__ == "__main__":

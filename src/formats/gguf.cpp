@@ -123,15 +123,15 @@ struct Kind {
   std::uint64_t bytes;  // bytes of a block
 };
 /// ggml's numbers of its types; those without a StoredType are known well enough to name them.
-constexpr Kind kKinds[] = {{0, "F32", StoredType::f32, 1, 4},         {1, "F16", StoredType::f16, 1, 2},
-                           {2, "Q4_0", StoredType::q4_0, 32, 18},     {3, "Q4_1", StoredType::q4_1, 32, 20},
-                           {6, "Q5_0", StoredType::q5_0, 32, 22},     {7, "Q5_1", StoredType::q5_1, 32, 24},
-                           {8, "Q8_0", StoredType::q8_0, 32, 34},     {10, "Q2_K", StoredType::other, 256, 84},
-                           {11, "Q3_K", StoredType::other, 256, 110}, {12, "Q4_K", StoredType::other, 256, 144},
-                           {13, "Q5_K", StoredType::other, 256, 176}, {14, "Q6_K", StoredType::other, 256, 210},
-                           {24, "I8", StoredType::other, 1, 1},       {25, "I16", StoredType::other, 1, 2},
-                           {26, "I32", StoredType::other, 1, 4},      {27, "I64", StoredType::other, 1, 8},
-                           {28, "F64", StoredType::other, 1, 8},      {30, "BF16", StoredType::bf16, 1, 2}};
+constexpr Kind kKinds[] = {{0, "F32", StoredType::f32, 1, 4},        {1, "F16", StoredType::f16, 1, 2},
+                           {2, "Q4_0", StoredType::q4_0, 32, 18},    {3, "Q4_1", StoredType::q4_1, 32, 20},
+                           {6, "Q5_0", StoredType::q5_0, 32, 22},    {7, "Q5_1", StoredType::q5_1, 32, 24},
+                           {8, "Q8_0", StoredType::q8_0, 32, 34},    {10, "Q2_K", StoredType::q2_k, 256, 84},
+                           {11, "Q3_K", StoredType::q3_k, 256, 110}, {12, "Q4_K", StoredType::q4_k, 256, 144},
+                           {13, "Q5_K", StoredType::q5_k, 256, 176}, {14, "Q6_K", StoredType::q6_k, 256, 210},
+                           {24, "I8", StoredType::other, 1, 1},      {25, "I16", StoredType::other, 1, 2},
+                           {26, "I32", StoredType::other, 1, 4},     {27, "I64", StoredType::other, 1, 8},
+                           {28, "F64", StoredType::other, 1, 8},     {30, "BF16", StoredType::bf16, 1, 2}};
 
 }  // namespace
 

@@ -28,6 +28,16 @@ std::string_view to_string(StoredType type) {
       return "Q5_1";
     case StoredType::q8_0:
       return "Q8_0";
+    case StoredType::q2_k:
+      return "Q2_K";
+    case StoredType::q3_k:
+      return "Q3_K";
+    case StoredType::q4_k:
+      return "Q4_K";
+    case StoredType::q5_k:
+      return "Q5_K";
+    case StoredType::q6_k:
+      return "Q6_K";
     case StoredType::other:
       return "other";
   }
@@ -87,16 +97,17 @@ void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float
       decode_plain<bf16>(at(2), out);
       return;
     case StoredType::other:
-      fail("tensor {}: its type {} cannot be decoded; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 can",
-           printable(tensor.name), printable(tensor.type_name));
-    default:
-      if (first % kQuantBlock != 0 || out.size() % kQuantBlock != 0) {
+      fail("tensor {}: its type {} cannot be decoded; {} can", printable(tensor.name), printable(tensor.type_name),
+           kReadableTypes);
+    default: {
+      const QuantLayout layout = quant_layout(tensor.type);
+      const auto start = static_cast<std::size_t>(first);
+      if (start % layout.block != 0 || out.size() % layout.block != 0) {
         fail("tensor {}: {} blocks hold {} elements; part of one was asked for", printable(tensor.name),
-             tensor.type_name, kQuantBlock);
+             tensor.type_name, layout.block);
       }
-      dequantize(tensor.type,
-                 tensor.data.data() + static_cast<std::size_t>(first / kQuantBlock) * quant_block_bytes(tensor.type),
-                 out);
+      dequantize(tensor.type, tensor.data.data() + start / layout.block * layout.bytes, out);
+    }
   }
 }
 

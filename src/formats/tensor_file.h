@@ -13,8 +13,26 @@
 
 namespace kvpress {
 
-/// How a tensor's elements are stored. The Q types are GGUF's blocks of 32.
-enum class StoredType : std::uint8_t { f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, other };
+/// How a tensor's elements are stored. The Q types are GGUF's blocks (quants.h).
+enum class StoredType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  other
+};
+
+/// The types that can be decoded, for error messages.
+inline constexpr std::string_view kReadableTypes = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
 
 /// "F32", "BF16", "Q4_1", ...: the formats' own names.
 std::string_view to_string(StoredType type);
@@ -53,7 +71,7 @@ class TensorFile {
 };
 
 /// Decodes (dequantizes) elements [first, first + out.size()) of the flattened tensor; for Q types `first` and the
-/// count are multiples of 32. Throws Error for StoredType::other.
+/// count are multiples of their blocks. Throws Error for StoredType::other.
 void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float> out);
 
 }  // namespace kvpress

@@ -26,8 +26,7 @@ const TensorInfo& WeightReader::tensor(const std::string& name, const std::vecto
          fmt::join(found.shape, ", "), fmt::join(shape, ", "));
   }
   if (found.type == StoredType::other) {
-    fail("{}: tensor {} is stored as {}; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 can be read", file_.path(),
-         name, found.type_name);
+    fail("{}: tensor {} is stored as {}; {} can be read", file_.path(), name, found.type_name, kReadableTypes);
   }
   used_.insert(name);
   return found;

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <vector>
 
+#include "kvpress/formats/gguf.h"
+#include "test_data.h"
+
 namespace kvpress {
 namespace {
 
@@ -26,7 +29,7 @@ std::vector<std::byte> block(std::initializer_list<std::uint16_t> halves, std::u
 std::uint8_t nibbles(std::size_t i) { return static_cast<std::uint8_t>(i | (15 - i) << 4); }
 
 std::array<float, 32> decode(StoredType type, const std::vector<std::byte>& bytes) {
-  EXPECT_EQ(bytes.size(), quant_block_bytes(type));
+  EXPECT_EQ(bytes.size(), quant_layout(type).bytes);
   std::array<float, 32> out{};
   dequantize(type, bytes.data(), out);
   return out;
@@ -60,9 +63,33 @@ TEST(Quants, Q8) {
   for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(q8_0[i], 2.0f * static_cast<std::int8_t>(i * 8)) << i;
 }
 
+/// Scales and codes by themselves are what dequantize() makes values of, and codes stay within their bits.
+TEST(Quants, UnpackedPartsMakeTheValues) {
+  const GgufFile file(test::data_dir() / "formats/types.gguf");
+  int n_types = 0;
+  for (const TensorInfo& tensor : file.tensors()) {
+    const QuantLayout layout = quant_layout(tensor.type);
+    if (layout.block == 0) continue;
+    ++n_types;
+    const auto n = static_cast<std::size_t>(tensor.n_elements());
+    std::vector<std::uint8_t> codes(n);
+    std::vector<float> scales(n / layout.scale_elements), mins(layout.has_min ? scales.size() : 0), values(n);
+    unpack_quants(tensor.type, tensor.data.data(), codes, scales, mins);
+    dequantize(tensor.type, tensor.data.data(), values);
+    for (std::size_t i = 0; i < n; ++i) {
+      EXPECT_LT(codes[i], 1 << layout.bits) << tensor.name;
+      const std::size_t s = i / layout.scale_elements;
+      const float value = static_cast<float>(codes[i] - layout.zero) * scales[s];
+      EXPECT_EQ(values[i], layout.has_min ? value + mins[s] : value) << tensor.name << " " << i;
+    }
+  }
+  EXPECT_EQ(n_types, 10);
+}
+
 TEST(Quants, OnlyTheQTypesHaveBlocks) {
   for (const StoredType type : {StoredType::f32, StoredType::f16, StoredType::bf16, StoredType::other}) {
-    EXPECT_EQ(quant_block_bytes(type), 0u);
+    EXPECT_EQ(quant_layout(type).block, 0u);
+    EXPECT_EQ(quant_layout(type).bytes, 0u);
   }
 }
 

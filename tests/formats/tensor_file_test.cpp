@@ -15,13 +15,14 @@ namespace {
 TEST(TensorFile, DecodesEveryTypeLikeTheReference) {
   const GgufFile file(test::data_dir() / "formats/types.gguf");
   const auto decoded = open_safetensors(test::data_dir() / "formats/types.safetensors");
-  ASSERT_EQ(file.tensors().size(), 8u);
+  ASSERT_EQ(file.tensors().size(), 13u);
   for (const TensorInfo& tensor : file.tensors()) {
     EXPECT_EQ(tensor.type_name, tensor.name);
     EXPECT_EQ(to_string(tensor.type), tensor.name);
-    EXPECT_EQ(tensor.shape, (std::vector<std::int64_t>{3, 64}));
-    std::vector<float> got(192);
-    std::vector<float> want(192);
+    const bool is_k = tensor.name.ends_with("_K");
+    EXPECT_EQ(tensor.shape, is_k ? (std::vector<std::int64_t>{2, 512}) : (std::vector<std::int64_t>{3, 64}));
+    std::vector<float> got(static_cast<std::size_t>(tensor.n_elements()));
+    std::vector<float> want(got.size());
     decode_to_f32(tensor, 0, got);
     decode_to_f32(decoded->at(tensor.name), 0, want);
     for (std::size_t i = 0; i < got.size(); ++i) EXPECT_FLOAT_EQ(got[i], want[i]) << tensor.name << " " << i;
@@ -31,11 +32,12 @@ TEST(TensorFile, DecodesEveryTypeLikeTheReference) {
 TEST(TensorFile, DecodesAPart) {
   const GgufFile file(test::data_dir() / "formats/types.gguf");
   for (const TensorInfo& tensor : file.tensors()) {
-    std::vector<float> whole(192);
-    std::vector<float> part(64);
+    const std::size_t unit = tensor.name.ends_with("_K") ? 256 : 32;
+    std::vector<float> whole(static_cast<std::size_t>(tensor.n_elements()));
+    std::vector<float> part(unit);
     decode_to_f32(tensor, 0, whole);
-    decode_to_f32(tensor, 96, part);
-    EXPECT_EQ(std::memcmp(part.data(), whole.data() + 96, 64 * sizeof(float)), 0) << tensor.name;
+    decode_to_f32(tensor, static_cast<std::int64_t>(3 * unit), part);
+    EXPECT_EQ(std::memcmp(part.data(), whole.data() + 3 * unit, unit * sizeof(float)), 0) << tensor.name;
   }
 }
 
@@ -48,8 +50,10 @@ TEST(TensorFile, RefusesPartOfABlockAndUnknownTypes) {
   TensorInfo other;
   other.name = "mask";
   other.type_name = "BOOL";
-  EXPECT_EQ(test::error_of([&] { decode_to_f32(other, 0, out); }),
-            "tensor mask: its type BOOL cannot be decoded; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 can");
+  EXPECT_EQ(
+      test::error_of([&] { decode_to_f32(other, 0, out); }),
+      "tensor mask: its type BOOL cannot be decoded; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K "
+      "can");
 }
 
 TEST(TensorFile, NamesWhatIsMissing) {
