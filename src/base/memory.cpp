@@ -1,12 +1,15 @@
 #include "kvpress/base/memory.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -95,7 +98,18 @@ std::shared_ptr<std::byte> PageArena::take(std::size_t bytes) {
   return piece;
 }
 
-std::size_t resident_bytes() { return kilobytes_in("/proc/self/status", "VmRSS"); }
+std::size_t resident_bytes() {
+  // The same as VmRSS in /proc/self/status, which takes the kernel and us ten times as long.
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::array<char, 128> text{};
+  const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  const ssize_t n = ::read(file, text.data(), text.size() - 1);
+  ::close(file);
+  if (n <= 0) return 0;
+  const char* resident = std::strchr(text.data(), ' ');  // the second number
+  return resident == nullptr ? 0 : std::strtoull(resident, nullptr, 10) * page;
+}
 
 std::size_t peak_resident_bytes() { return kilobytes_in("/proc/self/status", "VmHWM"); }
 

@@ -14,6 +14,7 @@
 #include "kvpress/cli/text_options.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/report/result_folder.h"
+#include "kvpress/report/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -28,12 +29,14 @@ struct EvaluateOptions {
   TextOptions text;  // all but the data set
   std::int64_t max_tokens = 0;
   bool prefill_only = false;
+  bool timeline = false;
   std::string output_dir = "runs";
 };
 
 void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, const std::vector<NamedPress>& presses,
                  const LoadedModel& loaded, const ProtocolSettings& protocol) {
-  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
+  Experiment experiment(*loaded.model, texts.texts,
+                        {protocol, {}, loaded.cache_type, options.compute.seed, options.timeline});
   experiment.warm_up();
 
   const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, options.prefill_only);
@@ -49,7 +52,7 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
     const auto folder = write_result_folder(
         options.output_dir,
         result_folder_name(texts.name, options.compute.model, outcome.press, outcome.compression_ratio),
-        predictions_csv(outcome.run, experiment.baseline()), metrics, config);
+        predictions_csv(outcome.run, experiment.baseline()), metrics, config, timeline_file(outcome.run));
     log_info(fmt::format("wrote {}", folder.string()));
     rows.push_back(metrics);
   }
@@ -112,6 +115,7 @@ void add_evaluate_command(CLI::App& program) {
                                                 "Of each text (default: wikitext_ppl 4096, others 8192)");
   command->add_option("--prefill-only", options->prefill_only, "true: runtime_sec counts prefill and compression alone")
       ->capture_default_str();
+  command->add_option("--timeline", options->timeline, kTimelineHelp)->capture_default_str();
   command->add_option("--output-dir", options->output_dir, "Where result folders go")->capture_default_str();
   options->protocol.add_to(*command);
   command->footer(

@@ -11,6 +11,8 @@
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
 #include "kvpress/cli/text_options.h"
+#include "kvpress/report/gnuplot.h"
+#include "kvpress/report/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -23,8 +25,30 @@ struct PplOptions {
   std::string press = "knorm";
   double compression_ratio = 0.5;
   bool prefill_only = false;
+  std::string timeline;
   std::string output;
 };
+
+/// Refuses what could not be written in the end.
+void check_timeline_file(const std::filesystem::path& path) {
+  if (path.empty()) return;
+  if (path.extension() != ".json" && path.extension() != ".png" && path.extension() != ".svg") {
+    fail_usage("--timeline: '{}' is no .json, .png or .svg; give a name that ends so", path.string());
+  }
+  check_can_write(path);
+  if (path.extension() != ".json") check_can_draw(path);
+}
+
+void write_timelines(const RunResult& baseline, const Outcome& outcome, const std::filesystem::path& path) {
+  const Json full = timeline_document(baseline.timeline);
+  const Json compressed = timeline_document(outcome.run.timeline);
+  if (path.extension() == ".json") {
+    write_file(path, Json{{"baseline", full}, {"compressed", compressed}}.dump() + "\n");
+  } else {
+    const std::string name = fmt::format("{} at {:.2f}", outcome.press, outcome.compression_ratio);
+    write_timeline_picture({{"no_press (full cache)", &full}, {name, &compressed}}, path);
+  }
+}
 
 void run(const PplOptions& options, bool max_tokens_given) {
   options.compute.apply();
@@ -34,6 +58,7 @@ void run(const PplOptions& options, bool max_tokens_given) {
   parse_protocol(options.protocol.protocol, "--protocol");
 
   if (!options.output.empty()) check_can_write(options.output);
+  check_timeline_file(options.timeline);
   const OpenedModel opened = open_model(options.compute.model);
   const ProtocolSettings protocol = options.protocol.settings(opened.config);
   const TextDataset dataset = load_texts(options.text.request());
@@ -45,7 +70,8 @@ void run(const PplOptions& options, bool max_tokens_given) {
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
   LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
 
-  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
+  Experiment experiment(*loaded.model, texts.texts,
+                        {protocol, {}, loaded.cache_type, options.compute.seed, !options.timeline.empty()});
   if (protocol.protocol == Protocol::window && !press.is_none()) log_warning_once(std::string(kWindowCaveat));
   experiment.warm_up();
 
@@ -53,7 +79,9 @@ void run(const PplOptions& options, bool max_tokens_given) {
 
   Json document = describe_experiment(info);
   document["baseline"] = describe_run("no_press", 0.0, experiment.baseline(), info);
-  document["compressed"] = describe_outcome(experiment.run(press, options.compression_ratio), info);
+  const Outcome outcome = experiment.run(press, options.compression_ratio);
+  document["compressed"] = describe_outcome(outcome, info);
+  if (!options.timeline.empty()) write_timelines(experiment.baseline(), outcome, options.timeline);
   const std::string text = document.dump(2) + "\n";
   const std::vector<Json> runs{document["baseline"], document["compressed"]};
   const std::string table = outcome_table(runs) + texts_table(runs);
@@ -80,6 +108,8 @@ void add_ppl_command(CLI::App& program) {
       ->capture_default_str();
   options->protocol.add_to(*command);
   command->add_flag("--prefill-only", options->prefill_only, "runtime_sec counts prefill and compression alone");
+  command->add_option("--timeline", options->timeline,
+                      "Write memory along both runs here: numbers (.json) or a picture (.png, .svg)");
   command->add_option("-o,--output", options->output, "Write the JSON document here, and a table to stdout");
   command->footer(
       "Examples:\n"

@@ -9,6 +9,7 @@
 #include "kvpress/cli/commands.h"
 #include "kvpress/report/gnuplot.h"
 #include "kvpress/report/html_report.h"
+#include "kvpress/report/timeline.h"
 #include "kvpress/report/tradeoff.h"
 
 namespace kvpress {
@@ -36,6 +37,10 @@ void run(const ReportOptions& options) {
   if (!options.no_pictures) {
     write_tradeoff(rows, folder / "tradeoff.png", folder / "tradeoff.svg");
     written += fmt::format(", {}, {}", (folder / "tradeoff.png").string(), (folder / "tradeoff.svg").string());
+    if (const auto timelines = timelines_of(rows); !timelines.empty()) {
+      write_timeline_picture(timelines, folder / "timeline.png");
+      written += ", " + (folder / "timeline.png").string();
+    }
   }
   fmt::print("{} runs: wrote {}\n", rows.size(), written);
 }
@@ -50,8 +55,7 @@ void add_report_command(CLI::App& program) {
                    "Folders that hold result folders, at any depth: of kvpress evaluate and sweep, and of kvpress's "
                    "own evaluation")
       ->required();
-  command->add_option("-o,--output", options->output, "The page; tradeoff.png and tradeoff.svg go beside it")
-      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "The page; the pictures go beside it")->capture_default_str();
   command->add_option("--title", options->title, "Of the page")->capture_default_str();
   command->add_flag("--no-pictures", options->no_pictures, "The page alone, without gnuplot");
   command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");

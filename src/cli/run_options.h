@@ -53,6 +53,8 @@ struct ProtocolOptions {
   ProtocolSettings settings(const ModelConfig& config) const;
 };
 
+inline constexpr const char* kTimelineHelp = "true: memory along each run, as timeline.json in its folder";
+
 /// Throws UsageError unless ratio is in [0, 1).
 void check_ratio(double ratio, const std::string& option);
 

@@ -18,6 +18,7 @@
 #include "kvpress/report/gnuplot.h"
 #include "kvpress/report/html_report.h"
 #include "kvpress/report/sweep_document.h"
+#include "kvpress/report/timeline.h"
 #include "kvpress/report/tradeoff.h"
 
 namespace kvpress {
@@ -95,6 +96,10 @@ void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
     write_html_report(rows, extras, path / "report.html");
     write_tradeoff(rows, path / "tradeoff.png", path / "tradeoff.svg");
     written += ", report.html, tradeoff.png, tradeoff.svg";
+    if (const auto timelines = timelines_of(rows); !timelines.empty()) {
+      write_timeline_picture(timelines, path / "timeline.png");
+      written += ", timeline.png";
+    }
   }
   fmt::print("{}: {} runs in {}{}\n", path.string(), records.size(), written,
              n_left == 0 ? "" : fmt::format("; {} of {} runs are missing", n_left, runner.runs().size()));

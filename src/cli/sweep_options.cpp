@@ -75,6 +75,7 @@ void SweepOptions::add_to(CLI::App& command) {
   command.add_option("--max-tokens", max_tokens, "Of each text (default: 4096 and 8192)");
   command.add_option("--prefill-only", prefill_only, "true: runtime_sec counts prefill and compression alone")
       ->capture_default_str();
+  command.add_option("--timeline", timeline, kTimelineHelp)->capture_default_str();
   protocol.add_to(command);
   command.get_option("--protocol")->description("window, chunked, continuation, decode; by commas");
   for (CLI::Option* it : command.get_options([](CLI::Option*) { return true; })) {

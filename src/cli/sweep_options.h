@@ -21,6 +21,7 @@ struct SweepOptions {
   std::int64_t max_samples = 0;
   std::int64_t max_tokens = -1;  ///< -1: as each data set has it
   bool prefill_only = false;
+  bool timeline = false;
 
   /// The options that make up a plan.
   void add_to(CLI::App& command);

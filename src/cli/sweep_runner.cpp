@@ -14,6 +14,7 @@
 #include "kvpress/eval/memory_plan.h"
 #include "kvpress/formats/model_fingerprint.h"
 #include "kvpress/report/result_folder.h"
+#include "kvpress/report/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -123,7 +124,7 @@ Experiment& SweepRunner::experiment(const SweepRun& run, const OnProgress& on_pr
     const LoadedModel& loaded = model();
     experiment_ = std::make_unique<Experiment>(
         *loaded.model, texts(run).texts,
-        RunSettings{protocols_[run.protocol], {}, loaded.cache_type, options_.compute.seed});
+        RunSettings{protocols_[run.protocol], {}, loaded.cache_type, options_.compute.seed, options_.timeline});
     experiment_->report_to(on_progress);
     experiment_->warm_up();
     current_ = run;
@@ -141,7 +142,8 @@ void SweepRunner::run(const SweepRun& run, const SweepFolder& folder, const OnPr
   config["press"] = run.press;
   config["compression_ratio"] = run.ratio;
   config["prefill_only"] = options_.prefill_only;
-  folder.write(name(run), predictions_csv(outcome.run, experiment.baseline()), describe_outcome(outcome, info), config);
+  folder.write(name(run), predictions_csv(outcome.run, experiment.baseline()), describe_outcome(outcome, info), config,
+               timeline_file(outcome.run));
 }
 
 double SweepRunner::measure_seconds_per_token() {

@@ -54,6 +54,7 @@ void Experiment::warm_up() {
   first.n_bytes.resize(first.ids.size());
   RunSettings settings = settings_;
   settings.budget = {};
+  settings.timeline = false;
   // Token by token there is nothing more to warm up than the first few.
   if (settings.protocol.protocol == Protocol::decode) {
     const auto context =

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -38,7 +39,9 @@ std::vector<Window> windows_of(const ProtocolSettings& settings, std::int64_t n)
 class Runner {
  public:
   Runner(Model& model, const NamedPress& press, const RunSettings& settings, const OnProgress& on_progress)
-      : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {}
+      : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {
+    if (settings.timeline) recorder_.emplace(result_.timeline);
+  }
 
   void run_text(const TokenizedText& text, std::int64_t index) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
@@ -80,12 +83,18 @@ class Runner {
     KVCache cache;
   };
 
-  Pass new_pass() const {
+  Pass new_pass() {
     Compressor compressor(
         press_.plan(settings_.budget, settings_.protocol.compression_interval, settings_.protocol.target_size),
         settings_.seed);
     KVCache cache =
         compressor.make_cache(model_, settings_.cache_type, settings_.protocol.positions == Positions::cache);
+    if (recorder_) {
+      recorder_->record(Phase::prefill, cache.allocated_bytes());
+      compressor.set_pass_watcher([this](PassMoment moment, const KVCache& it) {
+        recorder_->record(moment == PassMoment::compressed ? Phase::compress : phase_, it.allocated_bytes());
+      });
+    }
     return {std::move(compressor), std::move(cache)};
   }
 
@@ -97,11 +106,19 @@ class Runner {
   Ids ids(std::int64_t first, std::int64_t n) const { return {text_->ids.data() + first, static_cast<std::size_t>(n)}; }
 
   /// A forward pass whose time goes to `phase`, but for the press's.
-  void forward(Pass& pass, Ids tokens, Matrix<float> hidden, double& phase) const {
+  void forward(Pass& pass, Ids tokens, Matrix<float> hidden, Phase phase) {
     const Timer timer;
     const double before = pass.compressor.seconds();
+    phase_ = phase;
+    if (recorder_) recorder_->add_tokens(static_cast<std::int64_t>(tokens.size()));
     pass.compressor.forward(model_, tokens, pass.cache, hidden);
-    phase += timer.seconds() - (pass.compressor.seconds() - before);
+    double& time = phase == Phase::prefill ? result_.times.prefill : result_.times.score;
+    time += timer.seconds() - (pass.compressor.seconds() - before);
+    record(phase, pass);
+  }
+
+  void record(Phase phase, const Pass& pass) {
+    if (recorder_) recorder_->record(phase, pass.cache.allocated_bytes());
   }
 
   void end_compressing(const Pass& pass, SegmentResult& segment) {
@@ -118,11 +135,11 @@ class Runner {
   void run_window(const Window& window, SegmentResult& segment) {
     Pass pass = new_pass();
     AlignedVector<float> hidden = rows(window.length);
-    forward(pass, ids(window.first, window.length), matrix(hidden), result_.times.prefill);
+    forward(pass, ids(window.first, window.length), matrix(hidden), Phase::prefill);
     end_compressing(pass, segment);
     // The first token of a text has nothing before it that could predict it.
     const std::int64_t first_target = std::max<std::int64_t>(1, window.length - window.n_new);
-    score(matrix(hidden).block(first_target - 1, window.length - first_target), window.first + first_target);
+    score(pass, matrix(hidden).block(first_target - 1, window.length - first_target), window.first + first_target);
     end_segment(pass, segment);
     progress(window.n_new);
   }
@@ -132,11 +149,11 @@ class Runner {
     AlignedVector<float> hidden = rows(window.length);
     for (std::int64_t at = 0; at < window.length; at += settings_.protocol.chunk_size) {
       const std::int64_t n = std::min(settings_.protocol.chunk_size, window.length - at);
-      forward(pass, ids(window.first + at, n), matrix(hidden).block(at, n), result_.times.prefill);
+      forward(pass, ids(window.first + at, n), matrix(hidden).block(at, n), Phase::prefill);
       progress(n);
     }
     end_compressing(pass, segment);
-    score(matrix(hidden).block(0, window.length - 1), window.first + 1);
+    score(pass, matrix(hidden).block(0, window.length - 1), window.first + 1);
     end_segment(pass, segment);
   }
 
@@ -145,16 +162,16 @@ class Runner {
     const std::int64_t n = segment.n_tokens;
     AlignedVector<float> hidden = rows(n - context);
     // The prefill's last state predicts the first token of the rest; the last token predicts nothing that is scored.
-    forward(pass, ids(0, context), matrix(hidden).block(0, 1), result_.times.prefill);
+    forward(pass, ids(0, context), matrix(hidden).block(0, 1), Phase::prefill);
     progress(context);
     if (settings_.protocol.protocol == Protocol::continuation) {
       pass.compressor.begin_decoding();
       end_compressing(pass, segment);
       const std::int64_t n_rest = n - context - 1;
       if (n_rest > 0) {
-        forward(pass, ids(context, n_rest), matrix(hidden).block(1, n_rest), result_.times.score);
+        forward(pass, ids(context, n_rest), matrix(hidden).block(1, n_rest), Phase::score);
       }
-      score(matrix(hidden), context);
+      score(pass, matrix(hidden), context);
       progress(n - context);
     } else {
       decode(pass, segment, context, matrix(hidden));
@@ -165,18 +182,18 @@ class Runner {
   void decode(Pass& pass, SegmentResult& segment, std::int64_t context, Matrix<float> hidden) {
     end_compressing(pass, segment);
     pass.compressor.begin_decoding();
-    score(hidden.block(0, 1), context);
+    score(pass, hidden.block(0, 1), context);
     for (std::int64_t at = context; at + 1 < segment.n_tokens; ++at) {
       const Matrix<float> row = hidden.block(at - context + 1, 1);
-      forward(pass, ids(at, 1), row, result_.times.score);
+      forward(pass, ids(at, 1), row, Phase::decode);
       if (pass.compressor.compresses()) end_compressing(pass, segment);
-      score(row, at + 1);
+      score(pass, row, at + 1);
       progress(1);
     }
   }
 
   /// The losses of tokens [first_target, first_target + hidden.rows) of the text.
-  void score(Matrix<float> hidden, std::int64_t first_target) {
+  void score(const Pass& pass, Matrix<float> hidden, std::int64_t first_target) {
     const Timer timer;
     const auto n_before = result_.nll.size();
     result_.nll.resize(n_before + static_cast<std::size_t>(hidden.rows));
@@ -188,6 +205,7 @@ class Runner {
       const auto count = static_cast<std::size_t>(n);
       output_cross_entropy(hidden.block(at, n), model_.output(), targets.subspan(first, count),
                            std::span(result_.nll).subspan(n_before + first, count));
+      record(Phase::score, pass);
     }
     result_.times.score += timer.seconds();
     result_.targets.insert(result_.targets.end(), targets.begin(), targets.end());
@@ -214,6 +232,8 @@ class Runner {
   const OnProgress& on_progress_;
   const TokenizedText* text_ = nullptr;
   RunResult result_;
+  std::optional<TimelineRecorder> recorder_;  // fills result_.timeline
+  Phase phase_ = Phase::prefill;              // of the pass at hand
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "kvpress/base/memory.h"
 #include "kvpress/eval/protocol.h"
+#include "kvpress/eval/timeline.h"
 #include "kvpress/model/model.h"
 #include "kvpress/press/budget.h"
 #include "kvpress/press/registry.h"
@@ -52,6 +53,7 @@ struct RunResult {
   std::size_t cache_bytes_peak = 0;  ///< the most ever allocated, before compression included
   std::size_t peak_rss_bytes = 0;
   PhaseTimes times;
+  Timeline timeline;  ///< empty unless the settings ask for it
 
   double mean_nll() const;
   double perplexity() const;
@@ -73,6 +75,7 @@ struct RunSettings {
   Budget budget;
   DType cache_type = DType::f32;
   std::uint64_t seed = 0;
+  bool timeline = false;  ///< whether memory is recorded along the run
 };
 
 /// Called with the number of tokens just done.

@@ -41,11 +41,15 @@ void Compressor::forward(Model& model, std::span<const std::int32_t> tokens, KVC
   const auto first_position = static_cast<std::int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   if (decodes_) n_decoded_ += static_cast<std::int64_t>(tokens.size());
-  model.forward(tokens, first_position, cache, prefill_ || decoding_ ? this : nullptr, hidden);
+  model.forward(tokens, first_position, cache, prefill_ || decoding_ || pass_watcher_ ? this : nullptr, hidden);
   if (!compresses()) return;
-  const ScopedTimer timer(seconds_);
-  current().press->compress_context({model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(),
-                                     &watcher_, first_carried(current())});
+  if (pass_watcher_) pass_watcher_(PassMoment::attended, cache);
+  {
+    const ScopedTimer timer(seconds_);
+    current().press->compress_context({model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(),
+                                       &watcher_, first_carried(current())});
+  }
+  if (pass_watcher_) pass_watcher_(PassMoment::compressed, cache);
 }
 
 BudgetView Compressor::budget_view() const {
@@ -62,6 +66,13 @@ BudgetView Compressor::budget_view() const {
 }
 
 void Compressor::after_attention(const AttentionBlock& block) {
+  if (pass_watcher_) pass_watcher_(PassMoment::attended, block.cache);
+  if (!prefill_ && !decoding_) return;
+  press_layer(block);
+  if (pass_watcher_) pass_watcher_(PassMoment::compressed, block.cache);
+}
+
+void Compressor::press_layer(const AttentionBlock& block) {
   const ScopedTimer timer(seconds_);
   LayerView view{block, budget_view()};
   view.watcher = &watcher_;

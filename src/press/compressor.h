@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,13 @@
 #include "kvpress/press/schedule.h"
 
 namespace kvpress {
+
+/// Where a pass has come to when whoever measures memory looks at its cache.
+enum class PassMoment {
+  attended,   ///< a layer's attention, or all layers, are done: what the block added is there, nothing has gone yet
+  compressed  ///< the press is done with that layer, or with all
+};
+using PassWatcher = std::function<void(PassMoment moment, const KVCache& cache)>;
 
 /// One run's compression over one cache.
 class Compressor : public AttentionListener {
@@ -40,6 +48,8 @@ class Compressor : public AttentionListener {
   double seconds() const { return seconds_; }
 
   void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
+  /// Called during forward(), for a full cache as well; not to change anything.
+  void set_pass_watcher(PassWatcher watcher) { pass_watcher_ = std::move(watcher); }
 
   bool wants_log_sum_exp() const override { return needs_.accumulated_attention; }
   void after_attention(const AttentionBlock& block) override;
@@ -53,6 +63,8 @@ class Compressor : public AttentionListener {
     Matrix<const float> last(std::int64_t wanted, std::int64_t cols) const;
   };
 
+  /// Gathers for the presses and, when it is time, has one compress.
+  void press_layer(const AttentionBlock& block);
   void accumulate_attention(const AttentionBlock& block) const;
   BudgetView budget_view() const;
 
@@ -83,6 +95,7 @@ class Compressor : public AttentionListener {
   std::vector<std::int32_t> tokens_;           // of the text, from its first
   std::vector<RecentQueries> recent_queries_;  // one a layer
   Watcher watcher_;
+  PassWatcher pass_watcher_;
 };
 
 }  // namespace kvpress

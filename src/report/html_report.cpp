@@ -17,6 +17,7 @@
 #include "kvpress/report/html.h"
 #include "kvpress/report/page_parts.h"
 #include "kvpress/report/palette.h"
+#include "kvpress/report/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -119,23 +120,10 @@ std::string styles_json(const std::vector<RunRow>& rows) {
   return styles.dump();
 }
 
-/// Columns of numbers of equal length; empty when the document is not a timeline.
 std::string timeline_json(const RunRow& row) {
-  const Json& it = *row.timeline;
-  std::size_t n = 0;
-  for (const char* key : {"phase", "seconds", "tokens", "cache", "resident"}) {
-    if (!it.is_object() || !it.contains(key) || !it[key].is_array()) return "";
-    if (n != 0 && it[key].size() != n) return "";
-    n = it[key].size();
-    const bool texts = std::string_view(key) == "phase";
-    if (!std::all_of(it[key].begin(), it[key].end(),
-                     [&](const Json& value) { return texts ? value.is_string() : value.is_number(); }))
-      return "";
-  }
-  if (n == 0) return "";
-  Json timeline = {{"name", valid_utf8(fmt::format("{} at {:.2f}, {}{}", row.press, row.compression_ratio, row.dataset,
-                                                   row.protocol.empty() ? "" : ", " + row.protocol))}};
-  for (const char* key : {"phase", "seconds", "tokens", "cache", "resident"}) timeline[key] = it[key];
+  check_timeline(*row.timeline);
+  Json timeline = {{"name", valid_utf8(run_name(row))}};
+  for (const char* key : {"phase", "seconds", "tokens", "cache", "resident"}) timeline[key] = (*row.timeline)[key];
   return timeline.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -165,8 +153,7 @@ std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>&
   }
   std::vector<std::string> timelines;
   for (const RunRow& row : rows) {
-    if (row.timeline == nullptr) continue;
-    if (std::string it = timeline_json(row); !it.empty()) timelines.push_back(std::move(it));
+    if (row.timeline != nullptr) timelines.push_back(timeline_json(row));
   }
   NameTable names;
   const std::string runs_text = runs_json(runs, measures, names);

@@ -17,7 +17,7 @@ struct ReportExtras {
   std::vector<std::pair<std::string, std::string>> facts;  ///< more of how it was run, by name: the plan of a sweep
 };
 
-/// The page. Rows' texts are shown as texts, whatever they hold.
+/// The page. Rows' texts are shown as texts, whatever they hold. Throws Error for a timeline that is none.
 std::string html_report(const std::vector<RunRow>& rows, const ReportExtras& extras);
 
 /// Writes it. Throws Error naming the path.

@@ -14,6 +14,7 @@
 #include "kvpress/base/log.h"
 #include "kvpress/report/csv.h"
 #include "kvpress/report/run_rows.h"
+#include "kvpress/report/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -215,7 +216,9 @@ RunRow read_folder(const fs::path& folder) {
   row.folder = folder.string();
   if (!fs::exists(folder / "timeline.json")) return row;
   try {
-    row.timeline = std::make_shared<const Json>(read_json(folder / "timeline.json"));
+    Json timeline = read_json(folder / "timeline.json");
+    check_timeline(timeline);
+    row.timeline = std::make_shared<const Json>(std::move(timeline));
   } catch (const Error& error) {  // the run's numbers are worth showing without it
     log_warning(fmt::format("{}: its timeline is left out: {}", row.folder, error.what()));
   }

@@ -54,7 +54,7 @@ namespace {
 class HiddenFolder {
  public:
   HiddenFolder(const fs::path& output_dir, const std::string& name, const std::string& predictions, const Json& metrics,
-               const Json& config)
+               const Json& config, const MoreFiles& more)
       : path_(output_dir / fmt::format(".{}.tmp{}", name, ::getpid())) {
     std::error_code error;
     fs::create_directories(output_dir, error);
@@ -66,6 +66,7 @@ class HiddenFolder {
       write_file(path_ / "metrics.json", metrics.dump(2) + "\n");
       if (metrics.contains("per_text")) write_file(path_ / "per_text.csv", per_text_csv(metrics));
       write_file(path_ / "config.yaml", to_yaml(config));
+      for (const auto& [file, content] : more) write_file(path_ / file, content);
     } catch (...) {
       fs::remove_all(path_, error);
       throw;
@@ -87,8 +88,8 @@ class HiddenFolder {
 }  // namespace
 
 fs::path write_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
-                             const Json& metrics, const Json& config) {
-  const HiddenFolder hidden(output_dir, name, predictions, metrics, config);
+                             const Json& metrics, const Json& config, const MoreFiles& more) {
+  const HiddenFolder hidden(output_dir, name, predictions, metrics, config, more);
   fs::path target = output_dir / name;
   if (rename_to_new(hidden.path(), target)) return target;
   for (int i = 1;; ++i) {
@@ -98,8 +99,8 @@ fs::path write_result_folder(const fs::path& output_dir, const std::string& name
 }
 
 bool write_new_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
-                             const Json& metrics, const Json& config) {
-  const HiddenFolder hidden(output_dir, name, predictions, metrics, config);
+                             const Json& metrics, const Json& config, const MoreFiles& more) {
+  const HiddenFolder hidden(output_dir, name, predictions, metrics, config, more);
   return rename_to_new(hidden.path(), output_dir / name);
 }
 

@@ -33,7 +33,7 @@ struct RunRow {
   std::map<std::string, Interval> intervals;
   std::map<std::string, std::string> settings;  ///< config.yaml, as text; nested names joined by dots
   std::string folder;                           ///< empty when not read from one
-  std::shared_ptr<const Json> timeline;         ///< timeline.json, where the folder has one
+  std::shared_ptr<const Json> timeline;         ///< timeline.json, where the folder has a right one
 
   std::optional<double> number(const std::string& name) const;
   std::optional<Interval> interval(const std::string& name) const;

@@ -7,7 +7,6 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
 #include "kvpress/base/hash.h"
-#include "kvpress/report/result_folder.h"
 
 namespace kvpress {
 namespace {
@@ -101,9 +100,9 @@ std::optional<Json> SweepFolder::metrics(const std::string& run) const {
   return metrics;
 }
 
-void SweepFolder::write(const std::string& run, const std::string& predictions, const Json& metrics,
-                        const Json& config) const {
-  write_new_result_folder(path_, run, predictions, metrics, config);
+void SweepFolder::write(const std::string& run, const std::string& predictions, const Json& metrics, const Json& config,
+                        const MoreFiles& more) const {
+  write_new_result_folder(path_, run, predictions, metrics, config, more);
 }
 
 }  // namespace kvpress

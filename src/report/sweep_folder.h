@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "kvpress/base/file_lock.h"
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/result_folder.h"
 
 namespace kvpress {
 
@@ -44,7 +44,8 @@ class SweepFolder {
   std::optional<Json> metrics(const std::string& run) const;
   bool has(const std::string& run) const { return std::filesystem::exists(path_ / run); }
   /// Writes a run's folder. When another process was faster, its folder stays.
-  void write(const std::string& run, const std::string& predictions_csv, const Json& metrics, const Json& config) const;
+  void write(const std::string& run, const std::string& predictions_csv, const Json& metrics, const Json& config,
+             const MoreFiles& more = {}) const;
   /// Sweeps away what processes that died under this one left half-written. With none of them at work any more.
   void remove_leftovers() const;
 

@@ -103,6 +103,57 @@ TEST(Ppl, ReadsAFileOfTheUsersOwn) {
   EXPECT_EQ(document["compressed"]["n_scored_tokens"], document["n_tokens"].get<int>() - 8);
 }
 
+TEST(Ppl, WritesMemoryAlongBothRuns) {
+  const TemporaryFolder folder;
+  const std::string arguments =
+      "ppl -m demo --press streaming_llm --max-tokens 600 --max-length 300 --chunk-size 60 --quiet";
+  const std::string file = (folder.path() / "t.json").string();
+  const Ended ended = run_program(arguments + " --timeline " + file);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const Json document = Json::parse(ended.out);
+  const Json timelines = Json::parse(content_of(file));
+  for (const char* run : {"baseline", "compressed"}) {
+    const Json& it = timelines[run];
+    ASSERT_GT(it["cache"].size(), 10u) << run;
+    EXPECT_EQ(*std::max_element(it["cache"].begin(), it["cache"].end()), document[run]["cache_bytes_peak"]) << run;
+    EXPECT_EQ(it["tokens"].back(), 600);
+    EXPECT_EQ(it["phase"].back(), "score");
+  }
+  EXPECT_EQ(timelines["baseline"]["phase_seconds"]["compress"], 0);
+  EXPECT_GT(timelines["compressed"]["phase_seconds"]["compress"], 0);
+  const std::string picture = (folder.path() / "t.png").string();
+  ASSERT_EQ(run_program(arguments + " --timeline " + picture).code, 0);
+  EXPECT_THAT(content_of(picture), HasSubstr("PNG"));
+  for (const std::string bad : {"t.pdf", "nowhere/t.json", "nowhere/t.png"}) {
+    const Ended refused = run_program(arguments + " --timeline " + (folder.path() / bad).string());
+    EXPECT_NE(refused.code, 0) << bad;
+    EXPECT_EQ(refused.out, "") << "refused before anything is run";
+    EXPECT_THAT(refused.err, HasSubstr(bad));
+    EXPECT_EQ(std::count(refused.err.begin(), refused.err.end(), '\n'), 1) << refused.err;
+  }
+}
+
+TEST(Evaluate, WritesMemoryAlongEachRunWhenAskedTo) {
+  const TemporaryFolder folder;
+  const std::string runs = (folder.path() / "runs").string();
+  const Ended ended = run_program(
+      "evaluate -m demo --dataset wikitext_ppl --press_sequence no_press,knorm --timeline true --max-tokens 400 "
+      "--quiet "
+      "--output_dir " +
+      runs);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  for (const char* name : {"no_press__0.00", "knorm__0.50"}) {
+    const std::string run = runs + "/wikitext_ppl__demo__" + name;
+    const Json timeline = Json::parse(content_of(run + "/timeline.json"));
+    const Json metrics = Json::parse(content_of(run + "/metrics.json"));
+    EXPECT_EQ(*std::max_element(timeline["cache"].begin(), timeline["cache"].end()), metrics["cache_bytes_peak"]);
+  }
+  const std::string page = (folder.path() / "report.html").string();
+  ASSERT_EQ(run_program("report " + runs + " -o " + page).code, 0);
+  EXPECT_THAT(content_of(page), HasSubstr("knorm at 0.50, wikitext_ppl, chunked"));
+  EXPECT_THAT(content_of(folder.path() / "timeline.png"), HasSubstr("PNG"));
+}
+
 TEST(Evaluate, WritesAFolderForEachPressAndOverwritesNone) {
   const TemporaryFolder folder;
   const std::string arguments =

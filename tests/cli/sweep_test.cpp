@@ -64,6 +64,30 @@ class Sweep : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST_F(Sweep, TimelinesBelongToThePlan) {
+  const std::string to = path("sweep");
+  const std::string file = folder_
+                               .file("plan.yaml",
+                                     "model: demo\ndatasets: wikitext_ppl\nmax_samples: 2\nmax_tokens: 200\n"
+                                     "presses: [knorm]\nratios: 0.5,0.75\ntimeline: true\n")
+                               .string();
+  ASSERT_EQ(sweep(file + " -o " + to).code, 0);
+  EXPECT_GT(fs::file_size(to + "/timeline.png"), 5000u);
+  const std::string run = to + "/wikitext_ppl__demo__knorm__0.50";
+  EXPECT_THAT(test::content_of(run + "/timeline.json"), HasSubstr("compress"));
+  EXPECT_TRUE(fs::exists(to + "/wikitext_ppl__demo__no_press__0.00/timeline.json"));
+  // What is made again is made as the plan says.
+  fs::remove_all(run);
+  expect_refused("--resume " + to + " --timeline false", 2, "--timeline");
+  ASSERT_EQ(sweep("--resume " + to).code, 0);
+  EXPECT_TRUE(fs::exists(run + "/timeline.json"));
+  // Without a word about them there are none.
+  const std::string other = path("other");
+  ASSERT_EQ(sweep(file + " --timeline false -o " + other).code, 0);
+  EXPECT_FALSE(fs::exists(other + "/wikitext_ppl__demo__knorm__0.50/timeline.json"));
+  EXPECT_FALSE(fs::exists(other + "/timeline.png"));
+}
+
 TEST_F(Sweep, WritesAFolderForEachRunAndAllOfThemTogether) {
   const std::string to = path("sweep");
   const test::Ended ended = sweep(kPlan + " --repeats 2 -o " + to);

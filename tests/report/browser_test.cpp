@@ -13,6 +13,7 @@
 #include "kvpress/base/file.h"
 #include "kvpress/report/html_report.h"
 #include "kvpress/report/panels.h"
+#include "kvpress/report/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -248,6 +249,66 @@ TEST_F(ReportPage, OnPaperEverythingIsDrawnInLight) {
   EXPECT_EQ(js("document.documentElement.dataset.theme"), "light");
   js("dispatchEvent(new Event('afterprint'))");
   EXPECT_EQ(js("document.documentElement.dataset.theme"), "dark");
+  expect_clean();
+}
+
+TEST_F(ReportPage, ShowsMemoryAlongARun) {
+  std::vector<RunRow> rows = some_rows();
+  open(rows);
+  EXPECT_EQ(js("byId('timelines').hidden"), true) << "without a timeline there is no such part";
+  Timeline timeline;
+  timeline.append(Phase::prefill, 0, 0, 0, 60 << 20);
+  timeline.append(Phase::prefill, 0.25, 128, 6 << 20, 66 << 20);
+  timeline.append(Phase::compress, 0.5, 128, 3 << 20, 63 << 20);
+  timeline.append(Phase::score, 1.5, 256, 9 << 20, 69 << 20);
+  rows[2].timeline = std::make_shared<const Json>(timeline_document(timeline));
+  Json other = *rows[2].timeline;
+  for (Json& it : other["cache"]) it = it.get<double>() * 2;
+  rows[13].timeline = std::make_shared<const Json>(other);  // the run of hostile names
+  open(rows);
+  EXPECT_EQ(js("byId('timelines').hidden"), false);
+  EXPECT_EQ(js("[...byId('timeline-run').options].map(it => it.text).join('; ')").get<std::string>(),
+            run_name(rows[2]) + "; " + run_name(rows[13]));
+  EXPECT_EQ(js("byId('timeline-legend').innerText.replace(/\\s+/g, ' ').trim()"), "prefill compress score");
+  // Each point of both plots, along both axes and of both runs, tells its numbers where the pointer is on it.
+  const std::string plot = "document.querySelectorAll('#timeline-panels canvas')";
+  for (const char* run : {"0", "1"}) {
+    choose("timeline-run", run);
+    for (const char* along : {"tokens", "seconds"}) {
+      choose("timeline-x", along);
+      for (int p = 0; p < 2; ++p) {
+        const std::string canvas = plot + "[" + std::to_string(p) + "]";
+        js(canvas + ".scrollIntoView({block: 'center', behavior: 'instant'})");
+        browser_->settle();
+        const auto hits = js(
+            canvas + ".plot.hits.map(it => ({px: it.px, py: it.py, x: it.point.x, y: it.point.y, at: it.point.at}))");
+        const auto box = js("(() => { const b = " + canvas + ".getBoundingClientRect(); return [b.x, b.y]; })()");
+        ASSERT_EQ(hits.size(), 4u);
+        const Json& shown = run[0] == '0' ? *rows[2].timeline : other;
+        for (const auto& hit : hits) {
+          const auto at = hit["at"].get<std::size_t>();
+          EXPECT_EQ(hit["x"].get<double>(), shown[along][at].get<double>());
+          EXPECT_NEAR(hit["y"].get<double>(), shown[p == 0 ? "cache" : "resident"][at].get<double>() / (1 << 20), 1e-9);
+          browser_->move_to(box[0].get<double>() + hit["px"].get<double>(),
+                            box[1].get<double>() + hit["py"].get<double>());
+          const std::string said = js("byId('tooltip').hidden ? '' : byId('tooltip').innerText").get<std::string>();
+          EXPECT_THAT(said, HasSubstr(shown["phase"][at].get<std::string>()));
+          EXPECT_THAT(said,
+                      testing::ContainsRegex("tokens\\s+" + std::to_string(shown["tokens"][at].get<int>()) + "\\s"));
+          const double mib = shown["cache"][at].get<double>() / (1 << 20);
+          EXPECT_THAT(said, HasSubstr(js("formatted(" + std::to_string(mib) + ")").get<std::string>() + " MiB"));
+        }
+      }
+    }
+  }
+  // The bands: a quarter of a second each of prefill and compress, a second of score.
+  const auto bands = js(plot +
+                        "[0].plot.spec.bands.map(it => [it.color === phaseColors.prefill ? 'prefill' : it.color === "
+                        "phaseColors.compress ? 'compress' : 'score', it.from, it.to])");
+  EXPECT_EQ(bands, Browser::Json::parse(R"([["prefill", 0, 0.25], ["compress", 0.25, 0.5], ["score", 0.5, 1.5]])"));
+  browser_->prefer("dark");
+  browser_->settle();
+  screenshot("timeline_dark.png");
   expect_clean();
 }
 

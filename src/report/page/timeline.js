@@ -1,4 +1,4 @@
-// Memory over a run: the bytes of the cache and of the process along the tokens or the seconds, its phases behind them.
+// Memory along a run: the bytes of the cache and of the process along the tokens or the seconds, its phases behind them.
 const phaseColors = {prefill: '#0072B2', compress: '#D55E00', score: '#009E73', decode: '#E69F00'};
 const timelineStyles = {
   cache: {color: '#0072B2', dark: '#3D9BE0', mark: 'circle', dash: 'solid'},
@@ -26,7 +26,7 @@ function timelineSpec(timeline, key, label) {
     y: {label, log: false},
     series: [{name: label, style: timelineStyles[key], points, marks: points.length < 60}],
     bands: bandsOf(timeline, along),
-    tell: (point) => [timeline.phase[point.at], [['tokens', formatted(timeline.tokens[point.at])], ['seconds', formatted(timeline.seconds[point.at])],
+    tell: (point) => [timeline.phase[point.at], [['tokens', timeline.tokens[point.at].toLocaleString('en-US').replace(/,/g, '\u202f')], ['seconds', formatted(timeline.seconds[point.at])],
                       ['cache', formatted(timeline.cache[point.at] * scale) + ' MiB'], ['resident', formatted(timeline.resident[point.at] * scale) + ' MiB']]],
   };
 }
