@@ -9,6 +9,7 @@ void add_ppl_command(CLI::App& program);
 void add_evaluate_command(CLI::App& program);
 void add_compare_command(CLI::App& program);
 void add_breakeven_command(CLI::App& program);
+void add_heatmap_command(CLI::App& program);
 void add_sweep_command(CLI::App& program);
 void add_presses_command(CLI::App& program);
 void add_inspect_command(CLI::App& program);

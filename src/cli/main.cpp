@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   kvpress::add_evaluate_command(program);
   kvpress::add_compare_command(program);
   kvpress::add_breakeven_command(program);
+  kvpress::add_heatmap_command(program);
   kvpress::add_sweep_command(program);
   kvpress::add_presses_command(program);
   kvpress::add_inspect_command(program);

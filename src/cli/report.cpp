@@ -9,6 +9,7 @@
 #include "kvpress/cli/commands.h"
 #include "kvpress/report/gnuplot.h"
 #include "kvpress/report/html_report.h"
+#include "kvpress/report/kept_tokens_page.h"
 #include "kvpress/report/timeline.h"
 #include "kvpress/report/tradeoff.h"
 
@@ -29,8 +30,15 @@ void run(const ReportOptions& options) {
   const std::filesystem::path folder = page.parent_path();
   check_can_write(page);
   if (!options.no_pictures) check_can_draw(folder / "tradeoff.png");
-  const std::vector<RunRow> rows = read_result_folders({options.folders.begin(), options.folders.end()});
+  const std::vector<std::filesystem::path> folders{options.folders.begin(), options.folders.end()};
   ReportExtras extras;
+  extras.kept_tokens = read_kept_tokens(folders);
+  const std::vector<RunRow> rows = read_result_folders(folders, !extras.kept_tokens.empty());
+  if (rows.empty()) {  // heat maps alone
+    write_file(page, kept_tokens_page(extras.kept_tokens, options.title));
+    fmt::print("{} heat maps: wrote {}\n", extras.kept_tokens.size(), page.string());
+    return;
+  }
   extras.title = options.title;
   write_html_report(rows, extras, page);
   std::string written = page.string();
@@ -53,7 +61,7 @@ void add_report_command(CLI::App& program) {
   command
       ->add_option("folders", options->folders,
                    "Folders that hold result folders, at any depth: of kvpress evaluate and sweep, and of kvpress's "
-                   "own evaluation")
+                   "own evaluation; and heat maps of kvpress heatmap")
       ->required();
   command->add_option("-o,--output", options->output, "The page; the pictures go beside it")->capture_default_str();
   command->add_option("--title", options->title, "Of the page")->capture_default_str();

@@ -15,6 +15,7 @@
 #include "kvpress/eval/protocol.h"
 #include "kvpress/report/findings.h"
 #include "kvpress/report/html.h"
+#include "kvpress/report/kept_tokens_page.h"
 #include "kvpress/report/page_parts.h"
 #include "kvpress/report/palette.h"
 #include "kvpress/report/timeline.h"
@@ -127,7 +128,7 @@ std::string timeline_json(const RunRow& row) {
   return timeline.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>& panels) {
+std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>& panels, const ReportExtras& extras) {
   std::vector<Measure> quality = quality_measures(rows);
   if (quality.size() > kMostFreeMeasures) quality.resize(kMostFreeMeasures);
   const std::vector<Measure> costs = cost_measures(rows);
@@ -159,9 +160,9 @@ std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>&
   const std::string runs_text = runs_json(runs, measures, names);
   return fmt::format(
       "{{\"n_runs\":{},\"runs\":{},\"names\":{},\"panels\":[{}],\"styles\":{},\"quality\":{},\"costs\":{},"
-      "\"timelines\":[{}]}}",
+      "\"timelines\":[{}],\"heatmaps\":{}}}",
       rows.size(), runs_text, names.json(), fmt::join(panel_texts, ","), styles_json(rows), measures_json(quality),
-      measures_json(costs), fmt::join(timelines, ","));
+      measures_json(costs), fmt::join(timelines, ","), kept_tokens_json(extras.kept_tokens));
 }
 
 std::string answer_html(const std::vector<Panel>& panels) {
@@ -257,7 +258,7 @@ std::string caveat_html(const std::vector<RunRow>& rows) {
 std::string html_report(const std::vector<RunRow>& rows, const ReportExtras& extras) {
   const std::vector<Panel> panels = panels_of(rows);
   std::string script = "'use strict';\n";
-  for (const char* part : {"base.js", "plot.js", "curves.js", "table.js", "timeline.js", "start.js"}) {
+  for (const char* part : {"base.js", "plot.js", "curves.js", "table.js", "timeline.js", "heatmap.js", "start.js"}) {
     script += page_part(part);
   }
   return filled(page_part("report.html"), {{"TITLE", html_text(valid_utf8(extras.title))},
@@ -266,7 +267,8 @@ std::string html_report(const std::vector<RunRow>& rows, const ReportExtras& ext
                                            {"CAVEAT", caveat_html(rows)},
                                            {"ANSWER", answer_html(panels)},
                                            {"HOW", how_html(rows, extras)},
-                                           {"DATA", json_for_script(data_json(rows, panels))},
+                                           {"HEATMAPS", std::string(page_part("heatmap_section.html"))},
+                                           {"DATA", json_for_script(data_json(rows, panels, extras))},
                                            {"SCRIPT", script}});
 }
 

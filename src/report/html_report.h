@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kvpress/report/kept_tokens_document.h"
 #include "kvpress/report/run_rows.h"
 
 namespace kvpress {
@@ -15,6 +16,7 @@ struct ReportExtras {
   std::string title = "kvpress report";
   std::string command;                                     ///< that made the runs; empty: not told
   std::vector<std::pair<std::string, std::string>> facts;  ///< more of how it was run, by name: the plan of a sweep
+  std::vector<KeptTokensRun> kept_tokens;                  ///< shown as heat maps
 };
 
 /// The page. Rows' texts are shown as texts, whatever they hold. Throws Error for a timeline that is none.

@@ -254,7 +254,7 @@ void find_folders(const fs::path& top, std::set<fs::path>& found) {
 
 }  // namespace
 
-std::vector<RunRow> read_result_folders(const std::vector<fs::path>& paths) {
+std::vector<RunRow> read_result_folders(const std::vector<fs::path>& paths, bool may_be_none) {
   std::set<fs::path> folders;
   for (const fs::path& path : paths) {
     if (!fs::is_directory(path)) fail("{}: no such folder; give one that holds result folders", path.string());
@@ -271,7 +271,7 @@ std::vector<RunRow> read_result_folders(const std::vector<fs::path>& paths) {
       log_warning(fmt::format("{}: skipped: {}", folder.string(), error.what()));
     }
   }
-  if (rows.empty()) {
+  if (rows.empty() && !may_be_none) {
     fail("{}: no result folder that can be read in or below it; kvpress evaluate and kvpress sweep write some",
          paths.empty() ? std::string(".") : paths.front().string());
   }

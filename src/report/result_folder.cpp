@@ -53,8 +53,7 @@ namespace {
 /// A result folder under a hidden name, which goes away unless it is renamed.
 class HiddenFolder {
  public:
-  HiddenFolder(const fs::path& output_dir, const std::string& name, const std::string& predictions, const Json& metrics,
-               const Json& config, const MoreFiles& more)
+  HiddenFolder(const fs::path& output_dir, const std::string& name, const MoreFiles& files)
       : path_(output_dir / fmt::format(".{}.tmp{}", name, ::getpid())) {
     std::error_code error;
     fs::create_directories(output_dir, error);
@@ -62,11 +61,7 @@ class HiddenFolder {
     fs::create_directory(path_, error);
     if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
     try {
-      write_file(path_ / "predictions.csv", predictions);
-      write_file(path_ / "metrics.json", metrics.dump(2) + "\n");
-      if (metrics.contains("per_text")) write_file(path_ / "per_text.csv", per_text_csv(metrics));
-      write_file(path_ / "config.yaml", to_yaml(config));
-      for (const auto& [file, content] : more) write_file(path_ / file, content);
+      for (const auto& [file, content] : files) write_file(path_ / file, content);
     } catch (...) {
       fs::remove_all(path_, error);
       throw;
@@ -85,11 +80,18 @@ class HiddenFolder {
   fs::path path_;
 };
 
+MoreFiles result_files(const std::string& predictions, const Json& metrics, const Json& config, MoreFiles more) {
+  more["predictions.csv"] = predictions;
+  more["metrics.json"] = metrics.dump(2) + "\n";
+  if (metrics.contains("per_text")) more["per_text.csv"] = per_text_csv(metrics);
+  more["config.yaml"] = to_yaml(config);
+  return more;
+}
+
 }  // namespace
 
-fs::path write_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
-                             const Json& metrics, const Json& config, const MoreFiles& more) {
-  const HiddenFolder hidden(output_dir, name, predictions, metrics, config, more);
+fs::path write_folder(const fs::path& output_dir, const std::string& name, const MoreFiles& files) {
+  const HiddenFolder hidden(output_dir, name, files);
   fs::path target = output_dir / name;
   if (rename_to_new(hidden.path(), target)) return target;
   for (int i = 1;; ++i) {
@@ -98,9 +100,14 @@ fs::path write_result_folder(const fs::path& output_dir, const std::string& name
   }
 }
 
+fs::path write_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
+                             const Json& metrics, const Json& config, const MoreFiles& more) {
+  return write_folder(output_dir, name, result_files(predictions, metrics, config, more));
+}
+
 bool write_new_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
                              const Json& metrics, const Json& config, const MoreFiles& more) {
-  const HiddenFolder hidden(output_dir, name, predictions, metrics, config, more);
+  const HiddenFolder hidden(output_dir, name, result_files(predictions, metrics, config, more));
   return rename_to_new(hidden.path(), output_dir / name);
 }
 

@@ -16,7 +16,7 @@ namespace kvpress {
 std::string result_folder_name(const std::string& dataset, const std::string& model, const std::string& press,
                                double compression_ratio);
 
-/// Further files of a result folder, by name: timeline.json.
+/// Files of a folder, name and content: timeline.json.
 using MoreFiles = std::map<std::string, std::string>;
 
 /// Writes the files into output_dir/name, or, where that exists, into its first free sub-folder 1, 2, ... Returns the
@@ -25,7 +25,11 @@ std::filesystem::path write_result_folder(const std::filesystem::path& output_di
                                           const std::string& predictions_csv, const Json& metrics, const Json& config,
                                           const MoreFiles& more = {});
 
-/// The same, but false when output_dir/name exists already; that one stays as it is.
+/// The same for a folder of other files.
+std::filesystem::path write_folder(const std::filesystem::path& output_dir, const std::string& name,
+                                   const MoreFiles& files);
+
+/// As write_result_folder(), but false when output_dir/name exists already; that one stays as it is.
 bool write_new_result_folder(const std::filesystem::path& output_dir, const std::string& name,
                              const std::string& predictions_csv, const Json& metrics, const Json& config,
                              const MoreFiles& more = {});

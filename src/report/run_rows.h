@@ -47,7 +47,8 @@ struct RunRow {
 RunRow run_row(const Json& metrics, const Json& config);
 
 /// Every result folder in or below `paths`, in the order of their names. One that cannot be read is skipped with a
-/// warning that names it. Throws Error for a path that is no folder, and when nothing was found at all.
-std::vector<RunRow> read_result_folders(const std::vector<std::filesystem::path>& paths);
+/// warning that names it. Throws Error for a path that is no folder and, unless `may_be_none`, when nothing was found
+/// at all.
+std::vector<RunRow> read_result_folders(const std::vector<std::filesystem::path>& paths, bool may_be_none = false);
 
 }  // namespace kvpress

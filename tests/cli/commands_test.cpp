@@ -133,6 +133,83 @@ TEST(Ppl, WritesMemoryAlongBothRuns) {
   }
 }
 
+TEST(Heatmap, WritesPicturesAPageAndNumbers) {
+  const TemporaryFolder folder;
+  const std::string to = (folder.path() / "maps").string();
+  const Ended ended = run_program(
+      "heatmap -m demo --presses 'streaming_llm,adakv(snapkv)' --ratios 0.5,0.75 --max-tokens 200 --quiet -o " + to);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.err, "");
+  EXPECT_THAT(ended.out, HasSubstr("adakv(snapkv)"));
+  const std::string run = to + "/wikitext--wikitext-103-v1--test__demo__streaming_llm__0.75";
+  const Json kept = Json::parse(content_of(run + "/kept_tokens.json"));
+  EXPECT_EQ(kept["n_tokens"], 200);
+  EXPECT_EQ(kept["tokens"].size(), 200u);
+  // Sinks and the newest: 50 of 200.
+  for (const Json& layer : kept["kept"]) {
+    for (const Json& head : layer) {
+      ASSERT_EQ(head.size(), 50u);
+      for (int i = 0; i < 4; ++i) EXPECT_EQ(head[static_cast<std::size_t>(i)], i);
+      for (std::size_t i = 4; i < 50; ++i) EXPECT_EQ(head[i], 150 + i);
+    }
+  }
+  EXPECT_EQ(kept["summary"]["by_all"], 50);
+  EXPECT_EQ(kept["summary"]["by_none"], 150);
+  EXPECT_THAT(content_of(run + "/kept_tokens.png"), HasSubstr("PNG"));
+  EXPECT_THAT(content_of(to + "/heatmap.html"), HasSubstr("adakv(snapkv) at 0.75"));
+  // The report shows them, with results or without.
+  const std::string page = (folder.path() / "report.html").string();
+  const Ended alone = run_program("report " + to + " -o " + page);
+  ASSERT_EQ(alone.code, 0) << alone.err;
+  EXPECT_THAT(alone.out, HasSubstr("4 heat maps"));
+  EXPECT_THAT(content_of(page), HasSubstr("streaming_llm at 0.50"));
+  ASSERT_EQ(run_program("evaluate -m demo --dataset wikitext_ppl --max-tokens 300 --quiet --output_dir " + to).code, 0);
+  ASSERT_EQ(run_program("report " + to + " --no-pictures -o " + page).code, 0);
+  EXPECT_THAT(content_of(page), HasSubstr("streaming_llm at 0.50"));
+  EXPECT_THAT(content_of(page), HasSubstr("The answer in words"));
+}
+
+TEST(Heatmap, SaysWhatIsWrongBeforeAnythingIsRun) {
+  const TemporaryFolder folder;
+  const std::string start = "heatmap -m demo --max-tokens 64 --quiet ";
+  const std::string file = (folder.path() / "k.png").string();
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"--press nothing", "nothing"},
+      {"--press 'decoding(knorm)'", "compresses while decoding"},
+      {"--ratios 2", "--ratios"},
+      {"--chunk-size -1", "--chunk-size"},
+      {"--presses knorm,snapkv -o " + file, "give a folder or a .html"},
+      {"-o " + (folder.path() / "nowhere" / "k.png").string(), "nowhere"},
+  };
+  for (const auto& [arguments, said] : wrong) {
+    const Ended ended = run_program(start + arguments);
+    EXPECT_NE(ended.code, 0) << arguments;
+    EXPECT_EQ(ended.out, "") << arguments;
+    EXPECT_THAT(ended.err, HasSubstr(said));
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+  }
+  for (const char* ending : {"k.png", "k.svg", "k.html", "k.json"}) {
+    const Ended ended = run_program(start + "--press knorm --chunk-size 20 -o " + (folder.path() / ending).string());
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_GT(content_of(folder.path() / ending).size(), 1000u) << ending;
+  }
+}
+
+TEST(Heatmap, ShowsPartsOfCharactersAsBytes) {
+  const TemporaryFolder folder;
+  // Rare characters are several tokens each, none of which is a character by itself.
+  const std::string text = folder.file("t.txt", "a \xf0\x9f\xa6\x96 b \xe2\x82\xac </script><b>x</b>").string();
+  const std::string file = (folder.path() / "k.json").string();
+  const Ended ended = run_program("heatmap -m demo --text " + text + " --press knorm --quiet -o " + file);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const Json kept = Json::parse(content_of(file));
+  std::string all;
+  for (const Json& it : kept["tokens"]) all += it.get<std::string>();
+  EXPECT_THAT(all, HasSubstr("<0xF0>"));
+  EXPECT_THAT(all, HasSubstr("</script><b>x</b>"));
+  EXPECT_EQ(kept["tokens"].size(), kept["n_tokens"]);
+}
+
 TEST(Evaluate, WritesMemoryAlongEachRunWhenAskedTo) {
   const TemporaryFolder folder;
   const std::string runs = (folder.path() / "runs").string();

@@ -1,4 +1,5 @@
 showTheme();
 startCurves();
 startTimelines();
+startHeatmaps();
 startTable();

@@ -1,0 +1,190 @@
+// kvpress heatmap: which tokens of a text each layer and head keeps, as a picture, a page and numbers.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "kvpress/base/error.h"
+#include "kvpress/base/file.h"
+#include "kvpress/base/log.h"
+#include "kvpress/cli/commands.h"
+#include "kvpress/cli/run_options.h"
+#include "kvpress/cli/text_options.h"
+#include "kvpress/eval/kept_tokens.h"
+#include "kvpress/eval/sweep.h"
+#include "kvpress/press/spec.h"
+#include "kvpress/report/gnuplot.h"
+#include "kvpress/report/kept_tokens_page.h"
+#include "kvpress/report/kept_tokens_picture.h"
+#include "kvpress/report/result_folder.h"
+
+namespace kvpress {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct HeatmapOptions {
+  ComputeOptions compute;
+  TextOptions text;
+  std::int64_t max_tokens = 0;
+  std::string presses = "snapkv";
+  std::string ratios = "0.5";
+  std::int64_t chunk_size = 0;
+  std::string positions = "text";
+  std::string output;
+};
+
+/// What -o names: a file by its ending, else a folder.
+enum class Output : std::uint8_t { none, picture, page, numbers, folder };
+
+Output output_of(const fs::path& path) {
+  const std::string ending = path.extension().string();
+  if (path.empty()) return Output::none;
+  if (ending == ".png" || ending == ".svg") return Output::picture;
+  if (ending == ".html") return Output::page;
+  if (ending == ".json") return Output::numbers;
+  return Output::folder;
+}
+
+/// Refuses what could not be written in the end.
+void check_output(const fs::path& path, std::size_t n_runs) {
+  const Output output = output_of(path);
+  if (n_runs > 1 && (output == Output::picture || output == Output::numbers)) {
+    fail_usage("--output: {} holds one press at one ratio, and {} are asked for; give a folder or a .html",
+               path.string(), n_runs);
+  }
+  if (output == Output::picture) check_can_draw(path);
+  if (output == Output::folder) {
+    check_can_draw(path / "kept_tokens.png");
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+  } else if (output != Output::none) {
+    check_can_write(path);
+  }
+}
+
+void write_results(const std::vector<KeptTokensRun>& runs, const fs::path& path) {
+  const std::string title = "Tokens that presses keep";
+  switch (output_of(path)) {
+    case Output::none:
+      return;
+    case Output::picture:
+      write_kept_tokens_picture(runs.front(), path);
+      break;
+    case Output::page:
+      write_file(path, kept_tokens_page(runs, title));
+      break;
+    case Output::numbers:
+      write_file(path, kept_tokens_text(kept_tokens_document(runs.front())));
+      break;
+    case Output::folder:
+      for (const KeptTokensRun& run : runs) {
+        const fs::path folder =
+            write_folder(path, result_folder_name(run.dataset, run.model, run.press, run.compression_ratio),
+                         {{"kept_tokens.json", kept_tokens_text(kept_tokens_document(run))}});
+        write_kept_tokens_picture(run, folder / "kept_tokens.png");
+        log_info(fmt::format("wrote {}", folder.string()));
+      }
+      write_file(path / "heatmap.html", kept_tokens_page(runs, title));
+      break;
+  }
+}
+
+/// The text as its tokens, each by itself.
+std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
+  std::vector<std::string> texts;
+  for (const std::int32_t id : ids) texts.push_back(token_text(tokenizer.decode({&id, 1}, false)));
+  return texts;
+}
+
+void run(const HeatmapOptions& options, bool max_tokens_given) {
+  options.compute.apply();
+  options.text.check();
+  if (options.chunk_size < 0) fail_usage("--chunk-size: {} is negative; 0 reads the text at once", options.chunk_size);
+  const std::vector<double> ratios = parse_ratios(options.ratios, "--ratios");
+  std::vector<NamedPress> presses;
+  std::size_t n_runs = 0;
+  for (const std::string& it : split_presses(options.presses)) {
+    presses.push_back(parse_press(it));
+    if (presses.back().press == nullptr && !presses.back().is_none()) {
+      fail_usage("press {}: compresses while decoding, and a heat map shows what is kept of a text that is read", it);
+    }
+    n_runs += presses.back().uses_ratio() ? ratios.size() : 1;
+  }
+  check_output(options.output, n_runs);
+
+  const OpenedModel opened = open_model(options.compute.model);
+  const Positions positions = parse_positions(options.positions, "--positions", opened.config);
+  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
+  ProtocolSettings whole;
+  whole.protocol = Protocol::continuation;
+  const PreparedTexts texts = prepare_texts(tokenizer, load_texts(options.text.request()), options.max_tokens,
+                                            max_tokens_given, whole, opened.config);
+  const std::vector<std::int32_t>& ids = texts.texts.front().ids;
+  const auto n = static_cast<std::int64_t>(ids.size());
+  if (texts.texts.size() > 1) log_info(fmt::format("of {} texts the first is shown", texts.texts.size()));
+  if (n > opened.config.max_positions && positions == Positions::text) {
+    log_warning_once(
+        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there its attention "
+                    "says little, and so does what presses keep",
+                    n, opened.config.max_positions));
+  }
+  const std::int64_t n_block = options.chunk_size > 0 ? std::min(options.chunk_size, n) : n;
+  const LoadedModel loaded = load_model(opened, options.compute, n_block, n);
+
+  const std::vector<std::string> tokens = token_texts(tokenizer, ids);
+  std::vector<KeptTokensRun> runs;
+  {
+    Progress progress("heatmap", static_cast<std::int64_t>(n_runs) * n);
+    for (const NamedPress& press : presses) {
+      for (const double ratio : press.uses_ratio() ? ratios : std::vector<double>{0}) {
+        KeptSettings settings{{}, options.chunk_size, positions, loaded.cache_type, options.compute.seed};
+        settings.budget.ratio = ratio;
+        runs.push_back(
+            {press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
+             kept_tokens(*loaded.model, ids, press, settings, [&](std::int64_t n_read) { progress.advance(n_read); })});
+      }
+    }
+  }
+  fmt::print("{}: {} tokens, {} layers of {} KV heads, {}{}\n\n{}", texts.name, n, opened.config.n_layers,
+             opened.config.n_kv_heads, options.compute.model,
+             options.chunk_size > 0 ? fmt::format(", in chunks of {}", options.chunk_size) : ", read at once",
+             kept_tokens_table(runs));
+  write_results(runs, options.output);
+}
+
+}  // namespace
+
+void add_heatmap_command(CLI::App& program) {
+  auto options = std::make_shared<HeatmapOptions>();
+  CLI::App* command =
+      program.add_subcommand("heatmap", "Which tokens of a text each layer and head keeps, as pictures and a page");
+  options->compute.add_to(*command, "-m,--model");
+  options->text.add_to(*command, "--dataset");
+  CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens,
+                                                "Of the text (default: as many as the model was trained for)");
+  command->add_option("--press,--presses", options->presses, "By commas; see kvpress presses")->capture_default_str();
+  command
+      ->add_option("--compression-ratio,--ratios", options->ratios,
+                   "Shares of the tokens to evict: numbers and first:last:step, by commas")
+      ->capture_default_str();
+  command->add_option("--chunk-size", options->chunk_size, "Tokens between compressions; 0: once, after the whole text")
+      ->capture_default_str();
+  command->add_option("--positions", options->positions, kPositionsHelp)->capture_default_str();
+  command->add_option("-o,--output", options->output,
+                      "A folder for all of it, or a file: .html, or of one run .png, .svg or .json");
+  command->footer(
+      "Examples:\n"
+      "  kvpress heatmap -m demo --press snapkv --compression-ratio 0.5 --max-tokens 512 -o heatmap\n"
+      "  kvpress heatmap -m demo --dataset pg19 --presses 'snapkv,adakv(snapkv),streaming_llm' --ratios 0.5,0.75 \\\n"
+      "    --chunk-size 256 -o heatmap.html\n"
+      "  kvpress report heatmap -o report.html");
+  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+}
+
+}  // namespace kvpress

@@ -1,0 +1,86 @@
+#include "kvpress/report/kept_tokens_page.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdint>
+#include <map>
+#include <set>
+
+#include "kvpress/report/html.h"
+#include "kvpress/report/page_parts.h"
+
+namespace kvpress {
+namespace {
+
+std::string base64(const std::vector<std::uint8_t>& bytes) {
+  constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t k = 0; k < 3; ++k) three = three << 8 | (i + k < bytes.size() ? bytes[i + k] : 0U);
+    for (std::size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : kDigits[three >> (18 - 6 * k) & 63];
+  }
+  return text;
+}
+
+std::string rows_of(const KeptTokens& kept) {
+  const auto row_bytes = static_cast<std::size_t>((kept.n_tokens + 7) / 8);
+  std::vector<std::uint8_t> bytes(row_bytes * kept.heads.size());
+  for (std::size_t row = 0; row < kept.heads.size(); ++row) {
+    for (const std::int32_t it : kept.heads[row]) {
+      const auto at = static_cast<std::size_t>(it);
+      bytes[row * row_bytes + at / 8] = static_cast<std::uint8_t>(bytes[row * row_bytes + at / 8] | 1U << (at % 8));
+    }
+  }
+  return base64(bytes);
+}
+
+/// What the summary says, in words.
+Json facts_of(const KeptTokensRun& run) {
+  const KeptSummary s = summary_of(run.kept);
+  const std::string sizes = s.smallest == s.largest ? fmt::format("{} tokens each", s.largest)
+                                                    : fmt::format("{} to {} tokens", s.smallest, s.largest);
+  return {
+      {"kept", fmt::format("{:.1f} % of {} tokens; heads hold {}", 100 * s.share, run.kept.n_tokens, sizes)},
+      {"in all heads", fmt::format("{} tokens", s.by_all)},
+      {"in none", fmt::format("{} tokens", s.by_none)},
+      {"of the ends", fmt::format("{:.1f} % of the first {}, {:.1f} % of the last {}", 100 * s.share_of_first,
+                                  kFirstTokens, 100 * s.share_of_last, kLastTokens)},
+      {"overlap of heads", fmt::format("{:.3f} within a layer, {:.3f} over all (Jaccard); by chance it would be {:.3f}",
+                                       s.overlap_in_layers, s.overlap, s.overlap_by_chance)}};
+}
+
+}  // namespace
+
+std::string kept_tokens_json(const std::vector<KeptTokensRun>& runs) {
+  std::map<std::vector<std::string>, std::size_t> texts;
+  std::vector<std::string> text_parts;
+  std::vector<std::string> run_parts;
+  for (const KeptTokensRun& run : runs) {
+    const auto [at, is_new] = texts.emplace(run.tokens, texts.size());
+    if (is_new) text_parts.push_back(Json(run.tokens).dump(-1, ' ', false, Json::error_handler_t::replace));
+    const Json it = {{"name", valid_utf8(run.name())},    {"text", at->second},        {"n_layers", run.kept.n_layers},
+                     {"n_kv_heads", run.kept.n_kv_heads}, {"rows", rows_of(run.kept)}, {"facts", facts_of(run)}};
+    run_parts.push_back(it.dump());
+  }
+  return fmt::format("{{\"texts\":[{}],\"runs\":[{}]}}", fmt::join(text_parts, ","), fmt::join(run_parts, ","));
+}
+
+std::string kept_tokens_page(const std::vector<KeptTokensRun>& runs, const std::string& title) {
+  std::set<std::string> models;
+  for (const KeptTokensRun& it : runs) models.insert(it.model);
+  std::string script = "'use strict';\n";
+  for (const char* part : {"base.js", "heatmap.js"}) script += page_part(part);
+  script += "showTheme();\nstartHeatmaps();\n";
+  return filled(page_part("heatmap.html"),
+                {{"TITLE", html_text(valid_utf8(title))},
+                 {"SUBTITLE", html_text(valid_utf8(fmt::format("{}; {} {}", fmt::join(models, ", "), runs.size(),
+                                                               runs.size() == 1 ? "run" : "runs")))},
+                 {"STYLE", std::string(page_part("report.css"))},
+                 {"HEATMAPS", std::string(page_part("heatmap_section.html"))},
+                 {"DATA", json_for_script(fmt::format("{{\"heatmaps\":{}}}", kept_tokens_json(runs)))},
+                 {"SCRIPT", script}});
+}
+
+}  // namespace kvpress
