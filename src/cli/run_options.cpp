@@ -10,6 +10,7 @@
 #include "kvpress/base/timer.h"
 #include "kvpress/eval/memory_plan.h"
 #include "kvpress/eval/text_input.h"
+#include "kvpress/ops/isa.h"
 
 namespace kvpress {
 
@@ -31,6 +32,7 @@ void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
 void ComputeOptions::apply() const {
   set_quiet(quiet);
   set_threads(threads);
+  isa();  // a KVPRESS_ISA that cannot be is told before anything is done
   if (device != "cpu") fail_usage("--device: '{}' is not in this build; use cpu", device);
   dtype_choice();
   if (cache_dtype != "auto") parse_dtype(cache_dtype, "--cache-dtype");

@@ -13,6 +13,7 @@
 #include "kvpress/cli/named_dataset.h"
 #include "kvpress/eval/memory_plan.h"
 #include "kvpress/formats/model_fingerprint.h"
+#include "kvpress/ops/isa.h"
 #include "kvpress/report/result_folder.h"
 #include "kvpress/report/timeline.h"
 

@@ -10,6 +10,7 @@
 #include "kvpress/model/architecture.h"
 #include "kvpress/model/attention_args.h"
 #include "kvpress/ops/attention.h"
+#include "kvpress/ops/isa.h"
 #include "kvpress/ops/output_loss.h"
 #include "kvpress/ops/rowwise.h"
 
@@ -48,14 +49,6 @@ WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
 DTypeChoice parse_dtype_choice(const std::string& text, const std::string& option) {
   if (text == "auto") return {};
   return {false, parse_dtype(text, option)};
-}
-
-bool has_fast_bfloat16() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") != 0;
-#else
-  return false;
-#endif
 }
 
 struct Model::Impl {

@@ -24,9 +24,6 @@ struct DTypeChoice {
 /// "auto" or a name parse_dtype() takes.
 DTypeChoice parse_dtype_choice(const std::string& text, const std::string& option);
 
-/// Whether products in bfloat16 are faster here than in float32.
-bool has_fast_bfloat16();
-
 class Model {
  public:
   /// Decodes and packs the weights; `files` is kept for its mappings. Throws Error naming file and tensor.

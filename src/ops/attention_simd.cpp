@@ -3,6 +3,7 @@
 
 #include "kvpress/ops/attention_avx512bf16.h"
 #include "kvpress/ops/attention_kernels.h"
+#include "kvpress/ops/isa.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kvpress/ops/attention_simd.cpp"
@@ -400,13 +401,7 @@ const AttentionKernels& float_attention_kernels() {
 }
 
 const AttentionKernels* bf16_attention_kernels() {
-#if defined(__x86_64__)
-  static const bool supported = __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-                                __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
-  return supported ? avx512bf16_attention_kernels() : nullptr;
-#else
-  return nullptr;
-#endif
+  return has_fast_bfloat16() ? avx512bf16_attention_kernels() : nullptr;
 }
 
 void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, float* row_max,

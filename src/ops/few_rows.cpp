@@ -2,18 +2,12 @@
 
 #include <algorithm>
 
+#include "kvpress/ops/isa.h"
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
 
-FewRowsKernel bf16_few_rows_kernel() {
-#if defined(__x86_64__)
-  static const bool supported = __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0;
-  return supported ? avx512bf16_few_rows_kernel() : nullptr;
-#else
-  return nullptr;
-#endif
-}
+FewRowsKernel bf16_few_rows_kernel() { return has_fast_bfloat16() ? avx512bf16_few_rows_kernel() : nullptr; }
 
 void few_rows_plain(const PackedWeights& weights, bool is_bf16, const void* x, std::int64_t n_rows, std::int64_t first,
                     std::int64_t n, float* sums, std::int64_t stride) {

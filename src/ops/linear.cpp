@@ -9,6 +9,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/ops/few_rows.h"
+#include "kvpress/ops/isa.h"
 
 namespace kvpress {
 namespace {
@@ -16,7 +17,10 @@ namespace {
 using dnnl::memory;
 
 dnnl::engine& engine() {
-  static dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+  static dnnl::engine instance = [] {
+    isa();  // oneDNN takes a limit only before its first use
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return instance;
 }
 
@@ -218,6 +222,7 @@ std::string_view Linear::kernel(std::int64_t n) const {
 
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
           const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
+  isa();
   const auto status =
       dnnl::sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   if (status != dnnl::status::success) fail("matrix product {} x {} x {}: oneDNN refused it", m, n, k);

@@ -21,7 +21,8 @@ using WeightRows = std::function<void(std::int64_t first_row, std::int64_t n_row
 class Linear {
  public:
   Linear();
-  /// Packs the weights [out, in] that `rows` yields, in `type` (float32 or bfloat16: the type of the inputs as well).
+  /// Packs the weights [out, in] that `rows` yields, in `type` (float32, or bfloat16 on x86-64 with
+  /// AVX-512: the type of the inputs as well).
   /// `bias` has `out` values or none. `activation` is applied to the result. The packed weights lie in a piece of
   /// `arena`, or by themselves.
   Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,

@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "kvpress/ops/isa.h"
 #include "kvpress/ops/rowwise.h"
 #include "ops/random.h"
+#include "ops/weight_types.h"
 
 namespace kvpress {
 namespace {
 
 using testing::random_values;
 using testing::rounded_to_bf16;
+using testing::weight_types;
 
 constexpr std::int64_t kRowCounts[] = {1, 2, 3, 7, 64, 256, 511, 1000};
 
@@ -87,7 +90,7 @@ struct Problem {
 };
 
 TEST(Linear, EqualsPlainLoops) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : weight_types()) {
     for (const bool with_bias : {false, true}) {
       const Problem problem(96, 80, type, with_bias);
       for (const std::int64_t rows : kRowCounts) {
@@ -100,7 +103,7 @@ TEST(Linear, EqualsPlainLoops) {
 }
 
 TEST(Linear, OddSizes) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : weight_types()) {
     for (const auto& [out, in] : {std::pair{1, 1}, {3, 5}, {17, 33}, {129, 64}, {500, 31}, {1030, 66}, {5003, 510}}) {
       const Problem problem(out, in, type, true);
       for (const std::int64_t rows : {1, 3, 70}) problem.expect_right(rows, DType::f32, false);
@@ -109,7 +112,7 @@ TEST(Linear, OddSizes) {
 }
 
 TEST(Linear, Activations) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : weight_types()) {
     for (const Activation activation :
          {Activation::gelu_erf, Activation::gelu_tanh, Activation::relu, Activation::silu}) {
       const Problem problem(64, 48, type, true, activation);
@@ -132,10 +135,8 @@ TEST(Linear, CopiesShareTheWeights) {
 }
 
 TEST(Linear, NoSlowReferenceKernels) {
-#if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "needs AVX2";
-  for (const DType type : {DType::f32, DType::bf16}) {
-    if (type == DType::bf16 && !__builtin_cpu_supports("avx512bw")) continue;
+  if (isa() < Isa::avx2) GTEST_SKIP() << "needs AVX2";
+  for (const DType type : weight_types()) {
     for (const auto& [out, in] : {std::pair{1536, 512}, {2048, 512}, {512, 2048}, {960, 576}, {576, 1536}}) {
       const Problem problem(out, in, type, true);
       for (const std::int64_t rows : {1, 2, 7, 64, 256, 512, 2048}) {
@@ -144,22 +145,15 @@ TEST(Linear, NoSlowReferenceKernels) {
       }
     }
   }
-#else
-  GTEST_SKIP() << "x86 only";
-#endif
 }
 
 TEST(Linear, FewRowsStreamTheWeights) {
-#if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "needs AVX2";
-  for (const DType type : {DType::f32, DType::bf16}) {
-    if (type == DType::bf16 && !__builtin_cpu_supports("avx512bf16")) continue;
+  if (isa() < Isa::avx2) GTEST_SKIP() << "needs AVX2";
+  for (const DType type : weight_types()) {
+    if (type == DType::bf16 && !has_fast_bfloat16()) continue;
     const Problem problem(960, 576, type, false);
     for (const std::int64_t rows : {1, 2, 3, 4}) EXPECT_EQ(problem.linear.kernel(rows), "few_rows") << to_string(type);
   }
-#else
-  GTEST_SKIP() << "x86 only";
-#endif
 }
 
 TEST(Gemm, EqualsPlainLoops) {

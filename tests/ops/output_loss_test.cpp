@@ -7,12 +7,14 @@
 
 #include "kvpress/ops/cross_entropy.h"
 #include "ops/random.h"
+#include "ops/weight_types.h"
 
 namespace kvpress {
 namespace {
 
 using testing::random_values;
 using testing::rounded_to_bf16;
+using testing::weight_types;
 
 constexpr std::int64_t kHidden = 48;
 constexpr std::int64_t kVocab = 1000;
@@ -29,7 +31,7 @@ Linear make_head(DType type) {
 }
 
 TEST(OutputLoss, EqualsLossesOfAllLogits) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : weight_types()) {
     const Linear head = make_head(type);
     // Rows with gaps, as views of wider matrices have them.
     const std::int64_t stride = kHidden + 4;

@@ -1,0 +1,32 @@
+// Which of the processor's instructions are used: the widest it has, or no more than KVPRESS_ISA names. One choice for
+// all kernels, ours and oneDNN's, made when it is first asked for.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace kvpress {
+
+/// From the least to the most. Each has all before it. Other processors than x86-64 have `baseline` and `native`.
+enum class Isa : std::uint8_t {
+  baseline,     ///< what every processor of the architecture has (x86-64: SSE2; oneDNN: SSE4.1)
+  avx2,         ///< with FMA and F16C
+  avx512,       ///< F, BW, VL, DQ
+  avx512_bf16,  ///< products of bfloat16
+  amx,          ///< tiles, which oneDNN's products use
+  native,       ///< all there is
+};
+
+std::string_view to_string(Isa isa);
+
+/// Those that this processor has, from the least to the most.
+std::span<const Isa> available_isas();
+
+/// The choice. Throws UsageError when KVPRESS_ISA names none or one that this processor does not have.
+Isa isa();
+
+/// Whether products in bfloat16 are faster than in float32.
+inline bool has_fast_bfloat16() { return isa() == Isa::avx512_bf16 || isa() == Isa::amx; }
+
+}  // namespace kvpress
