@@ -126,11 +126,18 @@ void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, cons
     const Stretch& stretch = stretches[static_cast<std::size_t>(i)];
     const HeadKV& kv = args.kv[static_cast<std::size_t>(stretch.kv_head)];
     queries.gather(args, plan, stretch.kv_head, 0);
-    packed.resize(block_bytes);
     const AttentionRows rows = state[i].start(queries, args, plan);
+    const bool unpacked = kv.n_thin == 0 && attends_few(plan.kernels, rows.n_rows, args.head_dim);
+    if (!unpacked) packed.resize(block_bytes);
     const std::int64_t end = std::min(stretch.first + kStretch, kv.n);
     for (std::int64_t first = stretch.first; first < end; first += kKeyBlock) {
       const std::int64_t n = std::min(kKeyBlock, kv.n - first);
+      if (unpacked) {
+        const std::int64_t at = first * args.head_dim;
+        plan.kernels.attend_few(rows, element(kv.keys, args.kv_type, at), element(kv.values, args.kv_type, at),
+                                queries.seen(args, kv.n, first, n));
+        continue;
+      }
       pack_entries(args, plan, kv, first, n, packed.data(), packed.data() + keys_bytes);
       plan.kernels.attend(rows, packed.data(), packed.data() + keys_bytes, queries.seen(args, kv.n, first, n));
     }

@@ -1,37 +1,16 @@
-// Compiled for processors with AVX-512 BF16 and called on nothing else. Intrinsics and functions of this file only: an
-// inline function of a library, compiled here, could be the copy that the linker keeps for every processor.
+// Compiled for processors with AVX-512 BF16 and called on nothing else.
 #include "kvpress/ops/attention_avx512bf16.h"
 
 #ifdef __AVX512BF16__
 
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 warns of its own intrinsics: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105593
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-
-#include <immintrin.h>
+#include "kvpress/ops/attention_avx512bf16-inl.h"
 
 namespace kvpress {
 namespace {
 
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
-using i64 = std::int64_t;
-
 /// 6 rows x 4 vectors: 24 sums, 4 vectors of keys or values and 1 of the row fit the 32 registers.
 constexpr int kRows = 6;
 constexpr int kVectors = 4;
-constexpr int kLanes = 16;
-
-inline __m512bh pairs(__m512i x) { return reinterpret_cast<__m512bh>(x); }
-inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, pairs(a), pairs(b)); }
-
-inline u32 load_pair(const u16* p) {
-  u32 pair;
-  __builtin_memcpy(&pair, p, sizeof pair);
-  return pair;
-}
 
 /// Asks for n elements line by line. The packing below reads several rows at once, which the processor's own
 /// prefetching follows badly: memory gives half as much.
@@ -186,58 +165,6 @@ void weigh_rows(const u16* weights, i64 n_keys, const u32* values, i64 cols, con
   }
 }
 
-/// 2^x for x <= 0 or so; below 2^-150 it is 0. Relative error below 2e-7 (the polynomial: 9e-8).
-inline __m512 exp2_fast(__m512 x) {
-  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 rest = _mm512_sub_ps(x, whole);
-  __m512 y = _mm512_set1_ps(1.326472696e-3f);
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(9.671512668e-3f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(5.550733744e-2f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(2.402224208e-1f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(6.931469776e-1f));
-  y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(y, whole);
-}
-
-/// One row's step of the online softmax: scores become bfloat16 weights. Returns the correction of what was before.
-inline float weigh_scores(float* scores, i64 seen, i64 n_keys, float factor, float& row_max, float& row_sum,
-                          u16* weights) {
-  if (seen <= 0) {  // a stretch may begin behind what a query sees: nothing there has weight
-    for (i64 j = 0; j < n_keys; ++j) weights[j] = 0;
-    return 1.0f;
-  }
-  const __m512 hidden = _mm512_set1_ps(kNoMax);
-  for (i64 j = seen / kLanes * kLanes; j < n_keys; j += kLanes) {
-    const i64 left = seen - j;
-    const auto mask = static_cast<__mmask16>(left <= 0 ? 0 : left >= kLanes ? 0xffff : (1 << left) - 1);
-    _mm512_storeu_ps(scores + j, _mm512_mask_mov_ps(hidden, mask, _mm512_loadu_ps(scores + j)));
-  }
-  __m512 max0 = hidden, max1 = hidden, max2 = hidden, max3 = hidden;
-  for (i64 j = 0; j < n_keys; j += 4 * kLanes) {
-    max0 = _mm512_max_ps(max0, _mm512_loadu_ps(scores + j));
-    max1 = _mm512_max_ps(max1, _mm512_loadu_ps(scores + j + kLanes));
-    max2 = _mm512_max_ps(max2, _mm512_loadu_ps(scores + j + 2 * kLanes));
-    max3 = _mm512_max_ps(max3, _mm512_loadu_ps(scores + j + 3 * kLanes));
-  }
-  const float block_max =
-      factor * _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(max0, max1), _mm512_max_ps(max2, max3)));
-  const float max = block_max > row_max ? block_max : row_max;
-  const __m512 by = _mm512_set1_ps(factor);
-  const __m512 shift = _mm512_set1_ps(max);
-  __m512 sum0 = _mm512_setzero_ps(), sum1 = sum0;
-  for (i64 j = 0; j < n_keys; j += 2 * kLanes) {
-    const __m512 low = exp2_fast(_mm512_fmsub_ps(by, _mm512_loadu_ps(scores + j), shift));
-    const __m512 high = exp2_fast(_mm512_fmsub_ps(by, _mm512_loadu_ps(scores + j + kLanes), shift));
-    sum0 = _mm512_add_ps(sum0, low);
-    sum1 = _mm512_add_ps(sum1, high);
-    _mm512_storeu_si512(weights + j, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
-  }
-  const float correction = _mm512_cvtss_f32(exp2_fast(_mm512_set1_ps(row_max - max)));
-  row_sum = row_sum * correction + _mm512_reduce_add_ps(_mm512_add_ps(sum0, sum1));
-  row_max = max;
-  return correction;
-}
-
 void score_rows(const u16* queries, i64 n_rows, i64 head_dim, const u32* keys, i64 n_keys, float* scores,
                 bool accumulate) {
   for (i64 j = 0; j < n_keys; j += kKeyTile) {
@@ -322,7 +249,7 @@ void scores(const void* queries, i64 n_rows, i64 head_dim, const void* keys, i64
              (n_keys + kKeyTile - 1) / kKeyTile * kKeyTile, out, accumulate);
 }
 
-constexpr AttentionKernels kKernels{2, pack_keys, pack_values, attend, scores};
+constexpr AttentionKernels kKernels{2, pack_keys, pack_values, attend, scores, avx512bf16_attend_few};
 
 }  // namespace
 

@@ -30,6 +30,9 @@ struct AttentionRows {
   float* accumulated = nullptr;  ///< [n_rows, padded_head_dim]; starts at 0
 };
 
+/// Rows that attend_few() takes at most.
+inline constexpr std::int64_t kFewRows = 6;
+
 /// Where a row has seen nothing. Finite: the difference of two infinities is no number.
 inline constexpr float kNoMax = -1e30f;
 
@@ -45,7 +48,16 @@ struct AttentionKernels {
   /// there with `accumulate`.
   void (*scores)(const void* queries, std::int64_t n_rows, std::int64_t head_dim, const void* keys, std::int64_t n_keys,
                  float* scores, bool accumulate);
+  /// attend() for at most kFewRows rows on keys and values as they stand in the cache, unpacked. Null: there is none.
+  /// head_dim must be one that attends_few() takes.
+  void (*attend_few)(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
 };
+
+/// Whether attend_few() can be had for rows of this size.
+[[maybe_unused]] static bool attends_few(const AttentionKernels& kernels, std::int64_t n_rows, std::int64_t head_dim) {
+  const bool known = head_dim == 32 || head_dim == 64 || head_dim == 96 || head_dim == 128 || head_dim == 256;
+  return kernels.attend_few != nullptr && n_rows <= kFewRows && known;
+}
 
 /// float32, by Highway, for any processor.
 const AttentionKernels& float_attention_kernels();

@@ -396,7 +396,8 @@ const AttentionKernels& float_attention_kernels() {
       [](const void* queries, std::int64_t n_rows, std::int64_t head_dim, const void* keys, std::int64_t n_keys,
          float* scores, bool accumulate) {
         HWY_DYNAMIC_DISPATCH(Scores)(queries, n_rows, head_dim, keys, n_keys, scores, accumulate);
-      }};
+      },
+      nullptr};
   return kernels;
 }
 

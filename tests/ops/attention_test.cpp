@@ -380,7 +380,8 @@ TEST_P(Columns, ThinKeysCountAsZerosInAttentionAndItsWeights) {
     auto means = filled(problem, 0.0f);
     attention_mean_weights(problem.args(), pointers(means));
     problem.heads = heads;
-    EXPECT_EQ(problem.run(attention), with_zeros);
+    // Few rows go over full keys as they stand, in another order of sums, but over thin ones packed.
+    EXPECT_LT(worst(problem.run(attention), with_zeros), GetParam() == DType::bf16 ? 2e-3 : 1e-9);
     EXPECT_LT(worst(problem.run(attention_plain), with_zeros), GetParam() == DType::bf16 ? 2e-2 : 1e-4);
     problem.run(attention);
     auto thin_sums = filled(problem, 0.0f);
