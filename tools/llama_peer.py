@@ -1,0 +1,58 @@
+"""llama.cpp on a GGUF, by llama-cpp-python: what compare_peers times against kvpress.cpp."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from pathlib import Path
+
+import llama_cpp
+
+# The file types of llama.cpp that a row is about, by name.
+PRECISIONS = {"BF16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
+              "Q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1}
+
+# What kvpress bench is told to compute with the same.
+OWN_OPTIONS: dict[str, list[str]] = {"BF16": ["--dtype", "bfloat16"], "Q8_0": ["--dtype", "bfloat16"],
+                                     "Q4_1": ["--dtype", "bfloat16"]}
+
+
+def with_precision(gguf: Path, precision: str, folder: Path) -> Path:
+    """The same weights at another precision: llama.cpp's own quantizer."""
+    path = folder / f"model.{precision}.gguf"
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = PRECISIONS[precision]
+    params.allow_requantize = True
+    if llama_cpp.llama_model_quantize(str(gguf).encode(), str(path).encode(), params) != 0:
+        raise RuntimeError(f"{gguf}: llama.cpp could not make {precision} of it")
+    return path
+
+
+class LlamaPeer:
+    def __init__(self, gguf: Path, n_ctx: int, threads: int, flash_attention: bool) -> None:
+        self.model = llama_cpp.Llama(str(gguf), n_ctx=n_ctx, n_batch=512, n_threads=threads, n_threads_batch=threads,
+                                     flash_attn=flash_attention, verbose=False)
+        self.random = random.Random(1)
+
+    def _tokens(self, n: int) -> list[int]:
+        return [self.random.randrange(100, self.model.n_vocab() - 1) for _ in range(n)]
+
+    def prefill(self, n: int) -> float:
+        """Seconds of n tokens."""
+        self.model.reset()
+        tokens = self._tokens(n)
+        start = time.perf_counter()
+        self.model.eval(tokens)
+        return time.perf_counter() - start
+
+    def decode(self, depth: int, n: int) -> float:
+        """Seconds a token over a cache of `depth`, the median of n."""
+        self.model.reset()
+        self.model.eval(self._tokens(max(1, depth)))
+        times = []
+        for token in self._tokens(n + 2):
+            start = time.perf_counter()
+            self.model.eval([token])
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[2:])
