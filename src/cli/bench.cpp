@@ -31,6 +31,7 @@ struct BenchOptions {
   std::int64_t decode_tokens = 32;
   int repeats = 3;
   bool loss = false;
+  bool attention = true;
   std::string output;
 };
 
@@ -117,6 +118,41 @@ Json bench_decode(const BenchOptions& options, LoadedModel& loaded, const NamedP
   return rows;
 }
 
+/// How near attention comes to the ideal: its time over the full cache, times what is left of it.
+Json bench_attention(const BenchOptions& options, const LoadedModel& loaded) {
+  constexpr int kRepeats = 24;
+  Json rows = Json::array();
+  for (const std::int64_t depth : options.depths) {
+    if (depth == 0) continue;
+    const AttentionSpeed full = measure_attention(*loaded.model, depth, 0, false, loaded.cache_type, kRepeats);
+    for (const double ratio : options.ratios) {
+      for (const bool ragged : {false, true}) {
+        if (ratio == 0 && !ragged) {
+          fmt::print("attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held, even    {:>8.3f} ms\n", depth, ratio,
+                     full.cache_tokens, 1e3 * full.seconds);
+        }
+        const AttentionSpeed speed =
+            ratio == 0 && !ragged ? full
+                                  : measure_attention(*loaded.model, depth, ratio, ragged, loaded.cache_type, kRepeats);
+        const double ideal = full.seconds * speed.cache_tokens / full.cache_tokens;
+        rows.push_back({{"depth", depth},
+                        {"compression_ratio", ratio},
+                        {"ragged", ragged},
+                        {"cache_tokens", speed.cache_tokens},
+                        {"sec", speed.seconds},
+                        {"ideal_sec", ideal},
+                        {"of_ideal", speed.seconds / ideal}});
+        if (ratio == 0 && !ragged) continue;
+        fmt::print(
+            "attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held, {:<6}  {:>8.3f} ms  ideal {:>8.3f} ms  {:.2f} x\n",
+            depth, ratio, speed.cache_tokens, ragged ? "ragged" : "even", 1e3 * speed.seconds, 1e3 * ideal,
+            speed.seconds / ideal);
+      }
+    }
+  }
+  return rows;
+}
+
 void run(const BenchOptions& options) {
   options.compute.apply();
   check(options);
@@ -141,6 +177,7 @@ void run(const BenchOptions& options) {
              threads(), cpu_name());
   document["prefill"] = bench_prefill(options, loaded, presses);
   document["decode"] = bench_decode(options, loaded, decode_press);
+  if (options.attention) document["attention"] = bench_attention(options, loaded);
   if (!options.output.empty()) write_file(options.output, document.dump(2) + "\n");
 }
 
@@ -163,6 +200,10 @@ void add_bench_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--ratios", options->ratios, "Shares of them evicted, by commas")
       ->delimiter(',')
+      ->capture_default_str();
+  command
+      ->add_option("--attention", options->attention,
+                   "true: attention alone as well, over caches of even and of ragged heads, against the ideal")
       ->capture_default_str();
   command->add_option("--decode-press", options->decode_press, "What evicts them")->capture_default_str();
   command->add_option("--decode-tokens", options->decode_tokens, "Tokens decoded at each depth")->capture_default_str();

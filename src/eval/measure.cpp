@@ -5,6 +5,8 @@
 
 #include "kvpress/base/median.h"
 #include "kvpress/base/timer.h"
+#include "kvpress/model/attention_args.h"
+#include "kvpress/ops/attention.h"
 #include "kvpress/ops/cross_entropy.h"
 #include "kvpress/ops/output_loss.h"
 #include "kvpress/press/compressor.h"
@@ -21,6 +23,21 @@ std::vector<std::int32_t> random_tokens(const Model& model, std::int64_t n) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
   for (std::int32_t& token : tokens) token = uniform(random);
   return tokens;
+}
+
+/// How many tokens each head holds: n_kept, or spread around it.
+std::vector<std::int64_t> head_lengths(std::size_t n_heads, std::int64_t n_kept, bool ragged) {
+  std::vector<std::int64_t> lengths(n_heads, n_kept);
+  if (!ragged) return lengths;
+  std::mt19937 random(1);
+  std::uniform_real_distribution<double> share(0.0, 0.8);
+  // What one head has more, the next has less.
+  for (std::size_t h = 0; h + 1 < n_heads; h += 2) {
+    const auto moved = static_cast<std::int64_t>(share(random) * static_cast<double>(n_kept));
+    lengths[h] += moved;
+    lengths[h + 1] -= moved;
+  }
+  return lengths;
 }
 
 }  // namespace
@@ -81,6 +98,47 @@ DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& p
   }
   speed.seconds_per_token = median(seconds);
   return speed;
+}
+
+AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double ratio, bool ragged, DType cache_type,
+                                 int repeats) {
+  const ModelConfig& config = model.config();
+  KVCache cache = model.make_cache(cache_type);
+  const std::int64_t n_kept = Budget{ratio, {}}.n_kept(depth);
+  const auto lengths = head_lengths(static_cast<std::size_t>(config.n_layers * config.n_kv_heads), n_kept, ragged);
+  const std::int64_t longest = *std::max_element(lengths.begin(), lengths.end());
+  AlignedVector<float> row(static_cast<std::size_t>(2 * config.head_dim));
+  std::minstd_rand random(1);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<std::int32_t> kept(static_cast<std::size_t>(longest));
+  for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = static_cast<std::int32_t>(i);
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    cache.extend(l, longest, 0);
+    for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
+      for (std::int64_t i = 0; i < longest; ++i) {
+        row[static_cast<std::size_t>(i) % row.size()] = uniform(random);
+        cache.write_row(l, h, i, row.data(), row.data() + config.head_dim);
+      }
+      const auto n = static_cast<std::size_t>(lengths[static_cast<std::size_t>(l * config.n_kv_heads + h)]);
+      cache.keep(l, h, std::span(kept).first(n));
+    }
+  }
+  const std::int64_t width = config.n_heads * config.head_dim;
+  AlignedVector<float> queries(static_cast<std::size_t>(width));
+  for (float& it : queries) it = uniform(random);
+  ActivationBuffer buffer;
+  const Activations out = buffer.get(model.compute_type(), 1, width);
+  std::vector<double> seconds;
+  for (int repeat = -1; repeat < repeats; ++repeat) {
+    const Timer timer;
+    for (std::int64_t l = 0; l < config.n_layers; ++l) {
+      std::vector<HeadKV> kv;
+      for (std::int64_t h = 0; h < config.n_kv_heads; ++h) kv.push_back(cache.head(l, h).view());
+      attention(attention_args(config, queries.data(), 1, kv, cache_type), out);
+    }
+    if (repeat >= 0) seconds.push_back(timer.seconds());
+  }
+  return {cache.mean_tokens(), median(seconds)};
 }
 
 }  // namespace kvpress

@@ -31,4 +31,15 @@ struct DecodeSpeed {
 DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio, DType cache_type,
                            std::int64_t n_tokens);
 
+/// Attention alone, of one token over all layers, over caches of random keys and values.
+struct AttentionSpeed {
+  double cache_tokens = 0;  ///< mean over layers and KV heads
+  double seconds = 0;       ///< median
+};
+
+/// A cache of `depth` tokens of which a share of `ratio` was evicted: the same number in every head or, when ragged,
+/// anything between a fifth and nine fifths of it, with the same sum.
+AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double ratio, bool ragged, DType cache_type,
+                                 int repeats);
+
 }  // namespace kvpress
