@@ -1,0 +1,36 @@
+// A text longer than memory would hold at once: the cache never holds more than the budget and a chunk.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "kvpress/eval/run.h"
+#include "small_model.h"
+
+namespace kvpress {
+namespace {
+
+TEST(LongContext, BudgetAndChunkAreAllThatIsHeld) {
+  constexpr std::int64_t kTokens = 32768;
+  constexpr std::int64_t kBudget = 2048;
+  constexpr std::int64_t kChunk = 512;
+  Model model(test::small_config(), {false, DType::f32}, 1);
+  RunSettings settings;
+  settings.protocol.protocol = Protocol::chunked;
+  settings.protocol.max_length = kTokens;
+  settings.protocol.chunk_size = kChunk;
+  settings.protocol.target_size = kBudget;
+  settings.protocol.positions = Positions::cache;
+  settings.budget = {0.0, kBudget};
+  const RunResult run = run_protocol(model, {test::random_text(kTokens)}, parse_press("streaming_llm"), settings);
+  EXPECT_EQ(run.nll.size(), static_cast<std::size_t>(kTokens - 1));
+  EXPECT_EQ(run.cache_tokens, kBudget);
+  const CacheShape shape = model.make_cache(DType::f32).shape();
+  const std::size_t a_token = KVCache::bytes_per_token(shape);
+  // Keys and values of each head are held in whole pages, positions in a vector that may be twice as long as it must.
+  const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
+  const std::size_t spare = heads * (2 * static_cast<std::size_t>(::getpagesize()) + 4 * (kBudget + kChunk));
+  EXPECT_LE(run.cache_bytes_peak, a_token * (kBudget + kChunk) + spare);
+  EXPECT_LE(run.cache_bytes, a_token * kBudget + spare);
+}
+
+}  // namespace
+}  // namespace kvpress
