@@ -66,7 +66,7 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
   }
   const ModelConfig config = named_shape(options.shape);
   for (const NamedPress& it : presses) prepare_press(it, config, options.shape, nullptr);
-  check_fits(config, options.compute, n_block, n_cached);
+  check_fits(config, nullptr, options.compute, n_block, n_cached);
   LoadedModel loaded;
   loaded.model = std::make_unique<Model>(config, options.compute.dtype_choice(), options.compute.seed);
   loaded.cache_type = cache_type_of(options.compute, *loaded.model);
@@ -167,7 +167,8 @@ void run(const BenchOptions& options) {
   LoadedModel loaded = open(options, all, longest, std::max(longest, deepest));
 
   Json document = {{"model", options.shape.empty() ? options.compute.model : "random " + options.shape},
-                   {"dtype", to_string(loaded.model->dtype())},
+                   {"dtype", loaded.model->numbers()},
+                   {"weight_bytes", loaded.model->weight_bytes()},
                    {"cache_dtype", to_string(loaded.cache_type)},
                    {"threads", threads()},
                    {"repeats", options.repeats},

@@ -229,7 +229,7 @@ void run(BreakEvenOptions& options) {
   report.about = {{"model", options.compute.model},
                   {"dataset", dataset.name},
                   {"n_texts", texts.size()},
-                  {"dtype", to_string(loaded.model->dtype())},
+                  {"dtype", loaded.model->numbers()},
                   {"cache_dtype", to_string(loaded.cache_type)},
                   {"threads", threads()},
                   {"cpu", cpu_name()},
@@ -240,8 +240,8 @@ void run(BreakEvenOptions& options) {
     report.contexts.push_back(study.measure(it, scored_after(options, it, trained)));
   }
 
-  fmt::print("{}, {}, {}, {} threads of {}\n\n{}", options.compute.model, dataset.name,
-             to_string(loaded.model->dtype()), threads(), cpu_name(), break_even_table(report));
+  fmt::print("{}, {}, {}, {} threads of {}\n\n{}", options.compute.model, dataset.name, loaded.model->numbers(),
+             threads(), cpu_name(), break_even_table(report));
   for (const std::string& it : break_even_sentences(report)) fmt::print("{}\n", it);
   if (!options.output.empty()) write_results(report, options.output);
 }

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/kv_cache.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
+#include "kvpress/formats/quants.h"
 
 namespace kvpress {
 namespace {
@@ -48,6 +51,20 @@ void print_summary(const OpenedModel& opened) {
   } else {
     line("tokenizer", "none beside the model");
   }
+  std::vector<std::string> weights;
+  const auto held = [&](std::string_view name, DType compute, HeldWeights form) {
+    const double held_bytes = held_weight_bytes(config, {compute, compute, form}, opened.files->tensors.get());
+    weights.push_back(fmt::format("{} {}", name, format_bytes(held_bytes)));
+  };
+  held("float32", DType::f32, HeldWeights::as_float);
+  held("bfloat16", DType::bf16, HeldWeights::as_float);
+  held("int8", DType::f32, HeldWeights::as_int8);
+  held("int4", DType::f32, HeldWeights::as_int4);
+  const auto& tensors = opened.files->tensors->tensors();
+  if (std::any_of(tensors.begin(), tensors.end(), [](const auto& it) { return quant_layout(it.type).block > 0; })) {
+    held("as in the file", DType::f32, HeldWeights::as_file);
+  }
+  line("weights in memory", fmt::format("{}", fmt::join(weights, ", ")));
   for (const DType type : {DType::bf16, DType::f32}) {
     const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
     const auto per_token = static_cast<double>(KVCache::bytes_per_token(shape));

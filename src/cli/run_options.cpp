@@ -22,6 +22,10 @@ void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
         ->required();
   }
   command.add_option("--dtype", dtype, "float32, bfloat16, float16, or auto: the file's own")->capture_default_str();
+  command
+      .add_option("--weights", weights,
+                  "How products hold theirs: float (as --dtype), int8, int4, or file: quantized tensors as they are")
+      ->capture_default_str();
   command.add_option("--cache-dtype", cache_dtype, "Of the KV cache; auto: as --dtype")->capture_default_str();
   command.add_option("--threads", threads, "0: one a core")->capture_default_str();
   command.add_option("--device", device, "cpu")->capture_default_str();
@@ -36,6 +40,12 @@ void ComputeOptions::apply() const {
   if (device != "cpu") fail_usage("--device: '{}' is not in this build; use cpu", device);
   dtype_choice();
   if (cache_dtype != "auto") parse_dtype(cache_dtype, "--cache-dtype");
+}
+
+DTypeChoice ComputeOptions::dtype_choice() const {
+  DTypeChoice choice = parse_dtype_choice(dtype, "--dtype");
+  choice.held = parse_held_weights(weights, "--weights");
+  return choice;
 }
 
 void ProtocolOptions::add_to(CLI::App& command) {
@@ -105,18 +115,23 @@ void check_schedule(const NamedPress& press, const ProtocolSettings& protocol) {
              to_string(protocol.protocol));
 }
 
-void check_fits(const ModelConfig& config, const ComputeOptions& options, std::int64_t n_block, std::int64_t n_cached) {
-  const DTypeChoice choice = options.dtype_choice();
+MemoryPlan plan_run(const ModelConfig& config, const TensorFile* tensors, const ComputeOptions& options,
+                    std::int64_t n_block, std::int64_t n_cached) {
   // What auto will choose is not known before the weights are seen: plan for the larger.
-  const DType compute =
-      !choice.automatic && choice.type == DType::bf16 && has_fast_bfloat16() ? DType::bf16 : DType::f32;
-  const DType cache = options.cache_dtype == "auto" ? compute : parse_dtype(options.cache_dtype, "--cache-dtype");
-  check_memory(plan_memory(config, compute, cache, n_block, n_cached), static_cast<double>(available_bytes()));
+  const Numerics numerics = choose_numerics(options.dtype_choice(), StoredType::f32);
+  const DType cache =
+      options.cache_dtype == "auto" ? numerics.compute : parse_dtype(options.cache_dtype, "--cache-dtype");
+  return plan_memory(config, held_weight_bytes(config, numerics, tensors), cache, n_block, n_cached);
+}
+
+void check_fits(const ModelConfig& config, const TensorFile* tensors, const ComputeOptions& options,
+                std::int64_t n_block, std::int64_t n_cached) {
+  check_memory(plan_run(config, tensors, options, n_block, n_cached), static_cast<double>(available_bytes()));
 }
 
 LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,
                        std::int64_t n_cached) {
-  check_fits(opened.config, options, n_block, n_cached);
+  check_fits(opened.config, opened.files->tensors.get(), options, n_block, n_cached);
   const Timer timer;
   LoadedModel loaded;
   loaded.files = opened.files;
@@ -141,7 +156,7 @@ ExperimentInfo experiment_info(const ComputeOptions& options, const LoadedModel&
   ExperimentInfo info;
   info.model = options.model;
   info.dataset = texts.name;
-  info.dtype = to_string(loaded.model->dtype());
+  info.dtype = loaded.model->numbers();
   info.cache_dtype = to_string(loaded.cache_type);
   info.protocol = protocol;
   if (!protocol.splits_text()) {

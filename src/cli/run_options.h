@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kvpress/eval/experiment.h"
+#include "kvpress/eval/memory_plan.h"
 #include "kvpress/formats/text_dataset.h"
 #include "kvpress/model/model.h"
 #include "kvpress/report/run_document.h"
@@ -17,10 +18,11 @@
 
 namespace kvpress {
 
-/// --model, --dtype, --cache-dtype, --threads, --device, --seed, --quiet.
+/// --model, --dtype, --weights, --cache-dtype, --threads, --device, --seed, --quiet.
 struct ComputeOptions {
   std::string model;
   std::string dtype = "auto";
+  std::string weights = "float";
   std::string cache_dtype = "auto";
   std::string device = "cpu";
   int threads = 0;
@@ -31,7 +33,7 @@ struct ComputeOptions {
   void add_to(CLI::App& command, const std::string& model_names);
   /// Checks the values and puts threads and quiet into effect. Call it first.
   void apply() const;
-  DTypeChoice dtype_choice() const { return parse_dtype_choice(dtype, "--dtype"); }
+  DTypeChoice dtype_choice() const;
 };
 
 inline constexpr const char* kPositionsHelp =
@@ -82,8 +84,13 @@ void prepare_press(const NamedPress& press, const ModelConfig& config, const std
 /// Throws UsageError for a press that only compresses while decoding in a protocol that never does.
 void check_schedule(const NamedPress& press, const ProtocolSettings& protocol);
 
-/// Throws Error unless the weights fit in memory beside a cache of n_cached tokens and passes over n_block tokens.
-void check_fits(const ModelConfig& config, const ComputeOptions& options, std::int64_t n_block, std::int64_t n_cached);
+/// What a run needs with a cache of n_cached tokens and passes over n_block tokens. `tensors` is null without a file.
+MemoryPlan plan_run(const ModelConfig& config, const TensorFile* tensors, const ComputeOptions& options,
+                    std::int64_t n_block, std::int64_t n_cached);
+
+/// Throws Error unless that fits in memory.
+void check_fits(const ModelConfig& config, const TensorFile* tensors, const ComputeOptions& options,
+                std::int64_t n_block, std::int64_t n_cached);
 
 /// Decodes and packs the weights, after checking that they fit in memory beside a cache of n_cached tokens and passes
 /// over n_block tokens.

@@ -103,14 +103,11 @@ Json SweepRunner::fingerprint() const {
 }
 
 double SweepRunner::memory() const {
-  const DTypeChoice choice = options_.compute.dtype_choice();
-  const DType compute =
-      !choice.automatic && choice.type == DType::bf16 && has_fast_bfloat16() ? DType::bf16 : DType::f32;
   // The states that two runs are compared by, the full cache's and one more.
   std::int64_t scored = 0;
   for (const PreparedTexts& it : texts_) scored = std::max(scored, progress_total(it.texts));
   const auto states = 2.0 * static_cast<double>(scored * opened_.config.hidden_size) * sizeof(float);
-  return plan_memory(opened_.config, compute, compute, longest_, longest_).total() + states;
+  return plan_run(opened_.config, opened_.files->tensors.get(), options_.compute, longest_, longest_).total() + states;
 }
 
 LoadedModel& SweepRunner::model() {

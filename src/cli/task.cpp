@@ -239,7 +239,7 @@ Json about_run(const TaskOptions& options, const TaskSet& set, const TaskSetting
   if (settings.compression_interval > 0) about["compression_interval"] = settings.compression_interval;
   if (settings.target_size) about["target_size"] = *settings.target_size;
   about["positions"] = to_string(settings.positions);
-  about["dtype"] = to_string(loaded.model->dtype());
+  about["dtype"] = loaded.model->numbers();
   about["cache_dtype"] = to_string(loaded.cache_type);
   about["seed"] = settings.seed;
   about["threads"] = threads();

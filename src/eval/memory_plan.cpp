@@ -8,13 +8,13 @@
 
 namespace kvpress {
 
-MemoryPlan plan_memory(const ModelConfig& config, DType compute, DType cache_type, std::int64_t n_block,
+MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, DType cache_type, std::int64_t n_block,
                        std::int64_t n_cached) {
   const auto block = static_cast<double>(n_block);
   const auto hidden = static_cast<double>(config.hidden_size);
   const auto projected = static_cast<double>((2 * config.n_heads + 2 * config.n_kv_heads) * config.head_dim);
   MemoryPlan plan;
-  plan.weights = static_cast<double>(config.n_parameters()) * static_cast<double>(size_of(compute));
+  plan.weights = weight_bytes;
   const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, cache_type, false};
   plan.cache = static_cast<double>(n_cached) * static_cast<double>(KVCache::bytes_per_token(shape));
   // The residual stream, the projections and rotated queries, what was attended, and two runs' states to compare.
@@ -27,7 +27,7 @@ void check_memory(const MemoryPlan& plan, double available) {
   if (plan.total() <= available) return;
   fail(
       "memory: the run needs about {} ({} weights, {} cache, {} activations), {} are available; take fewer tokens, a "
-      "smaller --chunk-size or a --cache-dtype of 2 bytes",
+      "smaller --chunk-size, a --cache-dtype of 2 bytes or --weights int8",
       format_bytes(plan.total()), format_bytes(plan.weights), format_bytes(plan.cache), format_bytes(plan.activations),
       format_bytes(available));
 }

@@ -15,9 +15,9 @@ struct MemoryPlan {
   double total() const { return weights + cache + activations; }
 };
 
-/// For a model computed in `compute`, a cache of `cache_type`, and forward passes over `n_block` tokens at once with
-/// `n_cached` in the cache.
-MemoryPlan plan_memory(const ModelConfig& config, DType compute, DType cache_type, std::int64_t n_block,
+/// For weights of so many bytes (held_weight_bytes()), a cache of `cache_type`, and forward passes over `n_block`
+/// tokens at once with `n_cached` in the cache.
+MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, DType cache_type, std::int64_t n_block,
                        std::int64_t n_cached);
 
 /// Throws Error with the numbers when more is needed than `available` bytes.

@@ -83,7 +83,7 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool /
   }
   result.final_norm = reader.norm("gpt_neox.final_layer_norm", hidden, true);
   const bool tied = config.tied_output && !reader.has("embed_out.weight");
-  result.output = reader.linear(tied ? "gpt_neox.embed_in" : "embed_out", config.vocab_size, hidden, false);
+  result.output = reader.output(tied ? "gpt_neox.embed_in" : "embed_out", config.vocab_size, hidden);
   reader.refuse_unused(is_buffer);
   return result;
 }

@@ -178,7 +178,7 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool i
   }
   result.final_norm = reader.norm(named(names.final_norm), hidden, false);
   const bool tied = config.tied_output && !reader.has(named(names.output) + ".weight");
-  result.output = reader.linear(named(tied ? names.embedding : names.output), config.vocab_size, hidden, false);
+  result.output = reader.output(named(tied ? names.embedding : names.output), config.vocab_size, hidden);
   reader.refuse_unused(
       [](std::string_view name) { return name == "rope_freqs.weight" || name.ends_with(".rotary_emb.inv_freq"); });
   return result;

@@ -21,16 +21,6 @@ namespace {
 /// intermediate stays small whatever the prefill's length.
 constexpr std::int64_t kMlpBlock = 1024;
 
-Numerics choose_numerics(const DTypeChoice& choice, StoredType stored) {
-  DType type = choice.type;
-  if (choice.automatic) {
-    const bool rounded = stored != StoredType::f32 && stored != StoredType::f16;
-    type = rounded && has_fast_bfloat16() ? DType::bf16 : DType::f32;
-  }
-  const bool in_bfloat16 = type == DType::bf16 && has_fast_bfloat16();
-  return {type, in_bfloat16 ? DType::bf16 : DType::f32};
-}
-
 /// Weights that make the activations of every layer of a like size, as a trained model's are.
 WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
   return [in, seed](std::int64_t first, std::int64_t n, float* out) {
@@ -46,9 +36,19 @@ WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
 
 }  // namespace
 
+Numerics choose_numerics(const DTypeChoice& choice, StoredType stored) {
+  DType type = choice.type;
+  if (choice.automatic) {
+    const bool rounded = stored != StoredType::f32 && stored != StoredType::f16;
+    type = rounded && has_fast_bfloat16() ? DType::bf16 : DType::f32;
+  }
+  const bool in_bfloat16 = type == DType::bf16 && has_fast_bfloat16();
+  return {type, in_bfloat16 ? DType::bf16 : DType::f32, choice.held};
+}
+
 DTypeChoice parse_dtype_choice(const std::string& text, const std::string& option) {
   if (text == "auto") return {};
-  return {false, parse_dtype(text, option)};
+  return {false, parse_dtype(text, option), HeldWeights::as_float};
 }
 
 struct Model::Impl {
@@ -103,9 +103,10 @@ Model::Model(const ModelConfig& config, const DTypeChoice& dtype, std::uint64_t 
 void Model::Impl::make_random(std::uint64_t seed) {
   const std::int64_t hidden = config.hidden_size;
   PageArena arena;
+  Numerics held = numerics;
   const auto linear = [&](std::int64_t out, std::int64_t in, bool bias, Activation activation = Activation::none) {
     const std::vector<float> zeros(bias ? static_cast<std::size_t>(out) : 0, 0.0f);
-    return Linear(out, in, random_rows(in, ++seed), zeros, numerics.compute, activation, &arena);
+    return make_linear(out, in, random_rows(in, ++seed), zeros, held, activation, arena);
   };
   const auto ones = [&] {
     NormWeights norm;
@@ -133,6 +134,7 @@ void Model::Impl::make_random(std::uint64_t seed) {
     weights.layers.push_back(std::move(layer));
   }
   weights.final_norm = ones();
+  if (held.held == HeldWeights::as_int4) held.held = HeldWeights::as_int8;  // as WeightReader::output()
   weights.output = linear(config.vocab_size, hidden, false);
 }
 
@@ -140,6 +142,21 @@ const ModelConfig& Model::config() const { return impl_->config; }
 DType Model::dtype() const { return impl_->numerics.storage; }
 DType Model::compute_type() const { return impl_->numerics.compute; }
 const Linear& Model::output() const { return impl_->weights.output; }
+
+std::string Model::numbers() const {
+  const std::string type(to_string(impl_->numerics.storage));
+  switch (impl_->numerics.held) {
+    case HeldWeights::as_float:
+      return type;
+    case HeldWeights::as_file:
+      return type + ", weights as in the file";
+    case HeldWeights::as_int8:
+      return type + ", weights int8";
+    case HeldWeights::as_int4:
+      return type + ", weights int4";
+  }
+  return type;
+}
 
 std::size_t Model::weight_bytes() const {
   std::size_t bytes = impl_->weights.embedding.data.size() + impl_->weights.output.bytes();

@@ -16,13 +16,17 @@
 namespace kvpress {
 
 /// What "--dtype" asks for. `automatic` takes the file's own: bfloat16 for bfloat16 and quantized weights where the
-/// processor multiplies it, else float32.
+/// processor multiplies it, else float32. `held` is what "--weights" asks for.
 struct DTypeChoice {
   bool automatic = true;
   DType type = DType::f32;
+  HeldWeights held = HeldWeights::as_float;
 };
 /// "auto" or a name parse_dtype() takes.
 DTypeChoice parse_dtype_choice(const std::string& text, const std::string& option);
+
+/// What a choice comes to for weights of which the file's largest tensor is stored as `stored`.
+Numerics choose_numerics(const DTypeChoice& choice, StoredType stored);
 
 class Model {
  public:
@@ -39,6 +43,8 @@ class Model {
   DType dtype() const;
   /// The type of activations that products read.
   DType compute_type() const;
+  /// The numbers for people: "bfloat16", or "bfloat16, weights int8" where weights are held quantized.
+  std::string numbers() const;
   /// Bytes of the packed weights.
   std::size_t weight_bytes() const;
   /// The output product: [vocab_size, hidden_size], reads rows of compute_type().

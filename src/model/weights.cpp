@@ -3,8 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "kvpress/base/error.h"
+#include "kvpress/formats/quants.h"
+#include "kvpress/ops/quant_format.h"
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
@@ -17,7 +20,78 @@ void round_to(DType type, float* values, std::int64_t n) {
   to_float(rounded.data(), type, values, n);
 }
 
+QuantFormat format_of(const QuantLayout& layout) {
+  return {layout.bits <= 4 ? 4 : 8, static_cast<int>(layout.scale_elements), layout.zero, layout.has_min};
+}
+
+/// A format that holds the codes of every row's tensor as they are; none when one of them is not quantized.
+std::optional<QuantFormat> common_format(const RowMap& rows) {
+  std::optional<QuantFormat> common;
+  const TensorInfo* last = nullptr;
+  for (const auto& [tensor, row] : rows) {
+    if (tensor == last) continue;
+    last = tensor;
+    const QuantLayout layout = quant_layout(tensor->type);
+    if (layout.block == 0) return {};
+    const QuantFormat format = format_of(layout);
+    if (!common) common = format;
+    common->bits = std::max(common->bits, format.bits);
+    common->scale_inputs = std::min(common->scale_inputs, format.scale_inputs);
+    if (common->zero != format.zero || common->has_min != format.has_min) {
+      common->zero = 0;  // a zero becomes a min: -zero * scale, which float16 holds as exactly as the scale
+      common->has_min = true;
+    }
+  }
+  return common;
+}
+
+/// Rows as the file has them, taken apart. Scales of the K types are rounded to float16 when they are packed.
+QuantRows stored_rows(RowMap rows, std::int64_t in, const QuantFormat& format) {
+  return [rows = std::move(rows), in, format](std::int64_t first, std::int64_t n, const QuantParts& to) {
+    const auto n_inputs = static_cast<std::size_t>(in);
+    const auto wanted = static_cast<std::size_t>(format.scale_inputs);
+    std::vector<float> scales, mins;
+    for (std::size_t r = 0; r < static_cast<std::size_t>(n); ++r) {
+      const auto& [tensor, row] = rows[static_cast<std::size_t>(first) + r];
+      const QuantLayout layout = quant_layout(tensor->type);
+      const auto start = static_cast<std::size_t>(row) * n_inputs / layout.block * layout.bytes;
+      scales.assign(n_inputs / layout.scale_elements, 0.0f);
+      mins.assign(scales.size(), 0.0f);
+      unpack_quants(tensor->type, tensor->data.data() + start, {to.codes + r * n_inputs, n_inputs}, scales, mins);
+      const auto shift = static_cast<float>(format.zero - layout.zero);
+      for (std::size_t s = 0; s < n_inputs / wanted; ++s) {
+        const std::size_t from = s * wanted / layout.scale_elements;
+        to.scales[r * n_inputs / wanted + s] = scales[from];
+        if (format.has_min) {
+          to.mins[r * n_inputs / wanted + s] = layout.has_min ? mins[from] : shift * scales[from];
+        }
+      }
+    }
+  };
+}
+
+QuantRows quantized_rows(const WeightRows& rows, std::int64_t in, const QuantFormat& format) {
+  return [&rows, in, format](std::int64_t first, std::int64_t n, const QuantParts& to) {
+    AlignedVector<float> values(static_cast<std::size_t>(n * in));
+    rows(first, n, values.data());
+    const std::int64_t n_blocks = (in + 31) / 32;
+    for (std::int64_t r = 0; r < n; ++r) {
+      quantize_row(
+          values.data() + r * in, in, format,
+          {to.codes + r * n_blocks * 32, to.scales + r * n_blocks, format.has_min ? to.mins + r * n_blocks : nullptr});
+    }
+  };
+}
+
 }  // namespace
+
+HeldWeights parse_held_weights(std::string_view text, std::string_view option) {
+  if (text == "float") return HeldWeights::as_float;
+  if (text == "file") return HeldWeights::as_file;
+  if (text == "int8") return HeldWeights::as_int8;
+  if (text == "int4") return HeldWeights::as_int4;
+  fail_usage("{}: '{}' is not known; float, file, int8 and int4 are", option, text);
+}
 
 const TensorInfo& WeightReader::tensor(const std::string& name, const std::vector<std::int64_t>& shape) {
   const TensorInfo& found = file_.at(name);
@@ -48,13 +122,24 @@ NormWeights WeightReader::norm(const std::string& prefix, std::int64_t n, bool w
 
 Linear WeightReader::linear(const RowMap& rows, std::int64_t in, const std::vector<float>& bias,
                             Activation activation) {
-  return {static_cast<std::int64_t>(rows.size()),
-          in,
-          row_source(rows, in, numerics_.storage),
-          bias,
-          numerics_.compute,
-          activation,
-          &arena_};
+  const auto out = static_cast<std::int64_t>(rows.size());
+  if (numerics_.held == HeldWeights::as_file) {
+    if (const auto format = common_format(rows)) {
+      return {out, in, *format, stored_rows(rows, in, *format), bias, numerics_.compute, activation, &arena_};
+    }
+  }
+  // What is quantized next is not rounded first.
+  const bool rounds = numerics_.held == HeldWeights::as_float || numerics_.held == HeldWeights::as_file;
+  return make_linear(out, in, row_source(rows, in, rounds ? numerics_.storage : DType::f32), bias, numerics_,
+                     activation, arena_);
+}
+
+Linear WeightReader::output(const std::string& name, std::int64_t out, std::int64_t in) {
+  const HeldWeights held = numerics_.held;
+  if (held == HeldWeights::as_int4) numerics_.held = HeldWeights::as_int8;
+  Linear result = linear(name, out, in, false);
+  numerics_.held = held;
+  return result;
 }
 
 Linear WeightReader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
@@ -96,6 +181,43 @@ WeightRows row_source(RowMap rows, std::int64_t in, DType storage) {
       round_to(storage, out + r * in, in);
     }
   };
+}
+
+Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias,
+                   const Numerics& numerics, Activation activation, PageArena& arena) {
+  if (numerics.held == HeldWeights::as_int8 || numerics.held == HeldWeights::as_int4) {
+    const QuantFormat& format = numerics.held == HeldWeights::as_int8 ? kInt8Format : kInt4Format;
+    return {out, in, format, quantized_rows(rows, in, format), bias, numerics.compute, activation, &arena};
+  }
+  return {out, in, rows, bias, numerics.compute, activation, &arena};
+}
+
+double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, const TensorFile* tensors) {
+  const auto as_float = static_cast<double>(size_of(numerics.compute));
+  const auto held = [](const QuantFormat& format) {
+    return format.bits / 8.0 + (format.has_min ? 4.0 : 2.0) / format.scale_inputs;
+  };
+  const auto n = static_cast<double>(config.n_parameters());
+  const auto output = static_cast<double>(config.vocab_size * config.hidden_size);
+  switch (numerics.held) {
+    case HeldWeights::as_int8:
+      return n * held(kInt8Format);
+    case HeldWeights::as_int4:
+      return (n - output) * held(kInt4Format) + output * held(kInt8Format);
+    case HeldWeights::as_file:
+      if (tensors != nullptr) {
+        double bytes = 0;
+        for (const TensorInfo& it : tensors->tensors()) {
+          const QuantLayout layout = quant_layout(it.type);
+          bytes += static_cast<double>(it.n_elements()) * (layout.block == 0 ? as_float : held(format_of(layout)));
+        }
+        return bytes;
+      }
+      break;
+    case HeldWeights::as_float:
+      break;
+  }
+  return n * as_float;
 }
 
 }  // namespace kvpress

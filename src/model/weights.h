@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,11 +42,23 @@ struct DecoderWeights {
   Linear output;
 };
 
+/// What products keep of their weights ("--weights").
+enum class HeldWeights : std::uint8_t {
+  as_float,  ///< every weight, as Numerics says
+  as_file,   ///< codes and scales of tensors that the file has quantized; the others as_float
+  as_int8,   ///< 8 bits, a scale for each 32 inputs
+  as_int4,   ///< 4 bits, a scale and a min for each 32 inputs; the output product as_int8
+};
+/// "float", "file", "int8" or "int4". Throws UsageError naming `option`.
+HeldWeights parse_held_weights(std::string_view text, std::string_view option);
+
 /// How weights are held: rounded to `storage` first (float16 weights computed with in float32, say), then packed as
-/// `compute`, which is float32, or bfloat16 where the processor multiplies it.
+/// `compute`, which is float32, or bfloat16 where the processor multiplies it. Weights that are held quantized are
+/// decoded to `compute` for products of many rows.
 struct Numerics {
   DType storage = DType::f32;
   DType compute = DType::f32;
+  HeldWeights held = HeldWeights::as_float;
 };
 
 /// Row r of a product's weights is row rows[r].second of tensor rows[r].first: concatenation and reordering in one.
@@ -66,6 +79,8 @@ class WeightReader {
   /// `name`.weight [out, in], and `name`.bias [out] when `with_bias`.
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
                 Activation activation = Activation::none);
+  /// The output product, which stays as_int8 where others are as_int4: a model's loss depends on it most.
+  Linear output(const std::string& name, std::int64_t out, std::int64_t in);
   /// The rows of `name`.weight [out, in] as they are decoded, for whoever needs a weight beside its packed product.
   WeightRows rows(const std::string& name, std::int64_t out, std::int64_t in);
 
@@ -85,5 +100,12 @@ void append_rows(RowMap& map, const TensorInfo& tensor, std::int64_t first, std:
 
 /// A weight matrix's rows, decoded and rounded to `storage`.
 WeightRows row_source(RowMap rows, std::int64_t in, DType storage);
+
+/// A product of weights in float32 that are held as `numerics` says; as_file is as_float.
+Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias,
+                   const Numerics& numerics, Activation activation, PageArena& arena);
+
+/// Bytes that a model's weights take, told before they are decoded. `tensors` may be null where there is no file.
+double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, const TensorFile* tensors);
 
 }  // namespace kvpress

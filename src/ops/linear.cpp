@@ -3,6 +3,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/ops/few_rows.h"
 #include "kvpress/ops/isa.h"
+#include "kvpress/ops/quantized.h"
 
 namespace kvpress {
 namespace {
@@ -37,6 +39,25 @@ memory::desc rows_desc(std::int64_t rows, std::int64_t cols, DType type) {
   return {{rows, cols}, data_type(type), memory::format_tag::ab};
 }
 
+/// How oneDNN arranged weights, as PackedWeights tells it, without its data; none when it cannot.
+std::optional<PackedWeights> arrangement(const memory::desc& weights, DType type, std::int64_t out, std::int64_t in) {
+  const dnnl_memory_desc_t& desc = weights.data;
+  const dnnl_blocking_desc_t& blocking = desc.format_desc.blocking;
+  if (desc.format_kind != dnnl_blocked || desc.offset0 != 0 || desc.extra.flags != 0) return {};
+  const bool pairs = type == DType::bf16;
+  if (blocking.inner_nblks == 0) {
+    if (pairs || blocking.strides[0] != 1 || blocking.strides[1] != in) return {};
+    return PackedWeights{nullptr, out, in, 0, 0};
+  }
+  // Blocks of inputs x columns, the inputs of bfloat16 once more in pairs.
+  const std::int64_t block = blocking.inner_blks[0];
+  const std::int64_t width = blocking.inner_blks[1];
+  if (blocking.inner_nblks != (pairs ? 3 : 2) || blocking.inner_idxs[0] != 0 || blocking.inner_idxs[1] != 1) return {};
+  if (pairs && (blocking.inner_idxs[2] != 0 || blocking.inner_blks[2] != 2)) return {};
+  if (width % kColumns != 0 || blocking.strides[0] != block * width * (pairs ? 2 : 1)) return {};
+  return PackedWeights{nullptr, out, in, width, blocking.strides[1]};
+}
+
 /// The number of rows that the packing is chosen for: a long prefill's block.
 constexpr std::int64_t kTypicalRows = 512;
 
@@ -44,6 +65,10 @@ constexpr std::int64_t kTypicalRows = 512;
 /// of columns that oneDNN packs together (16, 32, 48 or 64) divides it.
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 20;
 constexpr std::int64_t kPackedRows = 192;
+
+/// Bytes of quantized weights that are decoded at a time for a product of many rows: they stay in the second-level
+/// cache until they are read.
+constexpr std::int64_t kDecodedBytes = std::int64_t{1} << 20;
 
 /// Up to so many rows the weights are streamed by few_rows(), beyond that they go to oneDNN.
 constexpr std::int64_t kFewRowsProduct = kFewRows;
@@ -63,6 +88,15 @@ struct Linear::Impl {
   memory bias;
   PackedWeights packed;  // the same weights, when they are arranged as few_rows() knows it
   FewRowsKernel few_rows_kernel = nullptr;
+
+  // Quantized weights: `weights` is empty then. They are decoded part_columns at a time, the rest by itself.
+  std::optional<QuantizedWeights> quantized;
+  struct Part {
+    memory::desc desc;
+    DecodedPanels to;  // without data
+  };
+  std::int64_t part_columns = 0;
+  Part full_part, last_part;
 
   struct Product {
     dnnl::matmul primitive;
@@ -94,12 +128,15 @@ struct Linear::Impl {
     return attr;
   }
 
+  /// For as many columns of y as weights_desc has.
   dnnl::matmul::primitive_desc describe(std::int64_t rows, const memory::desc& weights_desc, DType out_type,
                                         bool accumulate) const {
+    const std::int64_t columns = weights_desc.data.dims[1];
     const memory::desc x = rows_desc(rows, in, type);
-    const memory::desc y = rows_desc(rows, out, out_type);
+    const memory::desc y({rows, columns}, data_type(out_type), memory::dims{out, 1});
+    const memory::desc b({1, columns}, memory::data_type::f32, memory::format_tag::ab);
     const dnnl::matmul::desc desc =
-        bias ? dnnl::matmul::desc(x, weights_desc, bias.get_desc(), y) : dnnl::matmul::desc(x, weights_desc, y);
+        bias ? dnnl::matmul::desc(x, weights_desc, b, y) : dnnl::matmul::desc(x, weights_desc, y);
     return {desc, attributes(accumulate), engine()};
   }
 
@@ -108,36 +145,86 @@ struct Linear::Impl {
     return {static_cast<const float*>(bias.get_data_handle()), static_cast<std::size_t>(out)};
   }
 
-  /// Looks at how oneDNN arranged the weights.
-  void choose_few_rows_kernel() {
-    const dnnl_memory_desc_t& desc = weights.get_desc().data;
-    const dnnl_blocking_desc_t& blocking = desc.format_desc.blocking;
-    packed = {weights.get_data_handle(), out, in, 0, 0};
-    if (desc.format_kind != dnnl_blocked || desc.offset0 != 0 || desc.extra.flags != 0) return;
-    const bool pairs = type == DType::bf16;
-    if (blocking.inner_nblks == 0) {
-      if (!pairs && blocking.strides[0] == 1 && blocking.strides[1] == in)
-        few_rows_kernel = float_few_rows_kernel(packed);
-      return;
-    }
-    // Blocks of inputs x columns, the inputs of bfloat16 once more in pairs.
-    const std::int64_t block = blocking.inner_blks[0];
-    const std::int64_t width = blocking.inner_blks[1];
-    if (blocking.inner_nblks != (pairs ? 3 : 2) || blocking.inner_idxs[0] != 0 || blocking.inner_idxs[1] != 1) return;
-    if (pairs && (blocking.inner_idxs[2] != 0 || blocking.inner_blks[2] != 2)) return;
-    if (width % kColumns != 0 || blocking.strides[0] != block * width * (pairs ? 2 : 1)) return;
-    packed.width = width;
-    packed.panel_stride = blocking.strides[1];
-    few_rows_kernel = pairs ? bf16_few_rows_kernel() : float_few_rows_kernel(packed);
+  void set_bias(std::span<const float> values) {
+    if (values.empty()) return;
+    bias = memory({{1, out}, memory::data_type::f32, memory::format_tag::ab}, engine());
+    std::copy(values.begin(), values.end(), static_cast<float*>(bias.get_data_handle()));
   }
 
-  const Product& product(std::int64_t rows, DType out_type, bool accumulate) {
-    const std::int64_t key = rows * 4 + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0);
+  void choose_few_rows_kernel() {
+    const auto arranged = arrangement(weights.get_desc(), type, out, in);
+    if (!arranged) return;
+    packed = *arranged;
+    packed.data = weights.get_data_handle();
+    few_rows_kernel = type == DType::bf16 ? bf16_few_rows_kernel() : float_few_rows_kernel(packed);
+  }
+
+  /// How `columns` decoded columns are arranged: as oneDNN likes it best, or in plain rows of inputs.
+  Part part(std::int64_t columns) const {
+    const memory::desc any({in, columns}, data_type(type), memory::format_tag::any);
+    const memory::desc chosen = describe(kTypicalRows, any, DType::f32, false).weights_desc();
+    const auto arranged = arrangement(chosen, type, columns, in);
+    if (arranged && arranged->width > 0) {
+      return {chosen,
+              {nullptr, type, chosen.data.padded_dims[0], arranged->width, arranged->panel_stride,
+               type == DType::bf16 ? 2 : 1}};
+    }
+    const std::int64_t width = (columns + kColumns - 1) / kColumns * kColumns;
+    return {{{in, columns}, data_type(type), memory::dims{width, 1}}, {nullptr, type, (in + 1) / 2 * 2, width, 0, 1}};
+  }
+
+  void choose_parts() {
+    const std::int64_t fitting = kDecodedBytes / (in * static_cast<std::int64_t>(size_of(type)));
+    part_columns = std::min(out, std::max<std::int64_t>(1, fitting / kPackedRows) * kPackedRows);
+    full_part = part(part_columns);
+    if (out % part_columns != 0) last_part = part(out % part_columns);
+  }
+
+  /// `weights_desc` has all columns or those of a part.
+  const Product& product(std::int64_t rows, const memory::desc& weights_desc, DType out_type, bool accumulate) {
+    const bool is_last_part = weights_desc.data.dims[1] != (quantized ? part_columns : out);
+    const std::int64_t key =
+        rows * 8 + (is_last_part ? 4 : 0) + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0);
     const auto found = products.find(key);
     if (found != products.end()) return found->second;
     if (products.size() >= kMaxProducts) products.clear();
-    const auto desc = describe(rows, weights.get_desc(), out_type, accumulate);
+    const auto desc = describe(rows, weights_desc, out_type, accumulate);
     return products.emplace(key, Product{dnnl::matmul(desc), desc.impl_info_str()}).first->second;
+  }
+
+  /// Columns of y from first_column on, as many as `w` has.
+  void multiply(const Activations& x, const memory& w, std::int64_t first_column, const Activations& y,
+                bool accumulate) {
+    const memory::desc weights_desc = w.get_desc();
+    const std::int64_t columns = weights_desc.data.dims[1];
+    const auto& chosen = product(x.rows, weights_desc, y.type, accumulate);
+    const memory::desc y_desc({y.rows, columns}, data_type(y.type), memory::dims{y.cols, 1});
+    auto* y_data = y.as<std::byte>() + static_cast<std::size_t>(first_column) * size_of(y.type);
+    std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_SRC, memory(rows_desc(x.rows, x.cols, x.type), engine(), x.data)},
+        {DNNL_ARG_WEIGHTS, w},
+        {DNNL_ARG_DST, memory(y_desc, engine(), y_data)}};
+    if (bias) {
+      const memory::desc b({1, columns}, memory::data_type::f32, memory::format_tag::ab);
+      arguments.emplace(DNNL_ARG_BIAS, memory(b, engine(), static_cast<float*>(bias.get_data_handle()) + first_column));
+    }
+    chosen.primitive.execute(stream(), arguments);
+    stream().wait();
+  }
+
+  void multiply_decoded(const Activations& x, const Activations& y, bool accumulate) {
+    thread_local AlignedVector<std::byte> scratch;
+    for (std::int64_t first = 0; first < out; first += part_columns) {
+      const std::int64_t columns = std::min(part_columns, out - first);
+      const Part& it = columns == part_columns ? full_part : last_part;
+      // Plain rows may be written up to an input more than there are.
+      const std::size_t bytes = it.desc.get_size() + static_cast<std::size_t>(it.to.width) * sizeof(float);
+      if (scratch.size() < bytes) scratch.assign(bytes, std::byte{0});
+      DecodedPanels to = it.to;
+      to.data = scratch.data();
+      decode_panels(quantized->panels(), first / kColumns, (columns + kColumns - 1) / kColumns, to);
+      multiply(x, memory(it.desc, engine(), scratch.data()), first, y, accumulate);
+    }
   }
 };
 
@@ -158,10 +245,7 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
   impl_->in = in;
   impl_->type = type;
   impl_->activation = activation;
-  if (!bias.empty()) {
-    impl_->bias = memory({{1, out}, memory::data_type::f32, memory::format_tag::ab}, engine());
-    std::copy(bias.begin(), bias.end(), static_cast<float*>(impl_->bias.get_data_handle()));
-  }
+  impl_->set_bias(bias);
   const memory::desc any({in, out}, data_type(type), memory::format_tag::any);
   auto typical = impl_->describe(kTypicalRows, any, DType::f32, false);
   if (type == DType::f32 && typical.weights_desc() == rows_desc(in, out, type)) {
@@ -194,30 +278,45 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
   }
 }
 
+Linear::Linear(std::int64_t out, std::int64_t in, const QuantFormat& format, const QuantRows& rows,
+               std::span<const float> bias, DType type, Activation activation, PageArena* arena)
+    : impl_(std::make_shared<Impl>()) {
+  impl_->out = out;
+  impl_->in = in;
+  impl_->type = type;
+  impl_->activation = activation;
+  impl_->set_bias(bias);
+  PageArena own(0);
+  impl_->quantized.emplace(out, in, format, rows, arena != nullptr ? *arena : own);
+  impl_->choose_parts();
+}
+
 std::int64_t Linear::in_features() const { return impl_->in; }
 std::int64_t Linear::out_features() const { return impl_->out; }
 DType Linear::type() const { return impl_->type; }
-std::size_t Linear::bytes() const { return impl_->weights.get_desc().get_size(); }
+std::size_t Linear::bytes() const {
+  return impl_->quantized ? impl_->quantized->bytes() : impl_->weights.get_desc().get_size();
+}
 
 void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
   if (x.rows == 0) return;
-  if (x.rows <= kFewRowsProduct && impl_->few_rows_kernel != nullptr) {
+  if (impl_->quantized && x.rows <= kQuantizedRows) {
+    quantized_few_rows(impl_->quantized->panels(), quantized_kernels().front(), x, impl_->bias_values(),
+                       impl_->activation, accumulate, y);
+  } else if (impl_->quantized) {
+    impl_->multiply_decoded(x, y, accumulate);
+  } else if (impl_->few_rows_kernel != nullptr && x.rows <= kFewRowsProduct) {
     few_rows(impl_->packed, impl_->few_rows_kernel, x, impl_->bias_values(), impl_->activation, accumulate, y);
-    return;
+  } else {
+    impl_->multiply(x, impl_->weights, 0, y, accumulate);
   }
-  const auto& product = impl_->product(x.rows, y.type, accumulate);
-  std::unordered_map<int, memory> arguments{
-      {DNNL_ARG_SRC, memory(rows_desc(x.rows, x.cols, x.type), engine(), x.data)},
-      {DNNL_ARG_WEIGHTS, impl_->weights},
-      {DNNL_ARG_DST, memory(rows_desc(y.rows, y.cols, y.type), engine(), y.data)}};
-  if (impl_->bias) arguments.emplace(DNNL_ARG_BIAS, impl_->bias);
-  product.primitive.execute(stream(), arguments);
-  stream().wait();
 }
 
 std::string_view Linear::kernel(std::int64_t n) const {
-  if (n <= kFewRowsProduct && impl_->few_rows_kernel != nullptr) return "few_rows";
-  return impl_->product(n, DType::f32, false).kernel;
+  if (impl_->quantized && n <= kQuantizedRows) return "quantized";
+  if (impl_->few_rows_kernel != nullptr && n <= kFewRowsProduct) return "few_rows";
+  const memory::desc weights = impl_->quantized ? impl_->full_part.desc : impl_->weights.get_desc();
+  return impl_->product(n, weights, DType::f32, false).kernel;
 }
 
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,

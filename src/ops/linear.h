@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "kvpress/ops/matrix.h"
+#include "kvpress/ops/quant_format.h"
 
 namespace kvpress {
 
@@ -20,6 +21,8 @@ using WeightRows = std::function<void(std::int64_t first_row, std::int64_t n_row
 /// Copies share the packed weights. Not to be called by two threads at once (it keeps a product per number of rows).
 class Linear {
  public:
+  static constexpr std::int64_t kQuantizedRows = 4;
+
   Linear();
   /// Packs the weights [out, in] that `rows` yields, in `type` (float32, or bfloat16 on x86-64 with
   /// AVX-512: the type of the inputs as well).
@@ -27,6 +30,11 @@ class Linear {
   /// `arena`, or by themselves.
   Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
          Activation activation = Activation::none, PageArena* arena = nullptr);
+  /// The same with quantized weights, which stay so: at most kQuantizedRows rows are multiplied with their codes, the
+  /// inputs quantized to 8 bits; for more rows the weights are decoded to `type`, a part at a time. Throws Error when
+  /// scales are beyond float16.
+  Linear(std::int64_t out, std::int64_t in, const QuantFormat& format, const QuantRows& rows,
+         std::span<const float> bias, DType type, Activation activation = Activation::none, PageArena* arena = nullptr);
   Linear(const Linear&);
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear) noexcept;
@@ -35,6 +43,7 @@ class Linear {
   std::int64_t in_features() const;
   std::int64_t out_features() const;
   DType type() const;
+  /// Of the weights as they are held.
   std::size_t bytes() const;
 
   /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result.

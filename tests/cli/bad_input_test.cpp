@@ -42,6 +42,7 @@ TEST(BadInput, Usage) {
   expect_complaint("ppl -m demo --press 'snapkv('", 2, "without its )");
   expect_complaint("ppl -m demo --protocol sideways", 2, "known: window, chunked");
   expect_complaint("ppl -m demo --dtype int3", 2, "--dtype: 'int3'");
+  expect_complaint("ppl -m demo --weights int3", 2, "--weights: 'int3'");
   expect_complaint("ppl -m demo --cache-dtype int3", 2, "--cache-dtype: 'int3'");
   expect_complaint("ppl -m demo --device cuda", 2, "--device: 'cuda'");
   expect_complaint("ppl -m demo --threads -2", 2, "--threads: -2");

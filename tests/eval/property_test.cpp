@@ -266,8 +266,15 @@ TEST(Bootstrap, CoversTheMeanOfIndependentValuesAsTheNormalIntervalDoes) {
 }
 
 TEST(MemoryPlan, ARunThatDoesNotFitSaysSoWithTheNumbers) {
-  const MemoryPlan plan = plan_memory(named_shape("pythia-70m"), DType::f32, DType::f32, 8192, 8192);
+  const ModelConfig config = named_shape("pythia-70m");
+  const auto weights = [&](HeldWeights held) {
+    return held_weight_bytes(config, {DType::f32, DType::f32, held}, nullptr);
+  };
+  const MemoryPlan plan = plan_memory(config, weights(HeldWeights::as_float), DType::f32, 8192, 8192);
   EXPECT_NEAR(plan.weights, 4 * 70.4e6, 4e6);
+  EXPECT_NEAR(weights(HeldWeights::as_int8) / plan.weights, 8.5 / 32, 1e-6);
+  // The output product, 50304 x 512 of the 70.4e6, stays in 8.5 bits.
+  EXPECT_NEAR(weights(HeldWeights::as_int4), (5.0 * 70.4e6 + 3.5 * 50304 * 512) / 8, 1e6);
   EXPECT_GT(plan.cache, 8192.0 * 6 * 2 * 512 * 4);
   EXPECT_NO_THROW(check_memory(plan, plan.total()));
   try {

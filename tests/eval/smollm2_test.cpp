@@ -96,6 +96,22 @@ TEST_F(SmolLM2, ContinuationPerplexityUnderEveryPress) {
   EXPECT_EQ(compared, 36);
 }
 
+/// The file's own codes, multiplied as they are while tokens come one by one, against the reference in float32 of the
+/// same weights.
+TEST_F(SmolLM2, PerplexityOfTheFilesOwnWeights) {
+  const auto& reference = loaded()->reference["continuation"]["no_press"];
+  Model held(loaded()->files, {false, DType::f32, HeldWeights::as_file});
+  EXPECT_LT(held.weight_bytes(), loaded()->model.weight_bytes() / 4);
+  RunSettings settings;
+  settings.protocol.context_tokens = 512;
+  settings.protocol.protocol = Protocol::continuation;
+  const RunResult prefill = run_protocol(held, {text(768)}, parse_press("no_press"), settings);
+  EXPECT_NEAR(prefill.perplexity() / reference["perplexity"].get<double>(), 1, 1e-4);
+  settings.protocol.protocol = Protocol::decode;
+  const RunResult decoded = run_protocol(held, {text(768)}, parse_press("no_press"), settings);
+  EXPECT_NEAR(decoded.perplexity() / reference["perplexity"].get<double>(), 1, 5e-3);
+}
+
 TEST_F(SmolLM2, GreedyTextIsTheReferences) {
   for (const auto& [name, it] : loaded()->reference["generation"].items()) {
     GenerateSettings settings;

@@ -7,7 +7,10 @@
 #include <cstring>
 #include <vector>
 
+#include "kvpress/base/dtype.h"
 #include "kvpress/formats/gguf.h"
+#include "kvpress/formats/safetensors.h"
+#include "kvpress/ops/quant_format.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -84,6 +87,28 @@ TEST(Quants, UnpackedPartsMakeTheValues) {
     }
   }
   EXPECT_EQ(n_types, 10);
+}
+
+/// What weights become when they are held in 8 and 4 bits is what the gguf package makes of them, to the rounding of
+/// scales and minima to float16 that packing does.
+TEST(Quants, RowsAreQuantizedAsTheGgufPackageDoes) {
+  const auto file = open_safetensors(test::data_dir() / "formats/quantized.safetensors");
+  std::vector<float> values(5 * 96);
+  decode_to_f32(file->at("values"), 0, values);
+  const auto half = [](float x) { return to_float(from_float<f16>(x)); };
+  for (const auto& [name, format] : {std::pair{"Q8_0", kInt8Format}, {"Q4_1", kInt4Format}}) {
+    std::vector<float> expected(5 * 96);
+    decode_to_f32(file->at(name), 0, expected);
+    for (std::size_t r = 0; r < 5; ++r) {
+      std::array<std::uint8_t, 96> codes{};
+      std::array<float, 3> scales{}, mins{};
+      quantize_row(&values[r * 96], 96, format, {codes.data(), scales.data(), mins.data()});
+      for (std::size_t i = 0; i < 96; ++i) {
+        const float value = static_cast<float>(codes[i] - format.zero) * half(scales[i / 32]) + half(mins[i / 32]);
+        EXPECT_FLOAT_EQ(value, expected[r * 96 + i]) << name << " row " << r << " element " << i;
+      }
+    }
+  }
 }
 
 TEST(Quants, OnlyTheQTypesHaveBlocks) {
