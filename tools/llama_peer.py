@@ -14,8 +14,8 @@ PRECISIONS = {"BF16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, "Q8_0": llama_cpp.LLAMA
               "Q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1}
 
 # What kvpress bench is told to compute with the same.
-OWN_OPTIONS: dict[str, list[str]] = {"BF16": ["--dtype", "bfloat16"], "Q8_0": ["--dtype", "bfloat16"],
-                                     "Q4_1": ["--dtype", "bfloat16"]}
+OWN_OPTIONS: dict[str, list[str]] = {"BF16": ["--dtype", "bfloat16"], "Q8_0": ["--dtype", "bfloat16", "--weights", "file"],
+                                     "Q4_1": ["--dtype", "bfloat16", "--weights", "file"]}
 
 
 def with_precision(gguf: Path, precision: str, folder: Path) -> Path:
