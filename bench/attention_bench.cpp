@@ -8,6 +8,7 @@
 
 #include "kvpress/base/threads.h"
 #include "kvpress/ops/attention.h"
+#include "kvpress/ops/rowwise.h"
 #include "random.h"
 
 namespace kvpress {
@@ -49,6 +50,24 @@ struct Layer {
     out = buffer.get(type == DType::bf16 ? DType::bf16 : DType::f32, n_new, shape.heads * shape.head_dim);
   }
 
+  /// All of it in 8 or 4 bits.
+  void quantize(int bits) {
+    const std::int64_t d = shape.head_dim;
+    AlignedVector<float> rows(static_cast<std::size_t>(n * d));
+    for (HeadKV& head : kv) {
+      const auto pack = [&](const void* from, std::int64_t n_lines, auto quantize_group) -> const std::byte* {
+        auto& blocks = stores.emplace_back(kv_block_bytes(n_lines, bits) * static_cast<std::size_t>(n / kKVGroup));
+        to_float(from, type, rows.data(), n * d);
+        for (std::int64_t g = 0; g < n / kKVGroup; ++g) {
+          quantize_group(rows.data() + g * kKVGroup * d, d, bits,
+                         blocks.data() + static_cast<std::size_t>(g) * kv_block_bytes(n_lines, bits));
+        }
+        return blocks.data();
+      };
+      head.older = {pack(head.keys, d, quantize_keys), pack(head.values, value_lines(d), quantize_values), n, bits};
+    }
+  }
+
   AttentionArgs args() {
     return {queries.data(),
             n_new,
@@ -83,6 +102,15 @@ void attend(benchmark::State& state, Shape shape, DType type, std::int64_t n, st
   for (auto _ : state) attention(layer.args(), layer.out);
   count_operations(state, layer.scores() * 4 * static_cast<double>(shape.head_dim));
   if (n_new < 16) count_bytes(state, layer.bytes());
+}
+
+void attend_quantized(benchmark::State& state, Shape shape, int bits, std::int64_t n) {
+  Layer layer(shape, DType::f32, n, 1);
+  layer.quantize(bits);
+  for (auto _ : state) attention(layer.args(), layer.out);
+  count_operations(state, layer.scores() * 4 * static_cast<double>(shape.head_dim));
+  const auto block = kv_block_bytes(shape.head_dim, bits) + kv_block_bytes(value_lines(shape.head_dim), bits);
+  count_bytes(state, static_cast<double>(shape.kv_heads * n / kKVGroup) * static_cast<double>(block));
 }
 
 void column_sums(benchmark::State& state, Shape shape, DType type, std::int64_t n) {
@@ -138,6 +166,15 @@ const int kRegistered = [] {
       for (const std::int64_t n : {1024, 32768}) {
         add("BM_AttentionDecode" + of + shape.name + "/" + std::to_string(n),
             [=](benchmark::State& s) { attend(s, shape, type, n, 1); });
+      }
+    }
+    for (const int bits : {8, 4}) {
+      if (type != DType::f32) continue;
+      for (const Shape& shape : {kPythia70m, kSmolLM2, kLlama8b}) {
+        for (const std::int64_t n : {1024, 32768}) {
+          add("BM_AttentionDecode/int" + std::to_string(bits) + "/" + shape.name + "/" + std::to_string(n),
+              [=](benchmark::State& s) { attend_quantized(s, shape, bits, n); });
+        }
       }
     }
     add("BM_ColumnSums" + of + "8192", [=](benchmark::State& s) { column_sums(s, kPythia70m, type, 8192); });

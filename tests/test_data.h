@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "kvpress/formats/safetensors.h"
+#include "paths.h"
 
 namespace kvpress::test {
 
-inline std::filesystem::path data_dir() { return std::filesystem::path(KVPRESS_TEST_DIR) / "data"; }
-inline std::filesystem::path project_dir() { return KVPRESS_PROJECT_DIR; }
+inline std::filesystem::path data_dir() { return std::filesystem::path(kTestDir) / "data"; }
+inline std::filesystem::path project_dir() { return kProjectDir; }
 
 /// The tensors of a reference file, decoded.
 class References {

@@ -30,64 +30,54 @@ void compact(std::vector<T>& values, std::span<const std::int32_t> indices) {
 
 KVHead::KVHead(const CacheShape& shape)
     : head_dim_(shape.head_dim),
-      type_(shape.type),
+      type_(shape.format.type),
       renumber_(shape.renumber),
+      older_(shape.head_dim, shape.format.bits),
       carried_(static_cast<std::size_t>(shape.n_carried)) {}
 
-void KVHead::keys_as_float(std::int64_t first, std::int64_t n, float* out) const {
-  const std::int64_t n_thin = std::clamp<std::int64_t>(n_thin_ - first, 0, n);
-  if (n_thin > 0) {
-    const auto width = static_cast<std::int64_t>(channels_.size());
-    AlignedVector<float> stored(static_cast<std::size_t>(n_thin * width));
-    to_float(thin_keys_.data() + static_cast<std::size_t>(first) * thin_row_bytes(), type_, stored.data(),
-             n_thin * width);
-    spread_channels(stored.data(), DType::f32, n_thin, head_dim_, channels_, out);
-  }
-  const std::int64_t from = std::max<std::int64_t>(0, first - n_thin_);
-  to_float(keys_.data() + static_cast<std::size_t>(from) * row_bytes(), type_, out + n_thin * head_dim_,
-           (n - n_thin) * head_dim_);
+void KVHead::copy_key(std::int64_t i, std::byte* out) const {
+  AlignedVector<float> key(static_cast<std::size_t>(head_dim_));
+  keys_as_float(i, 1, key.data());
+  from_float(key.data(), out, type_, head_dim_);
 }
 
-void KVHead::copy_key(std::int64_t i, std::byte* out) const {
-  if (i < n_thin_) {
-    spread_channels(thin_keys_.data() + static_cast<std::size_t>(i) * thin_row_bytes(), type_, 1, head_dim_, channels_,
-                    out);
-  } else {
-    std::memcpy(out, keys_.data() + static_cast<std::size_t>(i - n_thin_) * row_bytes(), row_bytes());
-  }
+void KVHead::copy_value(std::int64_t i, std::byte* out) const {
+  AlignedVector<float> value(static_cast<std::size_t>(head_dim_));
+  values_as_float(i, 1, value.data());
+  from_float(value.data(), out, type_, head_dim_);
 }
 
 void KVHead::write_key(std::int64_t i, const float* key) {
-  if (i >= n_thin_) {
-    from_float(key, full_key(i), type_, head_dim_);
+  const std::int64_t at = i - older_.size();
+  if (at >= n_thin_) {
+    from_float(key, full_key(at), type_, head_dim_);
     return;
   }
   std::vector<float> stored(channels_.size());
   take_channels(key, DType::f32, 1, head_dim_, channels_, stored.data());
-  from_float(stored.data(), thin_keys_.data() + static_cast<std::size_t>(i) * thin_row_bytes(), type_,
-             static_cast<std::int64_t>(stored.size()));
-}
-
-void KVHead::thin_keys(std::span<const std::int32_t> channels) {
-  if (n_thin_ == 0) channels_.assign(channels.begin(), channels.end());
-  const std::int64_t n_full = size() - n_thin_;
-  thin_keys_.resize(static_cast<std::size_t>(size()) * thin_row_bytes());
-  take_channels(keys_.data(), type_, n_full, head_dim_, channels_,
-                thin_keys_.data() + static_cast<std::size_t>(n_thin_) * thin_row_bytes());
-  keys_.resize(0);
-  n_thin_ = size();
-}
-
-void KVHead::values_as_float(std::int64_t first, std::int64_t n, float* out) const {
-  to_float(values_.data() + static_cast<std::size_t>(first) * row_bytes(), type_, out, n * head_dim_);
+  from_float(stored.data(), thin_key(at), type_, static_cast<std::int64_t>(stored.size()));
 }
 
 void KVHead::write_value(std::int64_t i, const float* value) {
-  from_float(value, values_.data() + static_cast<std::size_t>(i) * row_bytes(), type_, head_dim_);
+  const std::int64_t at = i - older_.size();
+  if (at < 0) {
+    older_.write_value(i, value);
+  } else {
+    from_float(value, this->value(at), type_, head_dim_);
+  }
+}
+
+void KVHead::thin_keys(std::span<const std::int32_t> channels) {
+  if (n_thin() == 0) channels_.assign(channels.begin(), channels.end());
+  older_.thin_keys(channels_);
+  thin_keys_.resize(static_cast<std::size_t>(n_tail_) * thin_row_bytes());
+  take_channels(keys_.data(), type_, n_tail_ - n_thin_, head_dim_, channels_, thin_key(n_thin_));
+  keys_.resize(0);
+  n_thin_ = n_tail_;
 }
 
 std::size_t KVHead::allocated_bytes() const {
-  std::size_t bytes = keys_.allocated() + thin_keys_.allocated() + values_.allocated() +
+  std::size_t bytes = older_.allocated() + keys_.allocated() + thin_keys_.allocated() + values_.allocated() +
                       (positions_.capacity() + slots_.capacity() + channels_.capacity()) * sizeof(std::int32_t);
   for (const auto& channel : carried_) bytes += channel.capacity() * sizeof(float);
   return bytes;
@@ -95,12 +85,29 @@ std::size_t KVHead::allocated_bytes() const {
 
 void KVHead::resize(std::int64_t n) {
   const auto size = static_cast<std::size_t>(n);
-  if (n < n_thin_) {
-    n_thin_ = n;
-    thin_keys_.resize(size * thin_row_bytes());
+  if (n < older_.size()) {
+    // What is left of a group that is cut is no whole group any more.
+    const std::int64_t n_groups = n / kKVGroup;
+    const std::int64_t left = n % kKVGroup;
+    AlignedVector<float> keys(static_cast<std::size_t>(left * head_dim_));
+    AlignedVector<float> values(keys.size());
+    keys_as_float(n - left, left, keys.data());
+    values_as_float(n - left, left, values.data());
+    older_.truncate(n_groups, channels_.size());
+    thin_keys_.resize(0);
+    n_thin_ = 0;
+    keys_.resize(0);
+    values_.resize(0);
+    n_tail_ = 0;
+    prepend(keys.data(), values.data(), left, 0);
   }
-  keys_.resize((size - static_cast<std::size_t>(n_thin_)) * row_bytes());
-  values_.resize(size * row_bytes());
+  n_tail_ = n - older_.size();
+  if (n_tail_ < n_thin_) {
+    n_thin_ = n_tail_;
+    thin_keys_.resize(static_cast<std::size_t>(n_tail_) * thin_row_bytes());
+  }
+  keys_.resize(static_cast<std::size_t>(n_tail_ - n_thin_) * row_bytes());
+  values_.resize(static_cast<std::size_t>(n_tail_) * row_bytes());
   // Decoding grows by one token at a time: not by as little, nor to twice as much as std::vector would.
   constexpr std::size_t kStep = 128;
   const std::size_t capacity = (size + kStep - 1) / kStep * kStep;
@@ -124,7 +131,7 @@ void KVHead::append(const KVHead& from, std::span<const std::int32_t> indices) {
   for (const std::int32_t index : indices) {
     const auto at = static_cast<std::size_t>(index);
     from.copy_key(index, full_key(static_cast<std::int64_t>(to)));
-    std::memcpy(values_.data() + to * row_bytes(), from.values_.data() + at * row_bytes(), row_bytes());
+    from.copy_value(index, value(static_cast<std::int64_t>(to)));
     positions_[to] = from.positions_[at];
     if (renumber_) slots_.push_back(static_cast<std::int32_t>(from.rope_position(index)));
     for (std::size_t c = 0; c < carried_.size(); ++c) carried_[c][to] = from.carried_[c][at];
@@ -132,19 +139,115 @@ void KVHead::append(const KVHead& from, std::span<const std::int32_t> indices) {
   }
 }
 
-void KVHead::keep(std::span<const std::int32_t> indices) {
-  const auto n_thin =
-      static_cast<std::size_t>(std::lower_bound(indices.begin(), indices.end(), n_thin_) - indices.begin());
-  compact(thin_keys_.data(), thin_row_bytes(), indices.first(n_thin));
-  compact(keys_.data(), row_bytes(), indices.subspan(n_thin), n_thin_);
-  n_thin_ = static_cast<std::int64_t>(n_thin);
-  compact(values_.data(), row_bytes(), indices);
+void KVHead::keep(std::span<const std::int32_t> indices, const TurnKey& turn) {
+  const std::int64_t n_older = older_.size();
+  const auto below = [&](std::int64_t end) {
+    return static_cast<std::size_t>(std::lower_bound(indices.begin(), indices.end(), end) - indices.begin());
+  };
+  const std::size_t n_older_kept = below(n_older);
+  const std::size_t n_thin_kept = below(n_older + n_thin_) - n_older_kept;
+  const auto tail = indices.subspan(n_older_kept);
+  compact(thin_keys_.data(), thin_row_bytes(), tail.first(n_thin_kept), n_older);
+  compact(keys_.data(), row_bytes(), tail.subspan(n_thin_kept), n_older + n_thin_);
+  n_thin_ = static_cast<std::int64_t>(n_thin_kept);
+  n_tail_ = static_cast<std::int64_t>(tail.size());
+  compact(values_.data(), row_bytes(), tail, n_older);
+  thin_keys_.resize(n_thin_kept * thin_row_bytes());
+  keys_.resize((tail.size() - n_thin_kept) * row_bytes());
+  values_.resize(tail.size() * row_bytes());
+  if (static_cast<std::int64_t>(n_older_kept) < n_older) keep_quantized(indices.first(n_older_kept), turn);
   compact(positions_, indices);
   if (!slots_.empty()) compact(slots_, indices);
   for (auto& channel : carried_) compact(channel, indices);
-  thin_keys_.resize(n_thin * thin_row_bytes());
-  keys_.resize((indices.size() - n_thin) * row_bytes());
-  values_.resize(indices.size() * row_bytes());
+}
+
+void KVHead::keep_quantized(std::span<const std::int32_t> indices, const TurnKey& turn) {
+  // Groups of which all stay where they are stay as they are.
+  std::size_t same = 0;
+  while (same < indices.size() && indices[same] == static_cast<std::int32_t>(same)) ++same;
+  const std::int64_t n_same_groups = static_cast<std::int64_t>(same) / kKVGroup;
+  const std::int64_t first = n_same_groups * kKVGroup;
+  const auto rest = indices.subspan(static_cast<std::size_t>(first));
+  const auto n = static_cast<std::int64_t>(rest.size());
+  const std::int64_t n_thin = std::lower_bound(rest.begin(), rest.end(), older_.view().n_thin) - rest.begin();
+  AlignedVector<float> keys(static_cast<std::size_t>(n * head_dim_));
+  AlignedVector<float> values(keys.size());
+  AlignedVector<float> group_keys(static_cast<std::size_t>(kKVGroup * head_dim_));
+  AlignedVector<float> group_values(group_keys.size());
+  std::int64_t decoded = -1;
+  for (std::int64_t j = 0; j < n; ++j) {
+    const std::int64_t from = rest[static_cast<std::size_t>(j)];
+    if (from / kKVGroup != decoded) {
+      decoded = from / kKVGroup;
+      keys_to_float(view(), type_, head_dim_, decoded * kKVGroup, kKVGroup, group_keys.data());
+      values_to_float(view(), type_, head_dim_, decoded * kKVGroup, kKVGroup, group_values.data());
+    }
+    std::copy_n(group_keys.data() + from % kKVGroup * head_dim_, head_dim_, keys.data() + j * head_dim_);
+    std::copy_n(group_values.data() + from % kKVGroup * head_dim_, head_dim_, values.data() + j * head_dim_);
+    if (turn) turn(first + j, keys.data() + j * head_dim_);
+  }
+  const std::int64_t n_groups = n / kKVGroup;
+  older_.truncate(n_same_groups, channels_.size());
+  older_.extend(n_groups, n_thin / kKVGroup, channels_.size());
+  for (std::int64_t g = 0; g < n_groups; ++g) {
+    const std::int64_t at = g * kKVGroup * head_dim_;
+    older_.write(n_same_groups + g, keys.data() + at, values.data() + at, channels_);
+  }
+  const std::int64_t at = n_groups * kKVGroup;
+  prepend(keys.data() + at * head_dim_, values.data() + at * head_dim_, n - at, std::max<std::int64_t>(0, n_thin - at));
+}
+
+void KVHead::prepend(const float* keys, const float* values, std::int64_t n, std::int64_t n_thin) {
+  if (n == 0) return;
+  const auto make_room = [](PageBuffer& buffer, std::int64_t old_rows, std::int64_t rows, std::size_t row_bytes) {
+    const std::size_t old = static_cast<std::size_t>(old_rows) * row_bytes;
+    const std::size_t more = static_cast<std::size_t>(rows) * row_bytes;
+    buffer.resize(old + more);
+    if (old > 0) std::memmove(buffer.data() + more, buffer.data(), old);
+  };
+  make_room(thin_keys_, n_thin_, n_thin, thin_row_bytes());
+  make_room(keys_, n_tail_ - n_thin_, n - n_thin, row_bytes());
+  make_room(values_, n_tail_, n, row_bytes());
+  n_thin_ += n_thin;
+  n_tail_ += n;
+  for (std::int64_t i = 0; i < n; ++i) {
+    write_key(older_.size() + i, keys + i * head_dim_);
+    write_value(older_.size() + i, values + i * head_dim_);
+  }
+}
+
+std::int64_t KVHead::n_groups_due(std::int64_t residual) const {
+  return std::max<std::int64_t>(0, n_tail_ - residual) / kKVGroup;
+}
+
+void KVHead::extend_quantized(std::int64_t n_groups) {
+  const bool all_thin = older_.n_thin_groups() == older_.n_groups();
+  older_.extend(n_groups, all_thin ? std::min(n_thin_ / kKVGroup, n_groups) : 0, channels_.size());
+}
+
+void KVHead::quantize(std::int64_t i_due, std::int64_t n_groups) {
+  AlignedVector<float> keys(static_cast<std::size_t>(kKVGroup * head_dim_));
+  AlignedVector<float> values(keys.size());
+  HeadKV tail = view();
+  tail.older = {};
+  keys_to_float(tail, type_, head_dim_, i_due * kKVGroup, kKVGroup, keys.data());
+  values_to_float(tail, type_, head_dim_, i_due * kKVGroup, kKVGroup, values.data());
+  older_.write(older_.n_groups() - n_groups + i_due, keys.data(), values.data(), channels_);
+}
+
+void KVHead::drop_oldest(std::int64_t n) {
+  const auto drop = [](PageBuffer& buffer, std::int64_t rows, std::int64_t old_rows, std::size_t row_bytes) {
+    const std::size_t from = static_cast<std::size_t>(rows) * row_bytes;
+    const std::size_t left = static_cast<std::size_t>(old_rows - rows) * row_bytes;
+    if (rows > 0 && left > 0) std::memmove(buffer.data(), buffer.data() + from, left);
+    buffer.resize(left);
+  };
+  const std::int64_t n_thin = std::min(n, n_thin_);
+  drop(thin_keys_, n_thin, n_thin_, thin_row_bytes());
+  drop(keys_, n - n_thin, n_tail_ - n_thin_, row_bytes());
+  drop(values_, n, n_tail_, row_bytes());
+  n_thin_ -= n_thin;
+  n_tail_ -= n;
 }
 
 KVCache::KVCache(const CacheShape& shape, Rope rope) : shape_(shape), rope_(std::move(rope)) {
@@ -178,18 +281,48 @@ void KVCache::write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i
 void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices) {
   KVHead& it = head(layer, kv_head);
   if (static_cast<std::int64_t>(indices.size()) == it.size()) return;
-  tracked(it, [&] { it.keep(indices); });
-  if (shape_.renumber) turn_back(it, indices);
+  if (!shape_.renumber || indices.empty()) {
+    tracked(it, [&] { it.keep(indices); });
+    return;
+  }
+  rope_.prepare(indices.back() - static_cast<std::int64_t>(indices.size()) +
+                2);  // gaps only grow: the last is the widest
+  const std::int64_t n_turned = std::lower_bound(indices.begin(), indices.end(), it.n_quantized()) - indices.begin();
+  tracked(it, [&] {
+    it.keep(indices, [&](std::int64_t j, float* key) { rope_.undo(key, indices[static_cast<std::size_t>(j)] - j); });
+  });
+  turn_back(it, indices, n_turned);
 }
 
-void KVCache::turn_back(KVHead& head, std::span<const std::int32_t> old_slots) {
+void KVCache::settle(std::int64_t layer) {
+  if (shape_.format.bits == 0) return;
+  struct Due {
+    std::int64_t kv_head, i, n;
+  };
+  std::vector<Due> due;
+  for (std::int64_t h = 0; h < shape_.n_kv_heads; ++h) {
+    KVHead& it = head(layer, h);
+    const std::int64_t n = it.n_groups_due(shape_.format.residual);
+    if (n > 0) tracked(it, [&] { it.extend_quantized(n); });
+    for (std::int64_t i = 0; i < n; ++i) due.push_back({h, i, n});
+  }
+  parallel_for(static_cast<std::int64_t>(due.size()), [&](std::int64_t item) {
+    const Due& it = due[static_cast<std::size_t>(item)];
+    head(layer, it.kv_head).quantize(it.i, it.n);
+  });
+  for (const Due& it : due) {
+    if (it.i > 0) continue;
+    KVHead& quantized = head(layer, it.kv_head);
+    tracked(quantized, [&] { quantized.drop_oldest(it.n * kKVGroup); });
+  }
+}
+
+void KVCache::turn_back(KVHead& head, std::span<const std::int32_t> old_slots, std::int64_t first) {
   constexpr std::int64_t kRows = 64;
   const std::int64_t n = head.size();
-  if (n == 0) return;
-  rope_.prepare(old_slots.back() - n + 2);  // gaps only grow: the last is the widest
-  parallel_for((n + kRows - 1) / kRows, [&](std::int64_t item) {
+  parallel_for((n - first + kRows - 1) / kRows, [&](std::int64_t item) {
     AlignedVector<float> key(static_cast<std::size_t>(shape_.head_dim));
-    for (std::int64_t j = item * kRows; j < std::min(n, (item + 1) * kRows); ++j) {
+    for (std::int64_t j = first + item * kRows; j < std::min(n, first + (item + 1) * kRows); ++j) {
       const std::int64_t gap = old_slots[static_cast<std::size_t>(j)] - j;
       if (gap == 0) continue;
       head.keys_as_float(j, 1, key.data());
@@ -222,8 +355,11 @@ double KVCache::mean_tokens() const {
 
 std::size_t KVCache::bytes_per_token(const CacheShape& shape) {
   const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
-  const std::size_t one = 2 * static_cast<std::size_t>(shape.head_dim) * size_of(shape.type) + sizeof(std::int32_t) +
-                          static_cast<std::size_t>(shape.n_carried) * sizeof(float);
+  const std::int64_t d = shape.head_dim;
+  const int bits = shape.format.bits;
+  const std::size_t numbers = bits == 0 ? 2 * static_cast<std::size_t>(d) * size_of(shape.format.type)
+                                        : (kv_block_bytes(d, bits) + kv_block_bytes(value_lines(d), bits)) / kKVGroup;
+  const std::size_t one = numbers + sizeof(std::int32_t) + static_cast<std::size_t>(shape.n_carried) * sizeof(float);
   return heads * one;
 }
 

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
-#include "kvpress/base/dtype.h"
 #include "kvpress/base/memory.h"
+#include "kvpress/cache/cache_format.h"
+#include "kvpress/cache/quantized_entries.h"
 #include "kvpress/ops/attention.h"
 #include "kvpress/ops/rope.h"
 
@@ -17,7 +19,7 @@ struct CacheShape {
   std::int64_t n_layers = 0;
   std::int64_t n_kv_heads = 0;
   std::int64_t head_dim = 0;
-  DType type = DType::f32;
+  CacheFormat format = {};
   std::int64_t n_carried = 0;  ///< floats carried beside each token
   /// Whether positions are counted in the cache: entry j of a head always has RoPE position j, so what follows an
   /// eviction is turned back over the gap, and a new token's position is the head's size.
@@ -25,8 +27,8 @@ struct CacheShape {
 };
 
 /// What one KV head of one layer holds: n tokens, in the order of their positions. Keys and values are [n, head_dim],
-/// contiguous, in the cache's type; keys carry the RoPE of rope_position(). The oldest keys may be thin: stored without
-/// some of their channels, which count as 0.
+/// contiguous, in the cache's type; keys carry the RoPE of rope_position(). The oldest entries may be quantized, and
+/// the oldest keys thin: stored without some of their channels, which count as 0.
 class KVHead {
  public:
   explicit KVHead(const CacheShape& shape);
@@ -34,9 +36,13 @@ class KVHead {
   std::int64_t size() const { return static_cast<std::int64_t>(positions_.size()); }
   DType type() const { return type_; }
   /// For attention.
-  HeadKV view() const { return {keys_.data(), values_.data(), size(), thin_keys_.data(), n_thin_, channels_}; }
+  HeadKV view() const {
+    return {keys_.data(), values_.data(), size(), thin_keys_.data(), n_thin_, channels_, older_.view()};
+  }
+  /// How many of the oldest entries are quantized.
+  std::int64_t n_quantized() const { return older_.size(); }
   /// How many of the oldest keys are thin, and the channels that those keep, ascending.
-  std::int64_t n_thin() const { return n_thin_; }
+  std::int64_t n_thin() const { return n_thin_ > 0 ? older_.size() + n_thin_ : older_.view().n_thin; }
   std::span<const std::int32_t> channels() const { return channels_; }
   /// Places in the text, whatever RoPE the keys carry.
   std::span<const std::int32_t> positions() const { return positions_; }
@@ -52,8 +58,12 @@ class KVHead {
   std::span<const float> carried(std::int64_t channel) const { return carried_[static_cast<std::size_t>(channel)]; }
 
   /// Rows [first, first + n) of the keys or values, converted to float32.
-  void keys_as_float(std::int64_t first, std::int64_t n, float* out) const;
-  void values_as_float(std::int64_t first, std::int64_t n, float* out) const;
+  void keys_as_float(std::int64_t first, std::int64_t n, float* out) const {
+    keys_to_float(view(), type_, head_dim_, first, n, out);
+  }
+  void values_as_float(std::int64_t first, std::int64_t n, float* out) const {
+    values_to_float(view(), type_, head_dim_, first, n, out);
+  }
 
   /// Bytes really held, in whole pages for keys and values.
   std::size_t allocated_bytes() const;
@@ -64,27 +74,47 @@ class KVHead {
   void append(const KVHead& from, std::span<const std::int32_t> indices);
   /// Drops all entries but those at `indices` (ascending) and gives their memory back. Keys stay as they are: for parts
   /// of a cache; a cache's own heads are kept by KVCache::keep().
-  void keep(std::span<const std::int32_t> indices);
+  void keep(std::span<const std::int32_t> indices) { keep(indices, {}); }
 
  private:
   friend class KVCache;
+  /// Changes the key that comes to stand at j.
+  using TurnKey = std::function<void(std::int64_t j, float* key)>;
 
   void extend(std::int64_t n, std::int64_t first_position);
   void resize(std::int64_t n);
   void thin_keys(std::span<const std::int32_t> channels);
+  /// Of an entry that is not quantized.
   void write_key(std::int64_t i, const float* key);
-  /// Key i in full, in the cache's type.
+  /// Key or value i in full, in the cache's type.
   void copy_key(std::int64_t i, std::byte* out) const;
+  void copy_value(std::int64_t i, std::byte* out) const;
+  /// keep(); of those that were quantized, keys are turned before they are quantized anew.
+  void keep(std::span<const std::int32_t> indices, const TurnKey& turn);
+  void keep_quantized(std::span<const std::int32_t> indices, const TurnKey& turn);
+  /// Puts rows before all that are not quantized; the keys of the first n_thin lack all channels but the head's.
+  void prepend(const float* keys, const float* values, std::int64_t n, std::int64_t n_thin);
+  /// Quantizing the oldest that are not yet: how many groups there are to do, beside `residual` others; room for them;
+  /// each of them; and dropping what they were.
+  std::int64_t n_groups_due(std::int64_t residual) const;
+  void extend_quantized(std::int64_t n_groups);
+  void quantize(std::int64_t i_due, std::int64_t n_groups);
+  void drop_oldest(std::int64_t n);
   std::size_t row_bytes() const { return static_cast<std::size_t>(head_dim_) * size_of(type_); }
   std::size_t thin_row_bytes() const { return channels_.size() * size_of(type_); }
+  /// Of entry i of those that are not quantized, where all keys and values below are counted from.
   std::byte* full_key(std::int64_t i) { return keys_.data() + static_cast<std::size_t>(i - n_thin_) * row_bytes(); }
+  std::byte* thin_key(std::int64_t i) { return thin_keys_.data() + static_cast<std::size_t>(i) * thin_row_bytes(); }
+  std::byte* value(std::int64_t i) { return values_.data() + static_cast<std::size_t>(i) * row_bytes(); }
 
   std::int64_t head_dim_;
   DType type_;
   bool renumber_;
-  PageBuffer keys_;       // of the entries from n_thin_ on
-  PageBuffer thin_keys_;  // of those before
-  std::int64_t n_thin_ = 0;
+  QuantizedEntries older_;              // the oldest entries; those that follow are not quantized:
+  PageBuffer keys_;                     // of the entries from n_thin_ on
+  PageBuffer thin_keys_;                // of those before
+  std::int64_t n_tail_ = 0;             // entries that are not quantized
+  std::int64_t n_thin_ = 0;             // of those
   std::vector<std::int32_t> channels_;  // of the thin keys
   PageBuffer values_;
   std::vector<std::int32_t> positions_;
@@ -116,6 +146,10 @@ class KVCache {
   /// keys are turned to their new places, in float32.
   void keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices);
 
+  /// Quantizes what the format has quantized by now: to be called when nothing more is written or evicted for a while,
+  /// such as after a layer's turn.
+  void settle(std::int64_t layer);
+
   /// Drops all entries of a head but its first n and gives their memory back.
   void truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n);
 
@@ -129,7 +163,8 @@ class KVCache {
   std::size_t allocated_bytes() const { return allocated_; }
   std::size_t peak_bytes() const { return peak_; }
 
-  /// Bytes of one token in all layers and heads, without the rounding up to pages.
+  /// Bytes of one token in all layers and heads, without the rounding up to pages; of one that is quantized where the
+  /// format quantizes.
   static std::size_t bytes_per_token(const CacheShape& shape);
 
  private:
@@ -139,7 +174,8 @@ class KVCache {
   /// Runs `change` on a head and keeps the totals right.
   template <typename Change>
   void tracked(KVHead& head, Change change);
-  void turn_back(KVHead& head, std::span<const std::int32_t> old_slots);
+  /// Turns the keys from `first` on back over the gaps.
+  void turn_back(KVHead& head, std::span<const std::int32_t> old_slots, std::int64_t first);
 
   CacheShape shape_;
   Rope rope_;

@@ -69,7 +69,7 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
   check_fits(config, nullptr, options.compute, n_block, n_cached);
   LoadedModel loaded;
   loaded.model = std::make_unique<Model>(config, options.compute.dtype_choice(), options.compute.seed);
-  loaded.cache_type = cache_type_of(options.compute, *loaded.model);
+  loaded.cache_format = options.compute.cache_format(loaded.model->dtype());
   return loaded;
 }
 
@@ -78,7 +78,7 @@ Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::
   for (const std::int64_t n : options.prefill) {
     for (const NamedPress& press : presses) {
       const PrefillSpeed speed = measure_prefill(*loaded.model, n, press, press.is_none() ? 0 : options.press_ratio,
-                                                 loaded.cache_type, options.loss, options.repeats);
+                                                 loaded.cache_format, options.loss, options.repeats);
       const double seconds = speed.prefill_sec + speed.loss_sec;
       rows.push_back({{"tokens", n},
                       {"press", press.text},
@@ -102,8 +102,8 @@ Json bench_decode(const BenchOptions& options, LoadedModel& loaded, const NamedP
   for (const std::int64_t depth : options.depths) {
     for (const double ratio : options.ratios) {
       if (depth == 0 && ratio > 0) continue;
-      const DecodeSpeed speed = measure_decode(*loaded.model, depth, ratio > 0 ? press : none, ratio, loaded.cache_type,
-                                               options.decode_tokens);
+      const DecodeSpeed speed = measure_decode(*loaded.model, depth, ratio > 0 ? press : none, ratio,
+                                               loaded.cache_format, options.decode_tokens);
       rows.push_back({{"depth", depth},
                       {"press", ratio > 0 ? press.text : none.text},
                       {"compression_ratio", ratio},
@@ -124,16 +124,16 @@ Json bench_attention(const BenchOptions& options, const LoadedModel& loaded) {
   Json rows = Json::array();
   for (const std::int64_t depth : options.depths) {
     if (depth == 0) continue;
-    const AttentionSpeed full = measure_attention(*loaded.model, depth, 0, false, loaded.cache_type, kRepeats);
+    const AttentionSpeed full = measure_attention(*loaded.model, depth, 0, false, loaded.cache_format, kRepeats);
     for (const double ratio : options.ratios) {
       for (const bool ragged : {false, true}) {
         if (ratio == 0 && !ragged) {
           fmt::print("attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held, even    {:>8.3f} ms\n", depth, ratio,
                      full.cache_tokens, 1e3 * full.seconds);
         }
-        const AttentionSpeed speed =
-            ratio == 0 && !ragged ? full
-                                  : measure_attention(*loaded.model, depth, ratio, ragged, loaded.cache_type, kRepeats);
+        const AttentionSpeed speed = ratio == 0 && !ragged ? full
+                                                           : measure_attention(*loaded.model, depth, ratio, ragged,
+                                                                               loaded.cache_format, kRepeats);
         const double ideal = full.seconds * speed.cache_tokens / full.cache_tokens;
         rows.push_back({{"depth", depth},
                         {"compression_ratio", ratio},
@@ -169,7 +169,7 @@ void run(const BenchOptions& options) {
   Json document = {{"model", options.shape.empty() ? options.compute.model : "random " + options.shape},
                    {"dtype", loaded.model->numbers()},
                    {"weight_bytes", loaded.model->weight_bytes()},
-                   {"cache_dtype", to_string(loaded.cache_type)},
+                   {"cache_dtype", to_string(loaded.cache_format)},
                    {"threads", threads()},
                    {"repeats", options.repeats},
                    {"version", version()},

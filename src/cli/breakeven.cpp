@@ -107,7 +107,7 @@ struct Study {
   void measure_times(BreakEvenContext& context) const {
     const std::span<const std::int32_t> ids(texts.front().ids.data(), static_cast<std::size_t>(context.n_context));
     static const NamedPress none{"no_press", nullptr};
-    AnswerSettings settings{0, options.decode_tokens, loaded.cache_type, options.compute.seed};
+    AnswerSettings settings{0, options.decode_tokens, loaded.cache_format, options.compute.seed};
     AnswerTimes warm_up;
     AnswerSettings few = settings;
     few.n_tokens = 4;
@@ -140,7 +140,7 @@ struct Study {
       it.ids.resize(n);
       it.n_bytes.resize(n);
     }
-    Experiment experiment(*loaded.model, std::move(cut), {protocol, {}, loaded.cache_type, options.compute.seed});
+    Experiment experiment(*loaded.model, std::move(cut), {protocol, {}, loaded.cache_format, options.compute.seed});
     context.full_perplexity = experiment.baseline().perplexity();
     context.n_scored = static_cast<std::int64_t>(experiment.baseline().nll.size());
     for (std::size_t run = 0; run < n_runs(); ++run) {
@@ -230,7 +230,7 @@ void run(BreakEvenOptions& options) {
                   {"dataset", dataset.name},
                   {"n_texts", texts.size()},
                   {"dtype", loaded.model->numbers()},
-                  {"cache_dtype", to_string(loaded.cache_type)},
+                  {"cache_dtype", to_string(loaded.cache_format)},
                   {"threads", threads()},
                   {"cpu", cpu_name()},
                   {"seed", options.compute.seed},

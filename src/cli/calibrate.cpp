@@ -69,7 +69,7 @@ void run(const CalibrateOptions& options) {
   std::vector<NamedTensor> tensors;
   {
     Progress progress(fmt::format("calibrate {}", method.name), n_tokens);
-    Calibration calibration{*loaded.model, texts, loaded.cache_type, options.n_sink, &tokenizer};
+    Calibration calibration{*loaded.model, texts, loaded.cache_format, options.n_sink, &tokenizer};
     calibration.on_progress = [&](std::int64_t n) { progress.advance(n); };
     tensors = method.run(calibration);
   }

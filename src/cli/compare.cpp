@@ -25,6 +25,7 @@ struct CompareOptions {
   std::int64_t max_tokens = 0;
   std::string presses = "all";
   std::vector<double> ratios = {0.25, 0.5, 0.75};
+  std::vector<std::string> cache_dtypes;
   std::string format = "text";
   std::string output;
 };
@@ -66,9 +67,22 @@ std::vector<NamedPress> chosen_presses(const CompareOptions& options, const Mode
   return presses;
 }
 
+/// Of the caches that are compared: the one asked for, or several.
+std::vector<CacheFormat> cache_formats(const CompareOptions& options, DType automatic) {
+  std::vector<std::string> texts = options.cache_dtypes;
+  if (texts.empty()) texts.push_back(options.compute.cache_dtype);
+  std::vector<CacheFormat> formats;
+  for (const std::string& it : texts) {
+    formats.push_back(parse_cache_format(it, automatic, "--cache-dtypes"));
+    formats.back().residual = options.compute.cache_residual;
+  }
+  return formats;
+}
+
 void run(const CompareOptions& options, bool max_tokens_given) {
   options.compute.apply();
   for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
+  cache_formats(options, DType::f32);
   const Writer write = writer_of(options.format);
   options.text.check();
   parse_protocol(options.protocol.protocol, "--protocol");
@@ -90,16 +104,21 @@ void run(const CompareOptions& options, bool max_tokens_given) {
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
   LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
 
-  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_type, options.compute.seed});
+  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_format, options.compute.seed});
   experiment.warm_up();
   const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, false);
   ComparisonTable table;
   table.experiment = describe_experiment(info);
   table.full = describe_run("no_press", 0.0, experiment.baseline(), info);
-  for (const NamedPress& press : presses) {
-    if (press.is_none()) continue;  // it is the baseline
-    for (const double ratio : options.ratios) {
-      table.runs.push_back(describe_outcome(experiment.run(press, ratio), info));
+  for (const CacheFormat& format : cache_formats(options, loaded.model->dtype())) {
+    if (format.bits > 0 || format.type != loaded.cache_format.type) {  // else it is the baseline
+      table.runs.push_back(describe_outcome(experiment.run({"no_press", nullptr}, 0.0, format), info));
+    }
+    for (const NamedPress& press : presses) {
+      if (press.is_none()) continue;
+      for (const double ratio : options.ratios) {
+        table.runs.push_back(describe_outcome(experiment.run(press, ratio, format), info));
+      }
     }
   }
   table.sort();
@@ -126,6 +145,10 @@ void add_compare_command(CLI::App& program) {
   command->add_option("--ratios", options->ratios, "Shares of the tokens to evict, by commas")
       ->delimiter(',')
       ->capture_default_str();
+  command
+      ->add_option("--cache-dtypes", options->cache_dtypes,
+                   "Several in place of one --cache-dtype, by commas: every run with each, all in one table")
+      ->delimiter(',');
   command->add_option("--format", options->format, "text, csv, json or markdown")->capture_default_str();
   command->add_option("-o,--output", options->output, "Write the table here");
   options->protocol.add_to(*command);
@@ -133,7 +156,8 @@ void add_compare_command(CLI::App& program) {
       "Examples:\n"
       "  kvpress compare -m demo --dataset wikitext --max-samples 64\n"
       "  kvpress compare -m SmolLM2-135M-Instruct.Q4_1.gguf --dataset pg19 --max-tokens 4096 \\\n"
-      "    --presses 'snapkv,adakv(snapkv),expected_attention' --ratios 0.5,0.75,0.9 --format markdown -o table.md");
+      "    --presses 'snapkv,adakv(snapkv),expected_attention' --ratios 0.5,0.75,0.9 --format markdown -o table.md\n"
+      "  kvpress compare -m demo --presses snapkv,knorm --ratios 0.5,0.75 --cache-dtypes auto,int8,int4");
   command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
 }
 

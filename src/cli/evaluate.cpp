@@ -36,7 +36,7 @@ struct EvaluateOptions {
 void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, const std::vector<NamedPress>& presses,
                  const LoadedModel& loaded, const ProtocolSettings& protocol) {
   Experiment experiment(*loaded.model, texts.texts,
-                        {protocol, {}, loaded.cache_type, options.compute.seed, options.timeline});
+                        {protocol, {}, loaded.cache_format, options.compute.seed, options.timeline});
   experiment.warm_up();
 
   const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, options.prefill_only);

@@ -69,7 +69,7 @@ void run(const GenerateOptions& options) {
   }
   LoadedModel loaded = load_model(opened, options.compute, n_prompt, n_all);
   GenerateSettings settings = options.settings;
-  settings.cache_type = loaded.cache_type;
+  settings.cache_format = loaded.cache_format;
   settings.seed = options.compute.seed;
   settings.positions = positions;
   if (!press.is_none()) settings.budget.ratio = options.compression_ratio;

@@ -143,7 +143,7 @@ void run(const HeatmapOptions& options, bool max_tokens_given) {
     Progress progress("heatmap", static_cast<std::int64_t>(n_runs) * n);
     for (const NamedPress& press : presses) {
       for (const double ratio : press.uses_ratio() ? ratios : std::vector<double>{0}) {
-        KeptSettings settings{{}, options.chunk_size, positions, loaded.cache_type, options.compute.seed};
+        KeptSettings settings{{}, options.chunk_size, positions, loaded.cache_format, options.compute.seed};
         settings.budget.ratio = ratio;
         runs.push_back(
             {press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,

@@ -71,7 +71,7 @@ void run(const PplOptions& options, bool max_tokens_given) {
   LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
 
   Experiment experiment(*loaded.model, texts.texts,
-                        {protocol, {}, loaded.cache_type, options.compute.seed, !options.timeline.empty()});
+                        {protocol, {}, loaded.cache_format, options.compute.seed, !options.timeline.empty()});
   if (protocol.protocol == Protocol::window && !press.is_none()) log_warning_once(std::string(kWindowCaveat));
   experiment.warm_up();
 

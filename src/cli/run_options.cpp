@@ -26,7 +26,14 @@ void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
       .add_option("--weights", weights,
                   "How products hold theirs: float (as --dtype), int8, int4, or file: quantized tensors as they are")
       ->capture_default_str();
-  command.add_option("--cache-dtype", cache_dtype, "Of the KV cache; auto: as --dtype")->capture_default_str();
+  command
+      .add_option(
+          "--cache-dtype", cache_dtype,
+          "Of the KV cache: auto (as --dtype), float32, bfloat16, float16, or int8, int4: all but the newest tokens")
+      ->capture_default_str();
+  command
+      .add_option("--cache-residual", cache_residual, "Newest tokens of each head that int8 and int4 leave as they are")
+      ->capture_default_str();
   command.add_option("--threads", threads, "0: one a core")->capture_default_str();
   command.add_option("--device", device, "cpu")->capture_default_str();
   command.add_option("--seed", seed, "For presses that draw, sampling, and intervals")->capture_default_str();
@@ -39,7 +46,14 @@ void ComputeOptions::apply() const {
   isa();  // a KVPRESS_ISA that cannot be is told before anything is done
   if (device != "cpu") fail_usage("--device: '{}' is not in this build; use cpu", device);
   dtype_choice();
-  if (cache_dtype != "auto") parse_dtype(cache_dtype, "--cache-dtype");
+  parse_cache_format(cache_dtype, DType::f32, "--cache-dtype");
+  if (cache_residual < 0) fail_usage("--cache-residual: {} is below 0; give a number of tokens", cache_residual);
+}
+
+CacheFormat ComputeOptions::cache_format(DType automatic) const {
+  CacheFormat format = parse_cache_format(cache_dtype, automatic, "--cache-dtype");
+  format.residual = cache_residual;
+  return format;
 }
 
 DTypeChoice ComputeOptions::dtype_choice() const {
@@ -119,9 +133,8 @@ MemoryPlan plan_run(const ModelConfig& config, const TensorFile* tensors, const 
                     std::int64_t n_block, std::int64_t n_cached) {
   // What auto will choose is not known before the weights are seen: plan for the larger.
   const Numerics numerics = choose_numerics(options.dtype_choice(), StoredType::f32);
-  const DType cache =
-      options.cache_dtype == "auto" ? numerics.compute : parse_dtype(options.cache_dtype, "--cache-dtype");
-  return plan_memory(config, held_weight_bytes(config, numerics, tensors), cache, n_block, n_cached);
+  const CacheFormat format = options.cache_format(numerics.compute);
+  return plan_memory(config, held_weight_bytes(config, numerics, tensors), format, n_block, n_cached);
 }
 
 void check_fits(const ModelConfig& config, const TensorFile* tensors, const ComputeOptions& options,
@@ -136,13 +149,9 @@ LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options,
   LoadedModel loaded;
   loaded.files = opened.files;
   loaded.model = std::make_unique<Model>(opened.files, options.dtype_choice());
-  loaded.cache_type = cache_type_of(options, *loaded.model);
+  loaded.cache_format = options.cache_format(loaded.model->dtype());
   loaded.load_sec = timer.seconds();
   return loaded;
-}
-
-DType cache_type_of(const ComputeOptions& options, const Model& model) {
-  return options.cache_dtype == "auto" ? model.dtype() : parse_dtype(options.cache_dtype, "--cache-dtype");
 }
 
 std::int64_t PreparedTexts::longest() const {
@@ -157,7 +166,7 @@ ExperimentInfo experiment_info(const ComputeOptions& options, const LoadedModel&
   info.model = options.model;
   info.dataset = texts.name;
   info.dtype = loaded.model->numbers();
-  info.cache_dtype = to_string(loaded.cache_type);
+  info.cache_dtype = to_string(loaded.cache_format);
   info.protocol = protocol;
   if (!protocol.splits_text()) {
     info.protocol.context_tokens = context_of(protocol, static_cast<std::int64_t>(texts.texts.front().ids.size()));

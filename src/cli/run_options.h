@@ -18,12 +18,13 @@
 
 namespace kvpress {
 
-/// --model, --dtype, --weights, --cache-dtype, --threads, --device, --seed, --quiet.
+/// --model, --dtype, --weights, --cache-dtype, --cache-residual, --threads, --device, --seed, --quiet.
 struct ComputeOptions {
   std::string model;
   std::string dtype = "auto";
   std::string weights = "float";
   std::string cache_dtype = "auto";
+  std::int64_t cache_residual = CacheFormat().residual;
   std::string device = "cpu";
   int threads = 0;
   std::uint64_t seed = 0;
@@ -34,6 +35,8 @@ struct ComputeOptions {
   /// Checks the values and puts threads and quiet into effect. Call it first.
   void apply() const;
   DTypeChoice dtype_choice() const;
+  /// `automatic` is the model's own type.
+  CacheFormat cache_format(DType automatic) const;
 };
 
 inline constexpr const char* kPositionsHelp =
@@ -65,7 +68,7 @@ struct LoadedModel {
   std::shared_ptr<ModelFiles> files;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Model> model;
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   double load_sec = 0;
 };
 
@@ -96,9 +99,6 @@ void check_fits(const ModelConfig& config, const TensorFile* tensors, const Comp
 /// over n_block tokens.
 LoadedModel load_model(const OpenedModel& opened, const ComputeOptions& options, std::int64_t n_block,
                        std::int64_t n_cached);
-
-/// The cache's number format: as asked for, or the model's.
-DType cache_type_of(const ComputeOptions& options, const Model& model);
 
 /// A data set made ready: tokenized, with the time it took.
 struct PreparedTexts {

@@ -122,7 +122,7 @@ Experiment& SweepRunner::experiment(const SweepRun& run, const OnProgress& on_pr
     const LoadedModel& loaded = model();
     experiment_ = std::make_unique<Experiment>(
         *loaded.model, texts(run).texts,
-        RunSettings{protocols_[run.protocol], {}, loaded.cache_type, options_.compute.seed, options_.timeline});
+        RunSettings{protocols_[run.protocol], {}, loaded.cache_format, options_.compute.seed, options_.timeline});
     experiment_->report_to(on_progress);
     experiment_->warm_up();
     current_ = run;
@@ -157,7 +157,7 @@ double SweepRunner::measure_seconds_per_token() {
     if (!protocol.splits_text() && protocol.context_tokens >= static_cast<std::int64_t>(text.ids.size())) {
       protocol.context_tokens = 0;
     }
-    Experiment experiment(*model().model, {text}, {protocol, {}, loaded_.cache_type, options_.compute.seed});
+    Experiment experiment(*model().model, {text}, {protocol, {}, loaded_.cache_format, options_.compute.seed});
     experiment.warm_up();
     experiment.baseline();
     const Timer timer;

@@ -240,7 +240,7 @@ Json about_run(const TaskOptions& options, const TaskSet& set, const TaskSetting
   if (settings.target_size) about["target_size"] = *settings.target_size;
   about["positions"] = to_string(settings.positions);
   about["dtype"] = loaded.model->numbers();
-  about["cache_dtype"] = to_string(loaded.cache_type);
+  about["cache_dtype"] = to_string(loaded.cache_format);
   about["seed"] = settings.seed;
   about["threads"] = threads();
   about["version"] = version();
@@ -369,7 +369,7 @@ void run(TaskOptions& options) {
   }
   const std::int64_t longest = fit_lengths(report.set, tokenizer, opened.config, settings);
   const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
-  settings.cache_type = loaded.cache_type;
+  settings.cache_format = loaded.cache_format;
   report.about = about_run(options, report.set, settings, loaded);
 
   const NamedPress none = parse_press("no_press");

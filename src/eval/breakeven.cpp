@@ -38,7 +38,7 @@ void time_answer(Model& model, std::span<const std::int32_t> context, const Name
                  const AnswerSettings& settings, AnswerTimes& times) {
   const ModelConfig& config = model.config();
   Compressor compressor(press.plan({settings.ratio, {}}), settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_type);
+  KVCache cache = compressor.make_cache(model, settings.cache_format);
   AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
   const Matrix<float> row(hidden.data(), 1, config.hidden_size);

@@ -31,7 +31,7 @@ struct AnswerTimes {
 struct AnswerSettings {
   double ratio = 0;
   std::int64_t n_tokens = 128;  ///< of the answer, decoded greedily past any end of text
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   std::uint64_t seed = 0;
 };
 

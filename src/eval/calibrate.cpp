@@ -70,7 +70,7 @@ void read_texts(const Calibration& calibration, const std::function<void(const A
   BlockReader reader(on_block);
   AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
   for (const TokenizedText& text : calibration.texts) {
-    KVCache cache = model.make_cache(calibration.cache_type);
+    KVCache cache = model.make_cache(calibration.cache_format);
     const auto n = static_cast<std::int64_t>(text.ids.size());
     for (std::int64_t first = 0; first < n; first += kBlock) {
       const std::int64_t length = std::min(kBlock, n - first);

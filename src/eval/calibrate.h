@@ -20,7 +20,7 @@ namespace kvpress {
 struct Calibration {
   Model& model;
   std::span<const TokenizedText> texts;  ///< each is read from position 0
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   std::int64_t n_sink = 4;  ///< expected_attention: first tokens of a text whose queries are left out
   const Tokenizer* tokenizer = nullptr;
   OnProgress on_progress = {};  ///< told tokens as they are read; progress_total(texts) in all

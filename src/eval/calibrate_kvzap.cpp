@@ -90,7 +90,7 @@ std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) 
   for (const TokenizedText& text : calibration.texts) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
     HiddenStates hidden;
-    KVCache cache = model.make_cache(calibration.cache_type, 1);
+    KVCache cache = model.make_cache(calibration.cache_format, 1);
     model.forward(text.ids, 0, cache, &hidden, {last.data(), 1, config.hidden_size});
     const std::vector<Scores> wanted = log_scores(calibration, cache, text.ids);
     for (std::int64_t l = 0; l < config.n_layers; ++l) {

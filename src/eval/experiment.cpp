@@ -66,8 +66,10 @@ void Experiment::warm_up() {
   run_protocol(model_, {first}, {"no_press", nullptr}, settings);
 }
 
-RunResult Experiment::measure(const NamedPress& press, double compression_ratio) const {
+RunResult Experiment::measure(const NamedPress& press, double compression_ratio,
+                              const CacheFormat& cache_format) const {
   RunSettings settings = settings_;
+  settings.cache_format = cache_format;
   settings.budget.ratio = compression_ratio;
   if (settings.protocol.has_fixed_budget()) settings.budget = {0.0, settings.protocol.target_size};
   if (press.is_none()) {
@@ -81,11 +83,12 @@ RunResult Experiment::measure(const NamedPress& press, double compression_ratio)
 }
 
 const RunResult& Experiment::baseline() {
-  if (!baseline_) baseline_ = measure({"no_press", nullptr}, 0.0);
+  if (!baseline_) baseline_ = measure({"no_press", nullptr}, 0.0, settings_.cache_format.type);
   return *baseline_;
 }
 
 Outcome Experiment::full() {
+  if (settings_.cache_format.bits > 0) return run({"no_press", nullptr}, 0.0);
   Comparison same;
   same.top1_agreement = 1;
   return {"no_press", 0.0, baseline(), same};
@@ -96,10 +99,11 @@ double Experiment::share_evicted(const RunResult& full) const {
   return std::max(0.0, 1.0 - static_cast<double>(*settings_.protocol.target_size) / full.cache_tokens);
 }
 
-Outcome Experiment::run(const NamedPress& press, double compression_ratio) {
+Outcome Experiment::run(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format) {
   const RunResult& full = baseline();
   if (settings_.protocol.has_fixed_budget()) compression_ratio = share_evicted(full);
-  Outcome outcome{press.text, press.uses_ratio() ? compression_ratio : 0.0, measure(press, compression_ratio), {}};
+  Outcome outcome{
+      press.text, press.uses_ratio() ? compression_ratio : 0.0, measure(press, compression_ratio, cache_format), {}};
   outcome.comparison = compare_runs(model_, full, outcome.run, settings_.seed);
   return outcome;
 }

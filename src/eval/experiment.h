@@ -28,13 +28,17 @@ class Experiment {
   /// Runs the first segment once, unmeasured: products are compiled and pages touched before anything is timed.
   void warm_up();
 
-  /// The full cache's run, made when first asked for.
+  /// The full cache's run, made when first asked for. Nothing is quantized in it: what that costs shows like the rest.
   const RunResult& baseline();
 
   /// A run of its own, with a fresh press, whatever ran before. With a fixed budget (ProtocolSettings) the ratio is not
   /// used; the outcome's is then the share of the full cache that goes.
-  Outcome run(const NamedPress& press, double compression_ratio);
-  /// The full cache's run compared with itself.
+  Outcome run(const NamedPress& press, double compression_ratio) {
+    return run(press, compression_ratio, settings_.cache_format);
+  }
+  /// The same with a cache of its own format.
+  Outcome run(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format);
+  /// The full cache's run: compared with itself or, where the settings quantize, with what it would be without.
   Outcome full();
 
   /// Progress of every later run goes here, in place of a bar of its own.
@@ -46,7 +50,7 @@ class Experiment {
 
  private:
   double share_evicted(const RunResult& full) const;
-  RunResult measure(const NamedPress& press, double compression_ratio) const;
+  RunResult measure(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format) const;
 
   Model& model_;
   std::vector<TokenizedText> texts_;

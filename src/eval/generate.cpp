@@ -53,7 +53,7 @@ Generated generate(Model& model, std::span<const std::int32_t> prompt, const Nam
   Compressor compressor(press.plan(fixed ? Budget{0.0, settings.target_size} : settings.budget,
                                    settings.compression_interval, settings.target_size),
                         settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_type, settings.positions == Positions::cache);
+  KVCache cache = compressor.make_cache(model, settings.cache_format, settings.positions == Positions::cache);
   AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
   const Matrix<float> row(hidden.data(), 1, config.hidden_size);

@@ -24,7 +24,7 @@ struct GenerateSettings {
   std::int64_t compression_interval = 0;    ///< compress again every so many tokens ...
   std::optional<std::int64_t> target_size;  ///< ... down to so many; without an interval, the prompt's budget
   Positions positions = Positions::text;
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   std::uint64_t seed = 0;
 };
 

@@ -72,7 +72,7 @@ KeptTokens kept_tokens(Model& model, std::span<const std::int32_t> ids, const Na
                        const KeptSettings& settings, const OnProgress& on_progress) {
   if (ids.empty()) fail_usage("no text to read: it has no token");
   Compressor compressor(press.plan(press.is_none() ? Budget() : settings.budget), settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_type, settings.positions == Positions::cache);
+  KVCache cache = compressor.make_cache(model, settings.cache_format, settings.positions == Positions::cache);
   const std::size_t chunk = settings.chunk_size > 0 ? static_cast<std::size_t>(settings.chunk_size) : ids.size();
   AlignedVector<float> last(static_cast<std::size_t>(model.config().hidden_size));
   for (std::size_t at = 0; at < ids.size(); at += chunk) {

@@ -35,7 +35,7 @@ struct KeptSettings {
   Budget budget;
   std::int64_t chunk_size = 0;  ///< tokens between compressions; 0: the whole text is read, then compressed once
   Positions positions = Positions::text;
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   std::uint64_t seed = 0;
 };
 

@@ -43,7 +43,7 @@ std::vector<std::int64_t> head_lengths(std::size_t n_heads, std::int64_t n_kept,
 }  // namespace
 
 PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
-                             DType cache_type, bool with_loss, int repeats) {
+                             const CacheFormat& cache_format, bool with_loss, int repeats) {
   const std::vector<std::int32_t> tokens = random_tokens(model, n_tokens);
   const std::int64_t rows = with_loss ? n_tokens : 1;
   AlignedVector<float> hidden(static_cast<std::size_t>(rows * model.config().hidden_size));
@@ -52,7 +52,7 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
   std::vector<double> prefill, compress, loss;
   for (int repeat = -1; repeat < repeats; ++repeat) {
     Compressor compressor(press.plan({ratio, {}}));
-    KVCache cache = compressor.make_cache(model, cache_type);
+    KVCache cache = compressor.make_cache(model, cache_format);
     const Timer forward;
     compressor.forward(model, tokens, cache, states);
     const double forward_sec = forward.seconds();
@@ -68,11 +68,11 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
   return {n_tokens, median(prefill), median(compress), with_loss ? median(loss) : 0.0};
 }
 
-DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio, DType cache_type,
-                           std::int64_t n_tokens) {
+DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio,
+                           const CacheFormat& cache_format, std::int64_t n_tokens) {
   const std::vector<std::int32_t> tokens = random_tokens(model, std::max<std::int64_t>(depth, 1));
   Compressor compressor(press.plan({ratio, {}}));
-  KVCache cache = compressor.make_cache(model, cache_type);
+  KVCache cache = compressor.make_cache(model, cache_format);
   AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
   AlignedVector<float> logits(static_cast<std::size_t>(model.config().vocab_size));
   const Matrix<float> row(hidden.data(), 1, model.config().hidden_size);
@@ -100,10 +100,10 @@ DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& p
   return speed;
 }
 
-AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double ratio, bool ragged, DType cache_type,
-                                 int repeats) {
+AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double ratio, bool ragged,
+                                 const CacheFormat& cache_format, int repeats) {
   const ModelConfig& config = model.config();
-  KVCache cache = model.make_cache(cache_type);
+  KVCache cache = model.make_cache(cache_format);
   const std::int64_t n_kept = Budget{ratio, {}}.n_kept(depth);
   const auto lengths = head_lengths(static_cast<std::size_t>(config.n_layers * config.n_kv_heads), n_kept, ragged);
   const std::int64_t longest = *std::max_element(lengths.begin(), lengths.end());
@@ -122,6 +122,7 @@ AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double 
       const auto n = static_cast<std::size_t>(lengths[static_cast<std::size_t>(l * config.n_kv_heads + h)]);
       cache.keep(l, h, std::span(kept).first(n));
     }
+    cache.settle(l);
   }
   const std::int64_t width = config.n_heads * config.head_dim;
   AlignedVector<float> queries(static_cast<std::size_t>(width));
@@ -134,7 +135,7 @@ AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double 
     for (std::int64_t l = 0; l < config.n_layers; ++l) {
       std::vector<HeadKV> kv;
       for (std::int64_t h = 0; h < config.n_kv_heads; ++h) kv.push_back(cache.head(l, h).view());
-      attention(attention_args(config, queries.data(), 1, kv, cache_type), out);
+      attention(attention_args(config, queries.data(), 1, kv, cache_format.type), out);
     }
     if (repeat >= 0) seconds.push_back(timer.seconds());
   }

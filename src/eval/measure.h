@@ -18,7 +18,7 @@ struct PrefillSpeed {
 
 /// Each repeat has a fresh cache and press; one more goes first, unmeasured.
 PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
-                             DType cache_type, bool with_loss, int repeats);
+                             const CacheFormat& cache_format, bool with_loss, int repeats);
 
 struct DecodeSpeed {
   std::int64_t depth = 0;   ///< tokens seen before decoding
@@ -28,8 +28,8 @@ struct DecodeSpeed {
 };
 
 /// Fills the cache with `depth` tokens, compresses, then decodes n_tokens greedily.
-DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio, DType cache_type,
-                           std::int64_t n_tokens);
+DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio,
+                           const CacheFormat& cache_format, std::int64_t n_tokens);
 
 /// Attention alone, of one token over all layers, over caches of random keys and values.
 struct AttentionSpeed {
@@ -39,7 +39,7 @@ struct AttentionSpeed {
 
 /// A cache of `depth` tokens of which a share of `ratio` was evicted: the same number in every head or, when ragged,
 /// anything between a fifth and nine fifths of it, with the same sum.
-AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double ratio, bool ragged, DType cache_type,
-                                 int repeats);
+AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double ratio, bool ragged,
+                                 const CacheFormat& cache_format, int repeats);
 
 }  // namespace kvpress

@@ -8,15 +8,23 @@
 
 namespace kvpress {
 
-MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, DType cache_type, std::int64_t n_block,
-                       std::int64_t n_cached) {
+MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const CacheFormat& cache_format,
+                       std::int64_t n_block, std::int64_t n_cached) {
   const auto block = static_cast<double>(n_block);
   const auto hidden = static_cast<double>(config.hidden_size);
   const auto projected = static_cast<double>((2 * config.n_heads + 2 * config.n_kv_heads) * config.head_dim);
   MemoryPlan plan;
   plan.weights = weight_bytes;
-  const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, cache_type, false};
+  const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, cache_format, false};
   plan.cache = static_cast<double>(n_cached) * static_cast<double>(KVCache::bytes_per_token(shape));
+  if (cache_format.bits > 0) {
+    // Beside them the newest tokens, and a whole block of one layer before it is quantized.
+    CacheShape newest = shape;
+    newest.format.bits = 0;
+    plan.cache +=
+        static_cast<double>(KVCache::bytes_per_token(newest)) *
+        (static_cast<double>(cache_format.residual + kKVGroup) + block / static_cast<double>(config.n_layers));
+  }
   // The residual stream, the projections and rotated queries, what was attended, and two runs' states to compare.
   plan.activations = block * 4.0 * (5.0 * hidden + projected + static_cast<double>(config.n_heads * config.head_dim)) +
                      64.0 * 4.0 * 3.0 * static_cast<double>(config.vocab_size);

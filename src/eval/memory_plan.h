@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kvpress/base/dtype.h"
+#include "kvpress/cache/cache_format.h"
 #include "kvpress/model/config.h"
 
 namespace kvpress {
@@ -15,10 +15,10 @@ struct MemoryPlan {
   double total() const { return weights + cache + activations; }
 };
 
-/// For weights of so many bytes (held_weight_bytes()), a cache of `cache_type`, and forward passes over `n_block`
+/// For weights of so many bytes (held_weight_bytes()), a cache of `cache_format`, and forward passes over `n_block`
 /// tokens at once with `n_cached` in the cache.
-MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, DType cache_type, std::int64_t n_block,
-                       std::int64_t n_cached);
+MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const CacheFormat& cache_format,
+                       std::int64_t n_block, std::int64_t n_cached);
 
 /// Throws Error with the numbers when more is needed than `available` bytes.
 void check_memory(const MemoryPlan& plan, double available);

@@ -88,7 +88,7 @@ class Runner {
         press_.plan(settings_.budget, settings_.protocol.compression_interval, settings_.protocol.target_size),
         settings_.seed);
     KVCache cache =
-        compressor.make_cache(model_, settings_.cache_type, settings_.protocol.positions == Positions::cache);
+        compressor.make_cache(model_, settings_.cache_format, settings_.protocol.positions == Positions::cache);
     if (recorder_) {
       recorder_->record(Phase::prefill, cache.allocated_bytes());
       compressor.set_pass_watcher([this](PassMoment moment, const KVCache& it) {
@@ -285,6 +285,7 @@ RunResult run_protocol(Model& model, const std::vector<TokenizedText>& texts, co
   RunResult result = runner.finish();
   if (result.nll.empty()) fail_usage("no text to score: give one of at least 2 tokens");
   result.peak_rss_bytes = peak_resident_bytes();
+  result.cache_format = settings.cache_format;
   return result;
 }
 

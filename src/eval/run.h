@@ -52,6 +52,7 @@ struct RunResult {
   std::size_t cache_bytes = 0;
   std::size_t cache_bytes_peak = 0;  ///< the most ever allocated, before compression included
   std::size_t peak_rss_bytes = 0;
+  CacheFormat cache_format = {};
   PhaseTimes times;
   Timeline timeline;  ///< empty unless the settings ask for it
 
@@ -73,7 +74,7 @@ std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step
 struct RunSettings {
   ProtocolSettings protocol;
   Budget budget;
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   std::uint64_t seed = 0;
   bool timeline = false;  ///< whether memory is recorded along the run
 };

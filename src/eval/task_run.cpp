@@ -51,7 +51,7 @@ class Answerer {
               const std::function<void()>& on_answer) {
     const Timer prefill;
     Compressor compressor(plan_, settings_.seed);
-    KVCache cache = compressor.make_cache(model_, settings_.cache_type, settings_.positions == Positions::cache);
+    KVCache cache = compressor.make_cache(model_, settings_.cache_format, settings_.positions == Positions::cache);
     const auto n_context = forward_context(samples[which.front()], compressor, cache);
     run.prefill_sec += prefill.seconds() - compressor.seconds();
     run.compress_sec += compressor.seconds();

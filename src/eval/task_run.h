@@ -24,7 +24,7 @@ struct TaskSettings {
   std::int64_t compression_interval = 0;    ///< while answering: compress again every so many tokens ...
   std::optional<std::int64_t> target_size;  ///< ... down to so many
   Positions positions = Positions::text;
-  DType cache_type = DType::f32;
+  CacheFormat cache_format = {};
   std::uint64_t seed = 0;
   std::int64_t max_context_length = 0;  ///< longer contexts lose their ends, as in kvpress; 0: none does
   bool query_aware = false;             ///< the question is part of the context, and so of what the press sees

@@ -166,9 +166,9 @@ std::size_t Model::weight_bytes() const {
   return bytes;
 }
 
-KVCache Model::make_cache(DType type, std::int64_t n_carried, bool renumber) const {
+KVCache Model::make_cache(const CacheFormat& format, std::int64_t n_carried, bool renumber) const {
   const ModelConfig& config = impl_->config;
-  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, type, n_carried, renumber},
+  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, format, n_carried, renumber},
                  Rope(config.rope_frequencies));
 }
 
@@ -246,13 +246,14 @@ void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::
   if (listener != nullptr && listener->wants_log_sum_exp()) {
     log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));
   }
-  const AttentionArgs args = attention_args(config, queries.as<float>(), n_new, kv, cache.shape().type,
+  const AttentionArgs args = attention_args(config, queries.as<float>(), n_new, kv, cache.shape().format.type,
                                             log_sum_exp.empty() ? nullptr : log_sum_exp.data());
   attention(args, attended);
   if (listener != nullptr) {
     listener->after_attention({layer, first_position, n_new, config, weights_of_layer, rope, normed, queries.as_float(),
                                qkv.as_float().columns(0, query_cols), args.log_sum_exp, cache});
   }
+  cache.settle(layer);
 }
 
 /// sum += feed-forward(norm(input)); input may be what sum was before.

@@ -51,7 +51,7 @@ class Model {
   const Linear& output() const;
 
   /// `n_carried`: floats that are kept beside each token for a press. `renumber`: CacheShape says what it does.
-  KVCache make_cache(DType type, std::int64_t n_carried = 0, bool renumber = false) const;
+  KVCache make_cache(const CacheFormat& format, std::int64_t n_carried = 0, bool renumber = false) const;
 
   /// Runs `tokens` (places first_position, ... in the text) through the model, appending to `cache`. Writes the
   /// final-normed hidden states of the last hidden.rows tokens (at most all of them). `listener` may be null. Throws

@@ -103,6 +103,58 @@ void attend_blocks(const AttentionArgs& args, const AttentionPlan& plan, const A
   }
 }
 
+/// The few rows of a decoded token, on entries as they stand where there is a kernel for that.
+class FewRows {
+ public:
+  FewRows(const AttentionArgs& args, const AttentionPlan& plan, const HeadKV& kv, const QueryRows& queries)
+      : args_(args),
+        plan_(plan),
+        kv_(kv),
+        rows_fit_(attends_few(plan.kernels, queries.n_rows(), args.head_dim)),
+        same_type_(args.kv_type == queries.type()),
+        quantized_(kv.older.n > 0 && kv.older.n_thin == 0 && queries.n_rows() <= kFewRows &&
+                   args.head_dim <= kFewQuantizedHeadDim) {
+    if (!quantized_) return;
+    thread_local AlignedVector<float> converted;
+    converted.resize(static_cast<std::size_t>(queries.n_rows() * args.head_dim));
+    to_float(queries.data(), queries.type(), converted.data(), queries.n_rows() * args.head_dim);
+    float_queries_ = converted.data();
+  }
+
+  /// Whether the rows could be taken past entries [first, first + n), all of them quantized or none.
+  bool attend(AttentionRows rows, std::int64_t first, std::int64_t n, const std::int32_t* seen) const {
+    if (quantized_ && first < kv_.older.n) {
+      rows.queries = float_queries_;
+      attend_few_quantized(rows, kv_.older, first, n, seen);
+      return true;
+    }
+    if (!rows_fit_) return false;
+    const std::int64_t at = first - kv_.older.n;
+    if (same_type_ && at >= 0 && kv_.n_thin == 0) {
+      plan_.kernels.attend_few(rows, element(kv_.keys, args_.kv_type, at * args_.head_dim),
+                               element(kv_.values, args_.kv_type, at * args_.head_dim), seen);
+      return true;
+    }
+    if (plan_.kernels.element_size != sizeof(float)) return false;
+    thread_local AlignedVector<float> keys, values;
+    keys.resize(static_cast<std::size_t>(kKeyBlock * args_.head_dim));
+    values.resize(keys.size());
+    keys_to_float(kv_, args_.kv_type, args_.head_dim, first, n, keys.data());
+    values_to_float(kv_, args_.kv_type, args_.head_dim, first, n, values.data());
+    plan_.kernels.attend_few(rows, keys.data(), values.data(), seen);
+    return true;
+  }
+
+ private:
+  const AttentionArgs& args_;
+  const AttentionPlan& plan_;
+  const HeadKV& kv_;
+  bool rows_fit_;
+  bool same_type_;
+  bool quantized_;
+  const float* float_queries_ = nullptr;
+};
+
 /// One block of queries, as when decoding: each entry of the cache is read once.
 void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, const Activations& out) {
   struct Stretch {
@@ -127,19 +179,18 @@ void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, cons
     const HeadKV& kv = args.kv[static_cast<std::size_t>(stretch.kv_head)];
     queries.gather(args, plan, stretch.kv_head, 0);
     const AttentionRows rows = state[i].start(queries, args, plan);
-    const bool unpacked = kv.n_thin == 0 && attends_few(plan.kernels, rows.n_rows, args.head_dim);
-    if (!unpacked) packed.resize(block_bytes);
+    const FewRows few(args, plan, kv, queries);
     const std::int64_t end = std::min(stretch.first + kStretch, kv.n);
-    for (std::int64_t first = stretch.first; first < end; first += kKeyBlock) {
-      const std::int64_t n = std::min(kKeyBlock, kv.n - first);
-      if (unpacked) {
-        const std::int64_t at = first * args.head_dim;
-        plan.kernels.attend_few(rows, element(kv.keys, args.kv_type, at), element(kv.values, args.kv_type, at),
-                                queries.seen(args, kv.n, first, n));
-        continue;
+    for (std::int64_t first = stretch.first; first < end;) {
+      // No block holds both entries that are quantized and others.
+      const std::int64_t n = std::min({kKeyBlock, end - first, first < kv.older.n ? kv.older.n - first : kKeyBlock});
+      const std::int32_t* seen = queries.seen(args, kv.n, first, n);
+      if (!few.attend(rows, first, n, seen)) {
+        packed.resize(block_bytes);
+        pack_entries(args, plan, kv, first, n, packed.data(), packed.data() + keys_bytes);
+        plan.kernels.attend(rows, packed.data(), packed.data() + keys_bytes, seen);
       }
-      pack_entries(args, plan, kv, first, n, packed.data(), packed.data() + keys_bytes);
-      plan.kernels.attend(rows, packed.data(), packed.data() + keys_bytes, queries.seen(args, kv.n, first, n));
+      first += n;
     }
     results[static_cast<std::size_t>(i)] = rows;
   });

@@ -6,19 +6,27 @@
 #include <span>
 
 #include "kvpress/ops/matrix.h"
+#include "kvpress/ops/quantized_kv.h"
 
 namespace kvpress {
 
-/// The keys and values that one KV head holds: n x head_dim each, contiguous, of the cache's type. The keys of the
-/// first n_thin entries may be stored without some channels, which count as 0.
+/// The keys and values that one KV head holds: n x head_dim each, contiguous, of the cache's type; the oldest of them
+/// may be quantized. Keys may be stored without some channels, which count as 0: those of the first n_thin that are not
+/// quantized, and of some that are.
 struct HeadKV {
-  const void* keys = nullptr;  ///< [n - n_thin, head_dim]
-  const void* values = nullptr;
+  const void* keys = nullptr;    ///< [n - older.n - n_thin, head_dim]
+  const void* values = nullptr;  ///< [n - older.n, head_dim]
   std::int64_t n = 0;
   const void* thin_keys = nullptr;  ///< [n_thin, channels.size()]
   std::int64_t n_thin = 0;
   std::span<const std::int32_t> channels = {};  ///< those stored, ascending
+  QuantizedKV older = {};                       ///< the first older.n
 };
+
+/// Entries [first, first + n) of a head in float32, [n, head_dim], whatever they are stored as; `type` is the cache's.
+void keys_to_float(const HeadKV& kv, DType type, std::int64_t head_dim, std::int64_t first, std::int64_t n, float* out);
+void values_to_float(const HeadKV& kv, DType type, std::int64_t head_dim, std::int64_t first, std::int64_t n,
+                     float* out);
 
 /// One attention of a block of n_new tokens whose keys and values already stand last in the cache. Query i (of n_new)
 /// sees the first n - n_new + i + 1 entries of its KV head. Query head h belongs to KV head h / (n_heads / n_kv_heads).

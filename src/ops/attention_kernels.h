@@ -65,6 +65,9 @@ const AttentionKernels& float_attention_kernels();
 /// bfloat16 on processors with AVX-512 BF16; null elsewhere. Even head_dim only.
 const AttentionKernels* bf16_attention_kernels();
 
+/// attend_few() in float32.
+void attend_few_float(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
+
 /// The scores of up to kRowGroup rows with one block of keys, taken into each row's running max and sum.
 void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, float* row_max,
                   float* row_sum);

@@ -8,37 +8,25 @@
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
-namespace {
-
-void key_of(const AttentionArgs& args, const HeadKV& kv, std::int64_t j, std::vector<float>& key) {
-  if (j >= kv.n_thin) {
-    to_float(element(kv.keys, args.kv_type, (j - kv.n_thin) * args.head_dim), args.kv_type, key.data(), args.head_dim);
-    return;
-  }
-  const auto width = static_cast<std::int64_t>(kv.channels.size());
-  std::vector<float> stored(kv.channels.size());
-  to_float(element(kv.thin_keys, args.kv_type, j * width), args.kv_type, stored.data(), width);
-  std::fill(key.begin(), key.end(), 0.0f);
-  for (std::size_t i = 0; i < stored.size(); ++i) key[static_cast<std::size_t>(kv.channels[i])] = stored[i];
-}
-
-}  // namespace
-
 void attention_plain(const AttentionArgs& args, const Activations& out) {
   const std::int64_t d = args.head_dim;
   const auto group_size = args.n_heads / static_cast<std::int64_t>(args.kv.size());
-  std::vector<float> key(static_cast<std::size_t>(d));
+  std::vector<float> keys, values;
   for (std::int64_t h = 0; h < args.n_heads; ++h) {
     const HeadKV& kv = args.kv[static_cast<std::size_t>(h / group_size)];
+    keys.resize(static_cast<std::size_t>(kv.n * d));
+    values.resize(keys.size());
+    keys_to_float(kv, args.kv_type, d, 0, kv.n, keys.data());
+    values_to_float(kv, args.kv_type, d, 0, kv.n, values.data());
     for (std::int64_t t = 0; t < args.n_new; ++t) {
       const float* query = args.queries + (t * args.n_heads + h) * d;
       const std::int64_t n = visible(args, kv.n, t);
       std::vector<double> weights(static_cast<std::size_t>(n));
       double max = -std::numeric_limits<double>::infinity();
       for (std::int64_t j = 0; j < n; ++j) {
-        key_of(args, kv, j, key);
+        const float* key = keys.data() + j * d;
         double dot = 0;
-        for (std::int64_t c = 0; c < d; ++c) dot += static_cast<double>(query[c]) * key[static_cast<std::size_t>(c)];
+        for (std::int64_t c = 0; c < d; ++c) dot += static_cast<double>(query[c]) * key[c];
         weights[static_cast<std::size_t>(j)] = dot * args.scale;
         max = std::max(max, weights[static_cast<std::size_t>(j)]);
       }
@@ -47,9 +35,9 @@ void attention_plain(const AttentionArgs& args, const Activations& out) {
       if (args.log_sum_exp != nullptr) args.log_sum_exp[h * args.n_new + t] = static_cast<float>(max + std::log(sum));
       std::vector<double> result(static_cast<std::size_t>(d), 0.0);
       for (std::int64_t j = 0; j < n; ++j) {
-        to_float(element(kv.values, args.kv_type, j * d), args.kv_type, key.data(), d);
+        const float* value = values.data() + j * d;
         for (std::size_t c = 0; c < result.size(); ++c)
-          result[c] += weights[static_cast<std::size_t>(j)] / sum * key[c];
+          result[c] += weights[static_cast<std::size_t>(j)] / sum * value[c];
       }
       std::vector<float> row(result.begin(), result.end());
       const auto at = static_cast<std::size_t>((t * args.n_heads + h) * d) * size_of(out.type);

@@ -1,6 +1,5 @@
 #include "kvpress/ops/attention_rows.h"
 
-#include <cstring>
 #include <numbers>
 
 #include "kvpress/ops/channels.h"
@@ -17,31 +16,28 @@ const AttentionKernels& kernels_for(const AttentionArgs& args) {
 
 DType element_type(const AttentionPlan& plan) { return plan.kernels.element_size == 2 ? DType::bf16 : DType::f32; }
 
-const void* as_elements(const AttentionArgs& args, const AttentionPlan& plan, const void* base, std::int64_t first,
+/// Rows in float32, in the kernels' element type.
+const void* as_elements(const AttentionArgs& args, const AttentionPlan& plan, const AlignedVector<float>& rows,
                         std::int64_t n) {
-  thread_local AlignedVector<float> converted;
-  const void* from = element(base, args.kv_type, first * args.head_dim);
-  if (args.kv_type == element_type(plan)) return from;
-  converted.resize(static_cast<std::size_t>(kKeyBlock * args.head_dim));
-  to_float(from, args.kv_type, converted.data(), n * args.head_dim);
+  thread_local AlignedVector<std::byte> converted;
+  if (element_type(plan) == DType::f32) return rows.data();
+  converted.resize(static_cast<std::size_t>(kKeyBlock * args.head_dim) * size_of(element_type(plan)));
+  from_float(rows.data(), converted.data(), element_type(plan), n * args.head_dim);
   return converted.data();
 }
 
-/// The same for keys, some of which may lack channels.
-const void* keys_as_elements(const AttentionArgs& args, const AttentionPlan& plan, const HeadKV& kv, std::int64_t first,
-                             std::int64_t n) {
-  if (first >= kv.n_thin) return as_elements(args, plan, kv.keys, first - kv.n_thin, n);
-  thread_local AlignedVector<std::byte> full;
-  full.resize(static_cast<std::size_t>(kKeyBlock * args.head_dim) * size_of(args.kv_type));
-  const std::int64_t n_thin = std::min(n, kv.n_thin - first);
-  const auto row_bytes = static_cast<std::size_t>(args.head_dim) * size_of(args.kv_type);
-  spread_channels(element(kv.thin_keys, args.kv_type, first * static_cast<std::int64_t>(kv.channels.size())),
-                  args.kv_type, n_thin, args.head_dim, kv.channels, full.data());
-  if (n > n_thin) {
-    std::memcpy(full.data() + static_cast<std::size_t>(n_thin) * row_bytes, kv.keys,
-                static_cast<std::size_t>(n - n_thin) * row_bytes);
+/// Calls read(group, from, n) for the quantized ones of entries [first, first + n), group by group: entries [from,
+/// from + n) of that group. Returns how many they are.
+template <typename Read>
+std::int64_t read_groups(const QuantizedKV& kv, std::int64_t first, std::int64_t n, Read&& read) {
+  const std::int64_t end = std::min(first + n, kv.n);
+  for (std::int64_t at = first; at < end;) {
+    const std::int64_t group = at / kKVGroup;
+    const std::int64_t upto = std::min(end, (group + 1) * kKVGroup);
+    read(group, at % kKVGroup, upto - at);
+    at = upto;
   }
-  return as_elements(args, plan, full.data(), 0, n);
+  return std::max<std::int64_t>(0, end - first);
 }
 
 }  // namespace
@@ -54,11 +50,73 @@ AttentionPlan::AttentionPlan(const AttentionArgs& args)
       n_query_blocks((args.n_new + block_tokens - 1) / block_tokens),
       factor(args.scale * std::numbers::log2e_v<float>) {}
 
+void keys_to_float(const HeadKV& kv, DType type, std::int64_t head_dim, std::int64_t first, std::int64_t n,
+                   float* out) {
+  const auto width = static_cast<std::int64_t>(kv.channels.size());
+  thread_local AlignedVector<float> stored;
+  const auto spread = [&](std::int64_t n_thin) {
+    spread_channels(stored.data(), DType::f32, n_thin, head_dim, kv.channels, out);
+    out += n_thin * head_dim;
+  };
+  const QuantizedKV& older = kv.older;
+  std::int64_t done = read_groups(older, first, n, [&](std::int64_t group, std::int64_t from, std::int64_t count) {
+    const std::int64_t n_thin_groups = older.n_thin / kKVGroup;
+    if (group < n_thin_groups) {
+      stored.resize(static_cast<std::size_t>(count * width));
+      decode_keys(older.thin_keys + static_cast<std::size_t>(group) * kv_block_bytes(width, older.bits), width,
+                  older.bits, from, count, stored.data());
+      spread(count);
+    } else {
+      decode_keys(older.keys + static_cast<std::size_t>(group - n_thin_groups) * kv_block_bytes(head_dim, older.bits),
+                  head_dim, older.bits, from, count, out);
+      out += count * head_dim;
+    }
+  });
+  const std::int64_t at = first + done - older.n;  // among those that are not quantized
+  const std::int64_t n_thin = std::clamp<std::int64_t>(kv.n_thin - at, 0, n - done);
+  if (n_thin > 0) {
+    stored.resize(static_cast<std::size_t>(n_thin * width));
+    to_float(element(kv.thin_keys, type, at * width), type, stored.data(), n_thin * width);
+    spread(n_thin);
+    done += n_thin;
+  }
+  if (done < n) {
+    const std::int64_t from = std::max<std::int64_t>(0, at - kv.n_thin);
+    to_float(element(kv.keys, type, from * head_dim), type, out, (n - done) * head_dim);
+  }
+}
+
+void values_to_float(const HeadKV& kv, DType type, std::int64_t head_dim, std::int64_t first, std::int64_t n,
+                     float* out) {
+  const QuantizedKV& older = kv.older;
+  const std::size_t bytes = kv_block_bytes(value_lines(head_dim), older.bits);
+  const std::int64_t done =
+      read_groups(older, first, n, [&](std::int64_t group, std::int64_t from, std::int64_t count) {
+        decode_values(older.values + static_cast<std::size_t>(group) * bytes, head_dim, older.bits, from, count, out);
+        out += count * head_dim;
+      });
+  if (done == n) return;
+  to_float(element(kv.values, type, (first + done - older.n) * head_dim), type, out, (n - done) * head_dim);
+}
+
 void pack_entries(const AttentionArgs& args, const AttentionPlan& plan, const HeadKV& kv, std::int64_t first,
                   std::int64_t n, std::byte* keys, std::byte* values) {
-  plan.kernels.pack_keys(keys_as_elements(args, plan, kv, first, n), n, args.head_dim, keys);
-  if (values != nullptr) {
-    plan.kernels.pack_values(as_elements(args, plan, kv.values, first, n), n, args.head_dim, values);
+  thread_local AlignedVector<float> rows;
+  const bool same_type = args.kv_type == element_type(plan);
+  if (!same_type || first < kv.older.n + kv.n_thin) rows.resize(static_cast<std::size_t>(kKeyBlock * args.head_dim));
+  const std::int64_t at = first - kv.older.n;
+  if (same_type && at >= kv.n_thin) {
+    plan.kernels.pack_keys(element(kv.keys, args.kv_type, (at - kv.n_thin) * args.head_dim), n, args.head_dim, keys);
+  } else {
+    keys_to_float(kv, args.kv_type, args.head_dim, first, n, rows.data());
+    plan.kernels.pack_keys(as_elements(args, plan, rows, n), n, args.head_dim, keys);
+  }
+  if (values == nullptr) return;
+  if (same_type && at >= 0) {
+    plan.kernels.pack_values(element(kv.values, args.kv_type, at * args.head_dim), n, args.head_dim, values);
+  } else {
+    values_to_float(kv, args.kv_type, args.head_dim, first, n, rows.data());
+    plan.kernels.pack_values(as_elements(args, plan, rows, n), n, args.head_dim, values);
   }
 }
 
@@ -75,11 +133,11 @@ void QueryRows::gather(const AttentionArgs& args, const AttentionPlan& plan, std
   first_token_ = block * plan.block_tokens;
   n_tokens_ = std::min(plan.block_tokens, args.n_new - first_token_);
   const std::int64_t width = group_ * args.head_dim;  // the heads of a group stand side by side
-  const DType type = element_type(plan);
-  queries_.resize(static_cast<std::size_t>(n_tokens_ * width) * size_of(type));
+  type_ = element_type(plan);
+  queries_.resize(static_cast<std::size_t>(n_tokens_ * width) * size_of(type_));
   for (std::int64_t t = 0; t < n_tokens_; ++t) {
     const float* from = args.queries + (first_token_ + t) * args.n_heads * args.head_dim + kv_head * width;
-    from_float(from, queries_.data() + static_cast<std::size_t>(t * width) * size_of(type), type, width);
+    from_float(from, queries_.data() + static_cast<std::size_t>(t * width) * size_of(type_), type_, width);
   }
 }
 

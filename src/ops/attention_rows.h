@@ -51,6 +51,7 @@ class QueryRows {
   void gather_rest(const AttentionArgs& args, const AttentionPlan& plan, std::int64_t kv_head);
 
   std::int64_t n_rows() const { return n_tokens_ * group_; }
+  DType type() const { return type_; }
   std::int64_t token(std::int64_t row) const { return first_token_ + row / group_; }
   std::int64_t last_token() const { return first_token_ + n_tokens_ - 1; }
   /// The query head, counted within the group.
@@ -65,6 +66,7 @@ class QueryRows {
   std::int64_t first_token_ = 0;
   std::int64_t n_tokens_ = 0;
   std::int64_t group_ = 1;
+  DType type_ = DType::f32;
   AlignedVector<std::byte> queries_;
   AlignedVector<std::byte> rest_;
   std::vector<std::int32_t> seen_;

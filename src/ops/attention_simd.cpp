@@ -12,24 +12,17 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
-#include "kvpress/ops/exp2-inl.h"
+#include "kvpress/ops/attention_softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace kvpress::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Vectors of at most 16 floats: padded_head_dim and kKeyTile are multiples of them.
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
-
 /// 6 rows x 4 vectors of sums fit 32 registers, 6 x 2 fit 16.
 constexpr int kRows = 6;
 constexpr int kVectors = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64 ? 4 : 2;
 
-HWY_INLINE std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(D())); }
 HWY_INLINE std::int64_t tile_keys() { return kVectors * lanes(); }
-
-HWY_INLINE V exp2_fast(V x) { return exp2_fast(D(), x); }
 
 #if HWY_TARGET == HWY_SCALAR
 /// Keys become tiles of tile_keys(): [channel][key].
@@ -224,51 +217,6 @@ void Scores(const void* queries, std::int64_t n_rows, std::int64_t head_dim, con
   }
 }
 
-/// The largest of the first `seen` scores, as an exponent.
-HWY_INLINE float largest(const float* scores, std::int64_t seen, float factor) {
-  const D d;
-  V max = hn::Set(d, kNoMax);
-  std::int64_t j = 0;
-  for (; j + lanes() <= seen; j += lanes()) max = hn::Max(max, hn::LoadU(d, scores + j));
-  float result = hn::GetLane(hn::MaxOfLanes(d, max));
-  for (; j < seen; ++j) result = std::max(result, scores[j]);
-  return result * factor;
-}
-
-/// scores = 2^(factor * scores - shift), for `seen` of them; the rest up to n_keys become 0. Returns the sum. Scores
-/// are held for whole tiles, so that whole vectors may be read and written.
-template <bool kStore>
-HWY_INLINE float exponentials(float* scores, std::int64_t seen, std::int64_t n_keys, float factor, float shift) {
-  const D d;
-  const V by = hn::Set(d, factor);
-  const V minus = hn::Set(d, -shift);
-  V sum0 = hn::Zero(d);
-  V sum1 = hn::Zero(d);
-  std::int64_t j = 0;
-  for (; j + 2 * lanes() <= seen; j += 2 * lanes()) {
-    const V e0 = exp2_fast(hn::MulAdd(by, hn::LoadU(d, scores + j), minus));
-    const V e1 = exp2_fast(hn::MulAdd(by, hn::LoadU(d, scores + j + lanes()), minus));
-    sum0 = hn::Add(sum0, e0);
-    sum1 = hn::Add(sum1, e1);
-    if (kStore) {
-      hn::StoreU(e0, d, scores + j);
-      hn::StoreU(e1, d, scores + j + lanes());
-    }
-  }
-  for (; j < seen; j += lanes()) {
-    const auto mask = hn::FirstN(d, static_cast<std::size_t>(seen - j));
-    const V e = hn::IfThenElseZero(mask, exp2_fast(hn::MulAdd(by, hn::LoadU(d, scores + j), minus)));
-    sum0 = hn::Add(sum0, e);
-    if (kStore) hn::StoreU(e, d, scores + j);
-  }
-  if (kStore) {
-    for (; j < n_keys; j += lanes()) hn::StoreU(hn::Zero(d), d, scores + j);
-  }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)));
-}
-
-HWY_INLINE float power(float x) { return hn::GetLane(exp2_fast(hn::Set(D(), x))); }
-
 void Attend(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
   HWY_ALIGN float scores[kRowGroup * kKeyBlock];
   float correction[kRowGroup];
@@ -282,11 +230,8 @@ void Attend(const AttentionRows& rows, const void* keys, const void* values, con
            false);
     for (std::int64_t r = 0; r < n; ++r) {
       const std::int64_t i = first + r;
-      float* row = scores + r * kKeyBlock;
-      const float max = std::max(rows.row_max[i], largest(row, seen[i], rows.factor));
-      correction[r] = power(rows.row_max[i] - max);
-      rows.row_sum[i] = rows.row_sum[i] * correction[r] + exponentials<true>(row, seen[i], n_keys, rows.factor, max);
-      rows.row_max[i] = max;
+      correction[r] =
+          weigh_scores(scores + r * kKeyBlock, seen[i], n_keys, rows.factor, rows.row_max[i], rows.row_sum[i]);
     }
     for_row_tiles(n, WeighTiles{scores, most, static_cast<const float*>(values), cols, correction,
                                 rows.accumulated + first * cols});
@@ -397,7 +342,7 @@ const AttentionKernels& float_attention_kernels() {
          float* scores, bool accumulate) {
         HWY_DYNAMIC_DISPATCH(Scores)(queries, n_rows, head_dim, keys, n_keys, scores, accumulate);
       },
-      nullptr};
+      attend_few_float};
   return kernels;
 }
 

@@ -232,6 +232,26 @@ void FromBf16(const bf16* from, float* to, std::int64_t n) {
   for (; i < n; ++i) to[i] = kvpress::to_float(from[i]);
 }
 
+/// As to_float(f16) does it one by one.
+void FromF16(const f16* from, float* to, std::int64_t n) {
+  const D d;
+  const hn::RebindToUnsigned<D> du;
+  const hn::Rebind<std::uint16_t, D> d16;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto exponents = hn::Set(du, 0x7c00u);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto bits = hn::PromoteTo(du, hn::LoadU(d16, &from[i].bits));
+    const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7fffu)));
+    const auto finite = hn::BitCast(du, hn::Mul(hn::BitCast(d, magnitude), hn::BitCast(d, hn::Set(du, 0x77800000u))));
+    const auto infinite = hn::Or(magnitude, hn::Set(du, 0x7f800000u));
+    const auto value = hn::IfThenElse(hn::Eq(hn::And(bits, exponents), exponents), infinite, finite);
+    const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+    hn::StoreU(hn::BitCast(d, hn::Or(value, sign)), d, to + i);
+  }
+  for (; i < n; ++i) to[i] = kvpress::to_float(from[i]);
+}
+
 void ToBf16(const float* from, bf16* to, std::int64_t n) {
   map(to, n, [&](std::int64_t i, auto load) { return load(from + i); });
 }
@@ -251,6 +271,7 @@ HWY_EXPORT(LayerNormRow);
 HWY_EXPORT(RmsNormRow);
 HWY_EXPORT(SiluMultiplyRow);
 HWY_EXPORT(FromBf16);
+HWY_EXPORT(FromF16);
 HWY_EXPORT(ToBf16);
 
 namespace {
@@ -311,7 +332,7 @@ void to_float(const void* from, DType type, float* to, std::int64_t n) {
       HWY_DYNAMIC_DISPATCH(FromBf16)(static_cast<const bf16*>(from), to, n);
       break;
     case DType::f16:
-      for (std::int64_t i = 0; i < n; ++i) to[i] = to_float(static_cast<const f16*>(from)[i]);
+      HWY_DYNAMIC_DISPATCH(FromF16)(static_cast<const f16*>(from), to, n);
       break;
   }
 }

@@ -21,8 +21,8 @@ void Compressor::add_part(Part& part, const Press& press) {
   needs_ = needs_ + needs;
 }
 
-KVCache Compressor::make_cache(const Model& model, DType type, bool renumber) const {
-  return model.make_cache(type, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
+KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) const {
+  return model.make_cache(format, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
                           renumber || needs_.rebuilds_positions);
 }
 
@@ -120,8 +120,8 @@ void Compressor::accumulate_attention(const AttentionBlock& block) const {
     sums.push_back(head.carried(0).data());
   }
   // The denominators are read, not written, by the second pass.
-  const AttentionArgs args = attention_args(block.config, block.queries.data, block.n_new, kv, block.cache.shape().type,
-                                            const_cast<float*>(block.log_sum_exp));
+  const AttentionArgs args = attention_args(block.config, block.queries.data, block.n_new, kv,
+                                            block.cache.shape().format.type, const_cast<float*>(block.log_sum_exp));
   attention_column_sums(args, sums);
 }
 

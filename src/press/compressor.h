@@ -29,7 +29,7 @@ class Compressor : public AttentionListener {
 
   /// A cache with room for what the press keeps beside the tokens. It renumbers positions when asked to, or when the
   /// press rebuilds them.
-  KVCache make_cache(const Model& model, DType type, bool renumber = false) const;
+  KVCache make_cache(const Model& model, const CacheFormat& format, bool renumber = false) const;
 
   /// Model::forward() with the press at work: tokens follow those of the calls before. After it the cache is
   /// compressed, unless the compressor is not active.

@@ -24,11 +24,13 @@ std::vector<std::string> cells(const Json& run, const Json& full) {
       fmt::format("{:.1f}", 100 * run["top1_agreement"].get<double>()),
       fmt::format("{:.2f}", bytes / (1 << 20)),
       fmt::format("{:.0f}", 100 * bytes / full["cache_bytes"].get<double>()),
-      fmt::format("{:.3f}", run["compress_sec"].get<double>())};
+      fmt::format("{:.3f}", run["compress_sec"].get<double>()),
+      run["cache_dtype"].get<std::string>()};
 }
 
-const std::vector<std::string> kColumns = {"press",      "ratio",   "KL",        "delta NLL", "95 % interval",
-                                           "perplexity", "top-1 %", "cache MiB", "% of full", "compress s"};
+const std::vector<std::string> kColumns = {"press",         "ratio",      "KL",      "delta NLL",
+                                           "95 % interval", "perplexity", "top-1 %", "cache MiB",
+                                           "% of full",     "compress s", "cache"};
 
 std::string heading(const ComparisonTable& table) {
   const Json& it = table.experiment;
@@ -64,7 +66,7 @@ std::string as_text(const ComparisonTable& table) {
 std::string as_csv(const ComparisonTable& table) {
   const std::vector<std::string> keys = {"press",       "compression_ratio", "kl_full",      "delta_nll",
                                          "perplexity",  "top1_agreement",    "cache_tokens", "cache_bytes",
-                                         "prefill_sec", "compress_sec",      "score_sec"};
+                                         "prefill_sec", "compress_sec",      "score_sec",    "cache_dtype"};
   std::string csv = fmt::format("{},delta_nll_low,delta_nll_high\n", fmt::join(keys, ","));
   for (const Json& run : table.runs) {
     std::vector<std::string> row;

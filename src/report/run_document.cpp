@@ -78,6 +78,7 @@ Json describe(const std::string& press, double compression_ratio, const RunResul
   json["cache_tokens"] = run.cache_tokens;
   json["cache_bytes"] = run.cache_bytes;
   json["cache_bytes_peak"] = run.cache_bytes_peak;
+  json["cache_dtype"] = to_string(run.cache_format);
   json["peak_rss_bytes"] = run.peak_rss_bytes;
   json["runtime_sec"] = info.prefill_only ? run.times.prefill + run.times.compress : run.times.total();
   json["prefill_sec"] = run.times.prefill;

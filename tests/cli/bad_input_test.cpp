@@ -16,6 +16,8 @@ namespace kvpress {
 namespace {
 
 using test::Ended;
+using test::kProgram;
+using test::kProjectDir;
 using test::run_program;
 using test::TemporaryFolder;
 using testing::HasSubstr;
@@ -78,7 +80,7 @@ TEST(BadInput, Models) {
   expect_complaint("inspect " + folder.file("c.txt", "no model").string(), 2, "c.txt");
 
   // A copy of the model that ships, spoilt in one place after another.
-  const auto model = std::filesystem::path(KVPRESS_PROJECT_DIR) / "models" / "kvpress-demo";
+  const auto model = std::filesystem::path(kProjectDir) / "models" / "kvpress-demo";
   const std::string config = test::content_of(model / "config.json");
   const std::string weights = test::content_of(model / "model.safetensors");
   const auto spoilt = [&](const std::string& config_text, const std::string& weight_bytes, const std::string& names) {
@@ -157,8 +159,8 @@ TEST(Interrupt, EndsWithinASecondAndLeavesNothingHalfWritten) {
   if (child == 0) {
     std::freopen("/dev/null", "w", stdout);
     std::freopen("/dev/null", "w", stderr);
-    execl(KVPRESS_PROGRAM, KVPRESS_PROGRAM, "evaluate", "-m", "demo", "--dataset", "pg19_ppl", "--protocol", "decode",
-          "--output-dir", runs.c_str(), nullptr);
+    execl(kProgram, kProgram, "evaluate", "-m", "demo", "--dataset", "pg19_ppl", "--protocol", "decode", "--output-dir",
+          runs.c_str(), nullptr);
     _exit(127);
   }
   std::this_thread::sleep_for(std::chrono::milliseconds(1500));

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <string>
 
+#include "paths.h"
 #include "temporary_folder.h"
 
 namespace kvpress::test {
@@ -31,7 +32,7 @@ inline Ended run_program(const std::string& arguments) {
   const std::string out = (folder.path() / "out").string();
   const std::string err = (folder.path() / "err").string();
   const int status =
-      std::system((std::string(KVPRESS_PROGRAM) + " " + arguments + " >" + out + " 2>" + err).c_str());  // NOLINT
+      std::system((std::string(kProgram) + " " + arguments + " >" + out + " 2>" + err).c_str());  // NOLINT
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content_of(out), content_of(err)};
 }
 

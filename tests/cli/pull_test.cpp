@@ -19,30 +19,33 @@ namespace fs = std::filesystem;
 using test::content_of;
 using test::Ended;
 using test::FakeHub;
+using test::kProgram;
+using test::kProjectDir;
+using test::kTestDir;
 using test::run_program;
 using testing::HasSubstr;
 
 class PullCommand : public ::testing::Test {
  protected:
   void SetUp() override {
-    const fs::path model = fs::path(KVPRESS_PROJECT_DIR) / "models/kvpress-demo";
+    const fs::path model = fs::path(kProjectDir) / "models/kvpress-demo";
     hub_.files["config.json"] = {content_of(model / "config.json")};
     hub_.files["tokenizer.json"] = {content_of(model / "tokenizer.json")};
     hub_.files["model.safetensors"] = {content_of(model / "model.safetensors"), true};
-    hub_.files["tiny.gguf"] = {content_of(fs::path(KVPRESS_TEST_DIR) / "data/formats/types.gguf"), true};
+    hub_.files["tiny.gguf"] = {content_of(fs::path(kTestDir) / "data/formats/types.gguf"), true};
   }
   fs::path snapshot() const { return hub_.repository() / "snapshots" / FakeHub::kCommit; }
 
   /// The program, started and not waited for.
   static pid_t start(std::vector<const char*> arguments) {
-    arguments.insert(arguments.begin(), KVPRESS_PROGRAM);
+    arguments.insert(arguments.begin(), kProgram);
     arguments.push_back(nullptr);
     const pid_t child = ::fork();
     if (child == 0) {
       const int nowhere = ::open("/dev/null", O_WRONLY);
       ::dup2(nowhere, STDOUT_FILENO);
       ::dup2(nowhere, STDERR_FILENO);
-      ::execv(KVPRESS_PROGRAM, const_cast<char* const*>(arguments.data()));
+      ::execv(kProgram, const_cast<char* const*>(arguments.data()));
       ::_exit(127);
     }
     return child;

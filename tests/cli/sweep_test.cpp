@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::kPlan;
+using test::kProgram;
+using test::kProjectDir;
 using test::results;
 using ::testing::HasSubstr;
 
@@ -31,7 +33,7 @@ pid_t start(const std::string& arguments, const std::string& before = "") {
     const int null = ::open("/dev/null", O_WRONLY);
     ::dup2(null, STDOUT_FILENO);
     ::dup2(null, STDERR_FILENO);
-    const std::string command = "exec " + before + " " + KVPRESS_PROGRAM + " " + arguments;
+    const std::string command = "exec " + before + " " + kProgram + " " + arguments;
     ::execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
     ::_exit(127);
   }
@@ -248,7 +250,7 @@ TEST_F(Sweep, RefusesWhatWouldMixOrOverwrite) {
 
 TEST_F(Sweep, RefusesWhenModelOrTextsHaveChanged) {
   const fs::path model = folder_.path() / "model";
-  fs::copy(fs::path(KVPRESS_PROJECT_DIR) / "models/kvpress-demo", model, fs::copy_options::recursive);
+  fs::copy(fs::path(kProjectDir) / "models/kvpress-demo", model, fs::copy_options::recursive);
   const fs::path text = folder_.path() / "text.txt";
   const std::string words = "It was a bright cold day in April, and the clocks were striking thirteen. ";
   std::ofstream(text) << words << words << words;

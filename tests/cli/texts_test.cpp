@@ -19,15 +19,16 @@ using nlohmann::json;
 using test::content_of;
 using test::Ended;
 using test::FakeRows;
+using test::kProjectDir;
 using test::run_program;
 using test::TemporaryFolder;
 using testing::HasSubstr;
 
-std::string shipped_rows() { return (fs::path(KVPRESS_PROJECT_DIR) / "data/wikitext-103-v1/test.jsonl").string(); }
+std::string shipped_rows() { return (fs::path(kProjectDir) / "data/wikitext-103-v1/test.jsonl").string(); }
 
 /// Three "books": stretches of the one that ships.
 void write_books(const TemporaryFolder& folder) {
-  const std::string book = load_texts({(fs::path(KVPRESS_PROJECT_DIR) / "data/pg19/test.jsonl").string()}).texts.at(0);
+  const std::string book = load_texts({(fs::path(kProjectDir) / "data/pg19/test.jsonl").string()}).texts.at(0);
   folder.file("b.txt", book.substr(10000, 3000));
   folder.file("a.txt", book.substr(20000, 3000));
   folder.file("c.txt", book.substr(30000, 3000));

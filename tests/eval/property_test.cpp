@@ -47,7 +47,7 @@ class Property : public testing::Test {
     settings.protocol.stride = 256;
     settings.protocol.chunk_size = 128;
     settings.budget.ratio = ratio;
-    settings.cache_type = cache;
+    settings.cache_format = cache;
     return run_protocol(model_, {text_}, parse_press(press), settings);
   }
 

@@ -28,7 +28,7 @@ Loaded* loaded() {
     auto files = std::make_shared<ModelFiles>(open_model_files(path));
     Loaded it{files, Tokenizer::from_gguf(*files->gguf), Model(files, {}), {}};
     it.settings.chat = chat_format(*files, "auto", "--chat-format");
-    it.settings.cache_type = it.model.dtype();
+    it.settings.cache_format = it.model.dtype();
     return it;
   }();
   return &instance;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,45 @@ struct Problem {
     return bytes;
   }
 
+  /// Head h's oldest entries in 8 or 4 bits, as many whole groups as `part` of it holds; of the keys of the first
+  /// group only `channels`, if any.
+  void quantize(int bits, double part, std::vector<std::int32_t> channels = {}) {
+    channels_ = std::move(channels);
+    for (std::size_t h = 0; h < heads.size(); ++h) {
+      const auto n_groups = static_cast<std::int64_t>(part * static_cast<double>(heads[h].n)) / kKVGroup;
+      if (n_groups == 0) continue;
+      const std::int64_t d = head_dim;
+      const auto rows = static_cast<std::size_t>(kKVGroup * d);
+      std::vector<float> all(rows * static_cast<std::size_t>(n_groups));
+      auto& k = blocks_.emplace_back(kv_block_bytes(d, bits) * static_cast<std::size_t>(n_groups));
+      to_float(keys[h].data(), type, all.data(), static_cast<std::int64_t>(all.size()));
+      for (std::int64_t g = 0; g < n_groups; ++g) {
+        quantize_keys(all.data() + g * kKVGroup * d, d, bits,
+                      k.data() + kv_block_bytes(d, bits) * static_cast<std::size_t>(g));
+      }
+      HeadKV& head = heads[h];
+      head.older = {k.data(), nullptr, n_groups * kKVGroup, bits, nullptr, 0};
+      if (!channels_.empty()) {
+        auto& thin = blocks_.emplace_back(kv_block_bytes(static_cast<std::int64_t>(channels_.size()), bits));
+        take_lines(k.data(), d, bits, channels_, thin.data());
+        head.older.keys += kv_block_bytes(d, bits);
+        head.older.thin_keys = thin.data();
+        head.older.n_thin = kKVGroup;
+        head.channels = channels_;
+      }
+      const std::size_t value_bytes = kv_block_bytes(value_lines(d), bits);
+      auto& v = blocks_.emplace_back(value_bytes * static_cast<std::size_t>(n_groups));
+      to_float(values[h].data(), type, all.data(), static_cast<std::int64_t>(all.size()));
+      for (std::int64_t g = 0; g < n_groups; ++g) {
+        quantize_values(all.data() + g * kKVGroup * d, d, bits, v.data() + value_bytes * static_cast<std::size_t>(g));
+      }
+      head.older.values = v.data();
+      const std::size_t bytes = all.size() * size_of(type);
+      head.keys = keys[h].data() + bytes;
+      head.values = values[h].data() + bytes;
+    }
+  }
+
   AttentionArgs args() {
     return {queries.data(), n_new, n_heads,           head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)),
             heads,          type,  log_sum_exp.data()};
@@ -62,6 +102,10 @@ struct Problem {
     to_float(bytes.data(), out_type, out.data(), n_new * cols);
     return out;
   }
+
+ private:
+  std::deque<std::vector<std::byte>> blocks_;
+  std::vector<std::int32_t> channels_;
 };
 
 float worst(const std::vector<float>& a, const std::vector<float>& b) {
@@ -81,19 +125,23 @@ struct Shape {
   std::int64_t n_new;
 };
 
-void expect_like_plain(const Shape& shape, DType type, DType out_type) {
-  SCOPED_TRACE(::testing::Message() << "n_new " << shape.n_new << ", group " << shape.group << ", head_dim "
-                                    << shape.head_dim << ", kv " << to_string(type) << ", out " << to_string(out_type));
-  Problem problem(shape.lengths, shape.group, shape.head_dim, shape.n_new, type);
+void expect_like_plain(Problem& problem, DType out_type) {
   const auto expected = problem.run(attention_plain);
   const auto expected_lse = problem.log_sum_exp;
   std::fill(problem.log_sum_exp.begin(), problem.log_sum_exp.end(), -7.0f);
   const auto actual = problem.run(attention, out_type);
   // bfloat16 weights carry 2^-9 of relative error each, a bfloat16 result as much once more.
-  float tolerance = type == DType::bf16 ? 6e-3f : 1e-5f;
+  float tolerance = problem.type == DType::bf16 ? 6e-3f : 1e-5f;
   if (out_type == DType::bf16) tolerance += 8e-3f;
   EXPECT_LE(worst(actual, expected), tolerance);
   EXPECT_LE(worst(problem.log_sum_exp, expected_lse), 2e-5f);
+}
+
+void expect_like_plain(const Shape& shape, DType type, DType out_type) {
+  SCOPED_TRACE(::testing::Message() << "n_new " << shape.n_new << ", group " << shape.group << ", head_dim "
+                                    << shape.head_dim << ", kv " << to_string(type) << ", out " << to_string(out_type));
+  Problem problem(shape.lengths, shape.group, shape.head_dim, shape.n_new, type);
+  expect_like_plain(problem, out_type);
 }
 
 std::vector<std::int64_t> ragged(std::int64_t n_new) { return {n_new, n_new + 65, n_new + 700}; }
@@ -134,6 +182,37 @@ TEST(Attention, CutsTheCacheAmongTheNewTokens) {
     for (const std::int64_t head_dim : {16, 32, 64, 80, 128}) {
       for (const std::int64_t n_new : {2, 28})
         expect_like_plain({{1025, 300, 2049}, 3, head_dim, n_new}, type, DType::f32);
+    }
+  }
+}
+
+TEST(Attention, TakesOlderEntriesInEightAndFourBits) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    for (const int bits : {8, 4}) {
+      for (const std::int64_t group : {1, 2, 3, 5, 8}) {
+        for (const std::int64_t head_dim : {8, 64, 80}) {
+          for (const std::int64_t n_new : {1, 2, 70}) {
+            for (const double part : {0.4, 0.99}) {
+              SCOPED_TRACE(::testing::Message() << bits << " bits, group " << group << ", head_dim " << head_dim
+                                                << ", n_new " << n_new << ", kv " << to_string(type));
+              Problem problem({n_new + 20, n_new + 301, n_new == 1 ? 1300 : 100}, group, head_dim, n_new, type);
+              problem.quantize(bits, part);
+              // bfloat16 products see what was decoded rounded once more.
+              expect_like_plain(problem, DType::f32);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, TakesThinKeysInEightAndFourBits) {
+  for (const int bits : {8, 4}) {
+    for (const std::int64_t n_new : {1, 40}) {
+      Problem problem({n_new + 300, n_new + 40}, 3, 64, n_new, DType::f32);
+      problem.quantize(bits, 0.9, {3, 4, 17, 63});
+      expect_like_plain(problem, DType::f32);
     }
   }
 }

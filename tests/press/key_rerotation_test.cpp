@@ -185,7 +185,7 @@ TEST(Renumbered, PerplexityStaysFlatFarBeyondTheTrainedContext) {
   ASSERT_EQ(texts.front().ids.size(), 6144u);
   RunSettings settings;
   settings.protocol.max_length = 6144;
-  settings.cache_type = model.dtype();
+  settings.cache_format = model.dtype();
   settings.budget = {0.0, 768};
   const auto last_to_first = [&](const char* press, Positions positions) {
     settings.protocol.positions = positions;

@@ -20,7 +20,7 @@ TEST(Think, SavesHalfOfItsRatioAndKeepsEveryToken) {
   RunSettings settings;
   settings.protocol.max_length = 1024;
   settings.protocol.chunk_size = 256;
-  settings.cache_type = DType::bf16;
+  settings.cache_format = DType::bf16;
   const std::vector<TokenizedText> texts = {test::random_text(1024)};
   const RunResult full = run_protocol(model, texts, parse_press("no_press"), settings);
   for (const double ratio : {0.25, 0.5, 0.75}) {
