@@ -46,6 +46,7 @@ TEST(BadInput, Usage) {
   expect_complaint("ppl -m demo --dtype int3", 2, "--dtype: 'int3'");
   expect_complaint("ppl -m demo --weights int3", 2, "--weights: 'int3'");
   expect_complaint("ppl -m demo --cache-dtype int3", 2, "--cache-dtype: 'int3'");
+  expect_complaint("ppl -m demo --cache-dtype int4 --cache-residual -1", 2, "--cache-residual: -1");
   expect_complaint("ppl -m demo --device cuda", 2, "--device: 'cuda'");
   expect_complaint("ppl -m demo --threads -2", 2, "--threads: -2");
   expect_complaint("ppl -m demo --max-length 1", 2, "--max-length: 1");

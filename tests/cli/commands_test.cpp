@@ -305,6 +305,7 @@ TEST(Compare, OneTableInFourForms) {
 
 TEST(Compare, SaysWhatIsWrong) {
   EXPECT_THAT(run_program("compare -m demo --presses knrom").err, HasSubstr("'knrom'"));
+  EXPECT_THAT(run_program("compare -m demo --cache-dtypes int4,int5").err, HasSubstr("--cache-dtypes: 'int5'"));
   EXPECT_THAT(run_program("compare -m demo --format xml").err, HasSubstr("markdown"));
   EXPECT_THAT(run_program("compare -m demo --ratios 0.5,1").err, HasSubstr("[0, 1)"));
   EXPECT_THAT(run_program("compare -m demo --presses decoding_knorm").err, HasSubstr("--protocol decode"));

@@ -194,6 +194,11 @@ TEST_F(Property, EveryPressRunsUnderEveryScheduleOnLongAndShortTexts) {
       const RunResult result = run_protocol(model_, {text_}, press, settings);
       for (const float nll : result.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
       EXPECT_LE(result.cache_tokens, 700) << to_string(protocol);
+      settings.cache_format = {DType::f32, protocol == Protocol::chunked ? 8 : 4, 32};
+      const RunResult quantized = run_protocol(model_, {text_}, press, settings);
+      for (const float nll : quantized.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
+      EXPECT_NEAR(quantized.cache_tokens, result.cache_tokens, 0.2 * result.cache_tokens) << to_string(protocol);
+      settings.cache_format = {};
       // Less than the windows, sinks and chunks that presses keep; and a budget of one token.
       settings.protocol.context_tokens = 4;
       settings.protocol.chunk_size = 2;
@@ -226,6 +231,30 @@ TEST_F(Property, AnExperimentsFullCacheAgreesWithItself) {
   EXPECT_LE(pressed.comparison.delta_nll_ci95[0], pressed.comparison.delta_nll);
   EXPECT_GE(pressed.comparison.delta_nll_ci95[1], pressed.comparison.delta_nll);
   EXPECT_NEAR(pressed.comparison.delta_nll, pressed.run.mean_nll() - experiment.baseline().mean_nll(), 1e-6);
+}
+
+TEST_F(Property, FewerBitsCostMoreAndTakeLess) {
+  RunSettings settings;
+  settings.protocol.protocol = Protocol::continuation;
+  settings.protocol.context_tokens = 500;
+  Experiment experiment(model_, {text_}, settings);
+  const NamedPress none = parse_press("no_press");
+  const Outcome full = experiment.run(none, 0);
+  const Outcome int8 = experiment.run(none, 0, {DType::f32, 8, 32});
+  const Outcome int4 = experiment.run(none, 0, {DType::f32, 4, 32});
+  EXPECT_EQ(full.comparison.kl_full, 0);
+  EXPECT_GT(int8.comparison.kl_full, 0);
+  EXPECT_LT(int8.comparison.kl_full, 1e-4);
+  EXPECT_GT(int4.comparison.kl_full, 4 * int8.comparison.kl_full);
+  EXPECT_LT(int8.run.cache_bytes, full.run.cache_bytes / 2);
+  EXPECT_LT(int4.run.cache_bytes, int8.run.cache_bytes);
+  EXPECT_EQ(to_string(int4.run.cache_format), "int4");
+
+  // The full cache that all is compared with is not quantized, whatever the settings say.
+  settings.cache_format = {DType::f32, 4, 32};
+  Experiment quantized(model_, {text_}, settings);
+  EXPECT_EQ(quantized.baseline().nll, full.run.nll);
+  EXPECT_EQ(quantized.full().run.nll, int4.run.nll);
 }
 
 TEST_F(Property, ATokenOutsideTheVocabularyIsRefused) {
