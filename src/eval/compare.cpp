@@ -61,7 +61,8 @@ Comparison compare_runs(const Model& model, const RunResult& full, const RunResu
     const auto part = [&](auto& values) {
       return std::span(values).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(rows));
     };
-    output_compare(p.block(at, rows), q.block(at, rows), model.output(), part(kl), part(same_top));
+    output_compare({p.block(at, rows), part(full.log_sums)}, {q.block(at, rows), part(compressed.log_sums)},
+                   model.output(), part(kl), part(same_top));
   }
 
   std::vector<double> deltas(full.nll.size());

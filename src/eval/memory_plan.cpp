@@ -27,7 +27,7 @@ MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const Cac
   }
   // The residual stream, the projections and rotated queries, what was attended, and two runs' states to compare.
   plan.activations = block * 4.0 * (5.0 * hidden + projected + static_cast<double>(config.n_heads * config.head_dim)) +
-                     64.0 * 4.0 * 3.0 * static_cast<double>(config.vocab_size);
+                     64.0 * 4.0 * 2.0 * static_cast<double>(config.vocab_size);
   return plan;
 }
 

@@ -197,6 +197,7 @@ class Runner {
     const Timer timer;
     const auto n_before = result_.nll.size();
     result_.nll.resize(n_before + static_cast<std::size_t>(hidden.rows));
+    result_.log_sums.resize(result_.nll.size());
     const Ids targets = ids(first_target, hidden.rows);
     for (std::int64_t at = 0; at < hidden.rows; at += kRowsBetweenInterrupts) {
       check_interrupt();
@@ -204,7 +205,8 @@ class Runner {
       const auto first = static_cast<std::size_t>(at);
       const auto count = static_cast<std::size_t>(n);
       output_cross_entropy(hidden.block(at, n), model_.output(), targets.subspan(first, count),
-                           std::span(result_.nll).subspan(n_before + first, count));
+                           std::span(result_.nll).subspan(n_before + first, count),
+                           std::span(result_.log_sums).subspan(n_before + first, count));
       record(Phase::score, pass);
     }
     result_.times.score += timer.seconds();

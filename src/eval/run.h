@@ -43,6 +43,7 @@ struct PhaseTimes {
 
 struct RunResult {
   std::vector<float> nll;             ///< of each scored token, in the order of the text
+  std::vector<float> log_sums;        ///< the logarithm of each one's softmax denominator
   std::vector<std::int32_t> targets;  ///< the scored tokens
   std::int64_t n_bytes = 0;           ///< bytes of text they stand for
   AlignedVector<float> hidden;        ///< [n_scored, hidden_size]: what predicted them, to compare runs by

@@ -112,31 +112,67 @@ HWY_EXPORT(FindFirst);
 
 std::int64_t argmax(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(FindFirst)(x, n, max_value(x, n)); }
 
-void cross_entropy(Matrix<const float> logits, std::span<const std::int32_t> targets, std::span<float> nll) {
+CrossEntropyRows::CrossEntropyRows(std::span<const std::int32_t> targets)
+    : targets_(targets),
+      max_(targets.size(), -std::numeric_limits<float>::infinity()),
+      target_(targets.size(), 0.0f),
+      sum_(targets.size(), 0.0) {}
+
+void CrossEntropyRows::add(Matrix<const float> logits, std::int64_t first) {
   parallel_for(logits.rows, [&](std::int64_t i) {
     const float* row = logits.row(i);
     const auto at = static_cast<std::size_t>(i);
-    const float max = max_value(row, logits.cols);
-    const double sum = HWY_DYNAMIC_DISPATCH(SumExpDouble)(row, logits.cols, max);
-    nll[at] = static_cast<float>(std::log(sum) + (static_cast<double>(max) - static_cast<double>(row[targets[at]])));
+    const float max = std::max(max_[at], max_value(row, logits.cols));
+    if (max > -std::numeric_limits<float>::infinity()) {
+      sum_[at] = sum_[at] * std::exp(static_cast<double>(max_[at]) - static_cast<double>(max)) +
+                 HWY_DYNAMIC_DISPATCH(SumExpDouble)(row, logits.cols, max);
+      max_[at] = max;
+    }
+    const std::int64_t column = targets_[at] - first;
+    if (column >= 0 && column < logits.cols) target_[at] = row[column];
   });
 }
 
-void compare_logits(Matrix<const float> p, Matrix<const float> q, std::span<float> kl,
-                    std::span<std::uint8_t> same_top) {
+void CrossEntropyRows::finish(std::span<float> nll, std::span<float> log_sums) const {
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const double log_sum = std::log(sum_[i]);
+    nll[i] = static_cast<float>(log_sum + (static_cast<double>(max_[i]) - static_cast<double>(target_[i])));
+    if (!log_sums.empty()) log_sums[i] = static_cast<float>(static_cast<double>(max_[i]) + log_sum);
+  }
+}
+
+void cross_entropy(Matrix<const float> logits, std::span<const std::int32_t> targets, std::span<float> nll) {
+  CrossEntropyRows rows(targets);
+  rows.add(logits, 0);
+  rows.finish(nll);
+}
+
+ComparedRows::ComparedRows(std::span<const float> p_logs, std::span<const float> q_logs)
+    : p_logs_(p_logs),
+      q_logs_(q_logs),
+      kl_(p_logs.size(), 0.0),
+      p_top_(p_logs.size(), Top{-std::numeric_limits<float>::infinity(), 0}),
+      q_top_(p_top_) {}
+
+void ComparedRows::take_top(const float* row, std::int64_t n, std::int64_t first, Top& top) {
+  const float max = max_value(row, n);
+  if (max > top.value) top = {max, first + HWY_DYNAMIC_DISPATCH(FindFirst)(row, n, max)};
+}
+
+void ComparedRows::add(Matrix<const float> p, Matrix<const float> q, std::int64_t first) {
   parallel_for(p.rows, [&](std::int64_t i) {
-    const float* a = p.row(i);
-    const float* b = q.row(i);
-    const float a_max = max_value(a, p.cols);
-    const float b_max = max_value(b, q.cols);
-    const double a_log = a_max + std::log(HWY_DYNAMIC_DISPATCH(SumExpDouble)(a, p.cols, a_max));
-    const double b_log = b_max + std::log(HWY_DYNAMIC_DISPATCH(SumExpDouble)(b, q.cols, b_max));
     const auto at = static_cast<std::size_t>(i);
-    kl[at] = static_cast<float>(HWY_DYNAMIC_DISPATCH(Divergence)(a, b, p.cols, a_log, b_log));
-    const bool same =
-        HWY_DYNAMIC_DISPATCH(FindFirst)(a, p.cols, a_max) == HWY_DYNAMIC_DISPATCH(FindFirst)(b, q.cols, b_max);
-    same_top[at] = same ? 1 : 0;
+    kl_[at] += HWY_DYNAMIC_DISPATCH(Divergence)(p.row(i), q.row(i), p.cols, p_logs_[at], q_logs_[at]);
+    take_top(p.row(i), p.cols, first, p_top_[at]);
+    take_top(q.row(i), q.cols, first, q_top_[at]);
   });
+}
+
+void ComparedRows::finish(std::span<float> kl, std::span<std::uint8_t> same_top) const {
+  for (std::size_t i = 0; i < kl_.size(); ++i) {
+    kl[i] = static_cast<float>(std::max(0.0, kl_[i]));
+    same_top[i] = p_top_[i].column == q_top_[i].column ? 1 : 0;
+  }
 }
 
 void cross_entropy_plain(Matrix<const float> logits, std::span<const std::int32_t> targets, std::span<float> nll) {

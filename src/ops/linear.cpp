@@ -3,6 +3,8 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -70,6 +72,9 @@ constexpr std::int64_t kPackedRows = 192;
 /// cache until they are read.
 constexpr std::int64_t kDecodedBytes = std::int64_t{1} << 20;
 
+/// Columns that are multiplied at a time where only a block of the result is held: a multiple of kPackedRows.
+constexpr std::int64_t kColumnBlock = 8 * kPackedRows;
+
 /// Up to so many rows the weights are streamed by few_rows(), beyond that they go to oneDNN.
 constexpr std::int64_t kFewRowsProduct = kFewRows;
 
@@ -102,7 +107,8 @@ struct Linear::Impl {
     dnnl::matmul primitive;
     std::string kernel;
   };
-  std::unordered_map<std::int64_t, Product> products;
+  std::map<std::array<std::int64_t, 3>, Product> products;  // by rows, columns and what else there is to them
+  std::int64_t column_block = 0;                            // 0: not yet looked for
 
   dnnl::primitive_attr attributes(bool accumulate) const {
     dnnl::post_ops ops;
@@ -128,12 +134,12 @@ struct Linear::Impl {
     return attr;
   }
 
-  /// For as many columns of y as weights_desc has.
-  dnnl::matmul::primitive_desc describe(std::int64_t rows, const memory::desc& weights_desc, DType out_type,
-                                        bool accumulate) const {
+  /// For as many columns of y, whose rows stand y_stride apart, as weights_desc has.
+  dnnl::matmul::primitive_desc describe(std::int64_t rows, const memory::desc& weights_desc, std::int64_t y_stride,
+                                        DType out_type, bool accumulate) const {
     const std::int64_t columns = weights_desc.data.dims[1];
     const memory::desc x = rows_desc(rows, in, type);
-    const memory::desc y({rows, columns}, data_type(out_type), memory::dims{out, 1});
+    const memory::desc y({rows, columns}, data_type(out_type), memory::dims{y_stride, 1});
     const memory::desc b({1, columns}, memory::data_type::f32, memory::format_tag::ab);
     const dnnl::matmul::desc desc =
         bias ? dnnl::matmul::desc(x, weights_desc, b, y) : dnnl::matmul::desc(x, weights_desc, y);
@@ -162,7 +168,7 @@ struct Linear::Impl {
   /// How `columns` decoded columns are arranged: as oneDNN likes it best, or in plain rows of inputs.
   Part part(std::int64_t columns) const {
     const memory::desc any({in, columns}, data_type(type), memory::format_tag::any);
-    const memory::desc chosen = describe(kTypicalRows, any, DType::f32, false).weights_desc();
+    const memory::desc chosen = describe(kTypicalRows, any, out, DType::f32, false).weights_desc();
     const auto arranged = arrangement(chosen, type, columns, in);
     if (arranged && arranged->width > 0) {
       return {chosen,
@@ -181,25 +187,25 @@ struct Linear::Impl {
   }
 
   /// `weights_desc` has all columns or those of a part.
-  const Product& product(std::int64_t rows, const memory::desc& weights_desc, DType out_type, bool accumulate) {
-    const bool is_last_part = weights_desc.data.dims[1] != (quantized ? part_columns : out);
-    const std::int64_t key =
-        rows * 8 + (is_last_part ? 4 : 0) + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0);
+  const Product& product(std::int64_t rows, const memory::desc& weights_desc, std::int64_t y_stride, DType out_type,
+                         bool accumulate) {
+    const std::array<std::int64_t, 3> key = {rows, weights_desc.data.dims[1],
+                                             y_stride * 4 + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0)};
     const auto found = products.find(key);
     if (found != products.end()) return found->second;
     if (products.size() >= kMaxProducts) products.clear();
-    const auto desc = describe(rows, weights_desc, out_type, accumulate);
+    const auto desc = describe(rows, weights_desc, y_stride, out_type, accumulate);
     return products.emplace(key, Product{dnnl::matmul(desc), desc.impl_info_str()}).first->second;
   }
 
-  /// Columns of y from first_column on, as many as `w` has.
+  /// As many columns as `w` has, which are those from first_column on, to y from y_column on.
   void multiply(const Activations& x, const memory& w, std::int64_t first_column, const Activations& y,
-                bool accumulate) {
+                std::int64_t y_column, bool accumulate) {
     const memory::desc weights_desc = w.get_desc();
     const std::int64_t columns = weights_desc.data.dims[1];
-    const auto& chosen = product(x.rows, weights_desc, y.type, accumulate);
+    const auto& chosen = product(x.rows, weights_desc, y.cols, y.type, accumulate);
     const memory::desc y_desc({y.rows, columns}, data_type(y.type), memory::dims{y.cols, 1});
-    auto* y_data = y.as<std::byte>() + static_cast<std::size_t>(first_column) * size_of(y.type);
+    auto* y_data = y.as<std::byte>() + static_cast<std::size_t>(y_column) * size_of(y.type);
     std::unordered_map<int, memory> arguments{
         {DNNL_ARG_SRC, memory(rows_desc(x.rows, x.cols, x.type), engine(), x.data)},
         {DNNL_ARG_WEIGHTS, w},
@@ -212,9 +218,10 @@ struct Linear::Impl {
     stream().wait();
   }
 
-  void multiply_decoded(const Activations& x, const Activations& y, bool accumulate) {
+  /// Part by part, from `first` on, as many as y has columns.
+  void multiply_decoded(const Activations& x, std::int64_t begin, const Activations& y, bool accumulate) {
     thread_local AlignedVector<std::byte> scratch;
-    for (std::int64_t first = 0; first < out; first += part_columns) {
+    for (std::int64_t first = begin; first < begin + y.cols; first += part_columns) {
       const std::int64_t columns = std::min(part_columns, out - first);
       const Part& it = columns == part_columns ? full_part : last_part;
       // Plain rows may be written up to an input more than there are.
@@ -223,8 +230,35 @@ struct Linear::Impl {
       DecodedPanels to = it.to;
       to.data = scratch.data();
       decode_panels(quantized->panels(), first / kColumns, (columns + kColumns - 1) / kColumns, to);
-      multiply(x, memory(it.desc, engine(), scratch.data()), first, y, accumulate);
+      multiply(x, memory(it.desc, engine(), scratch.data()), first, y, first - begin, accumulate);
     }
+  }
+
+  /// The weights of some columns; its data begins where it begins. None where they cannot be multiplied by themselves
+  /// as fast as with the others.
+  std::optional<memory> weights_of(std::int64_t first, std::int64_t columns) {
+    memory::desc desc = weights.get_desc().submemory_desc({in, columns}, {0, first}, true);
+    if (desc.data.ndims == 0) return {};
+    const auto offset = static_cast<std::size_t>(desc.data.offset0) * size_of(type);
+    desc.data.offset0 = 0;
+    return memory(desc, engine(), static_cast<std::byte*>(weights.get_data_handle()) + offset);
+  }
+
+  void find_column_block() {
+    column_block = out;
+    if (out <= kColumnBlock) return;
+    const std::string whole = product(kTypicalRows, weights.get_desc(), out, DType::f32, false).kernel;
+    for (const std::int64_t columns : {kColumnBlock, out % kColumnBlock}) {
+      if (columns == 0) continue;
+      const auto some = weights_of(columns == kColumnBlock ? 0 : out - columns, columns);
+      if (!some) return;
+      try {
+        if (product(kTypicalRows, some->get_desc(), columns, DType::f32, false).kernel != whole) return;
+      } catch (const dnnl::error&) {
+        return;
+      }
+    }
+    column_block = kColumnBlock;
   }
 };
 
@@ -247,10 +281,11 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
   impl_->activation = activation;
   impl_->set_bias(bias);
   const memory::desc any({in, out}, data_type(type), memory::format_tag::any);
-  auto typical = impl_->describe(kTypicalRows, any, DType::f32, false);
+  auto typical = impl_->describe(kTypicalRows, any, out, DType::f32, false);
   if (type == DType::f32 && typical.weights_desc() == rows_desc(in, out, type)) {
     // Where oneDNN packs as it multiplies, plain weights may as well lie in rows, which few_rows() can stream.
-    typical = impl_->describe(kTypicalRows, {{in, out}, data_type(type), memory::format_tag::ba}, DType::f32, false);
+    typical =
+        impl_->describe(kTypicalRows, {{in, out}, data_type(type), memory::format_tag::ba}, out, DType::f32, false);
   }
   const std::size_t n_bytes = typical.weights_desc().get_size();
   PageArena own(n_bytes);
@@ -304,11 +339,26 @@ void Linear::operator()(const Activations& x, const Activations& y, bool accumul
     quantized_few_rows(impl_->quantized->panels(), quantized_kernels().front(), x, impl_->bias_values(),
                        impl_->activation, accumulate, y);
   } else if (impl_->quantized) {
-    impl_->multiply_decoded(x, y, accumulate);
+    impl_->multiply_decoded(x, 0, y, accumulate);
   } else if (impl_->few_rows_kernel != nullptr && x.rows <= kFewRowsProduct) {
     few_rows(impl_->packed, impl_->few_rows_kernel, x, impl_->bias_values(), impl_->activation, accumulate, y);
   } else {
-    impl_->multiply(x, impl_->weights, 0, y, accumulate);
+    impl_->multiply(x, impl_->weights, 0, y, 0, accumulate);
+  }
+}
+
+std::int64_t Linear::column_block() const {
+  if (impl_->quantized) return impl_->part_columns;
+  if (impl_->column_block == 0) impl_->find_column_block();
+  return impl_->column_block;
+}
+
+void Linear::columns(const Activations& x, std::int64_t first, const Activations& y) const {
+  if (x.rows == 0) return;
+  if (impl_->quantized) {
+    impl_->multiply_decoded(x, first, y, false);
+  } else {
+    impl_->multiply(x, *impl_->weights_of(first, y.cols), first, y, 0, false);
   }
 }
 
@@ -316,7 +366,7 @@ std::string_view Linear::kernel(std::int64_t n) const {
   if (impl_->quantized && n <= kQuantizedRows) return "quantized";
   if (impl_->few_rows_kernel != nullptr && n <= kFewRowsProduct) return "few_rows";
   const memory::desc weights = impl_->quantized ? impl_->full_part.desc : impl_->weights.get_desc();
-  return impl_->product(n, weights, DType::f32, false).kernel;
+  return impl_->product(n, weights, impl_->out, DType::f32, false).kernel;
 }
 
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,

@@ -49,6 +49,13 @@ class Linear {
   /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result.
   void operator()(const Activations& x, const Activations& y, bool accumulate = false) const;
 
+  /// A part of the result: columns [first, first + y.cols), where first is a multiple of column_block() and y.cols
+  /// column_block(), or what is left. y: [n, y.cols], float32. For results too wide to be held whole; at any number of
+  /// rows the same arithmetic, which is for many.
+  void columns(const Activations& x, std::int64_t first, const Activations& y) const;
+  /// As many columns as let a block's weights and results stay in cache; all of them where weights are packed in one.
+  std::int64_t column_block() const;
+
   /// The kernel for n rows, oneDNN's name of its own: for benchmarks and for the test that none is a slow reference.
   std::string_view kernel(std::int64_t n) const;
 

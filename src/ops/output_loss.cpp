@@ -1,6 +1,7 @@
 #include "kvpress/ops/output_loss.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kvpress/base/error.h"
 #include "kvpress/ops/cross_entropy.h"
@@ -21,12 +22,36 @@ Activations as_input(Matrix<const float> hidden, DType type, ActivationBuffer& b
   return input;
 }
 
-/// The logits of one block of rows, in scratch that lives on from call to call.
-Matrix<float> block_logits(Matrix<const float> hidden, const Linear& head, ActivationBuffer& input,
-                           ActivationBuffer& output) {
-  const Activations logits = output.get(DType::f32, hidden.rows, head.out_features());
-  head(as_input(hidden, head.type(), input), logits);
-  return logits.as_float();
+/// Rows of logits, a block of columns at a time: body(first column, logits of each of `states`).
+template <std::size_t N, typename Body>
+void for_column_blocks(const std::array<Matrix<const float>, N>& states, const Linear& head, Body&& body) {
+  thread_local std::array<ActivationBuffer, N> inputs, outputs;
+  std::array<Activations, N> x;
+  for (std::size_t i = 0; i < N; ++i) x[i] = as_input(states[i], head.type(), inputs[i]);
+  const std::int64_t block = head.column_block();
+  for (std::int64_t first = 0; first < head.out_features(); first += block) {
+    const std::int64_t n = std::min(block, head.out_features() - first);
+    std::array<Matrix<const float>, N> logits;
+    for (std::size_t i = 0; i < N; ++i) {
+      const Activations y = outputs[i].get(DType::f32, x[i].rows, n);
+      head.columns(x[i], first, y);
+      logits[i] = y.as_float();
+    }
+    body(first, logits);
+  }
+}
+
+/// Calls body(first row, number of rows) for some rows at a time.
+template <typename Body>
+void for_row_blocks(std::int64_t n_rows, const Linear& head, Body&& body) {
+  // Where a block is all words, as many logits as elsewhere fit fewer rows.
+  const std::int64_t rows = head.column_block() < head.out_features() ? kOutputRows : kOutputRows / 8;
+  for (std::int64_t i = 0; i < n_rows; i += rows) body(i, std::min(rows, n_rows - i));
+}
+
+template <typename T>
+std::span<T> part(std::span<T> values, std::int64_t first, std::int64_t n) {
+  return values.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n));
 }
 
 }  // namespace
@@ -38,28 +63,36 @@ void output_logits(Matrix<const float> hidden, const Linear& head, Matrix<float>
 }
 
 void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::span<const std::int32_t> targets,
-                          std::span<float> nll) {
-  thread_local ActivationBuffer input, output;
-  for (std::int64_t i = 0; i < hidden.rows; i += kOutputRows) {
-    const std::int64_t n = std::min(kOutputRows, hidden.rows - i);
-    const auto at = static_cast<std::size_t>(i);
-    const auto count = static_cast<std::size_t>(n);
-    cross_entropy(block_logits(hidden.block(i, n), head, input, output), targets.subspan(at, count),
-                  nll.subspan(at, count));
+                          std::span<float> nll, std::span<float> log_sums) {
+  const auto sums_of = [&](std::int64_t first, std::int64_t n) {
+    return log_sums.empty() ? log_sums : part(log_sums, first, n);
+  };
+  if (hidden.rows <= Linear::kQuantizedRows) {
+    // A decoded token: the product of few rows is faster whole.
+    thread_local ActivationBuffer output;
+    const Matrix<float> logits = output.get(DType::f32, hidden.rows, head.out_features()).as_float();
+    output_logits(hidden, head, logits);
+    CrossEntropyRows rows(targets);
+    rows.add(logits, 0);
+    rows.finish(nll, log_sums);
+    return;
   }
+  for_row_blocks(hidden.rows, head, [&](std::int64_t first, std::int64_t n) {
+    CrossEntropyRows rows(part(targets, first, n));
+    for_column_blocks<1>({hidden.block(first, n)}, head,
+                         [&](std::int64_t column, const auto& logits) { rows.add(logits[0], column); });
+    rows.finish(part(nll, first, n), sums_of(first, n));
+  });
 }
 
-void output_compare(Matrix<const float> full, Matrix<const float> compressed, const Linear& head, std::span<float> kl,
+void output_compare(const ScoredStates& full, const ScoredStates& compressed, const Linear& head, std::span<float> kl,
                     std::span<std::uint8_t> same_top) {
-  thread_local ActivationBuffer input, full_output, compressed_output;
-  for (std::int64_t i = 0; i < full.rows; i += kOutputRows) {
-    const std::int64_t n = std::min(kOutputRows, full.rows - i);
-    const auto at = static_cast<std::size_t>(i);
-    const auto count = static_cast<std::size_t>(n);
-    const Matrix<float> p = block_logits(full.block(i, n), head, input, full_output);
-    const Matrix<float> q = block_logits(compressed.block(i, n), head, input, compressed_output);
-    compare_logits(p, q, kl.subspan(at, count), same_top.subspan(at, count));
-  }
+  for_row_blocks(full.hidden.rows, head, [&](std::int64_t first, std::int64_t n) {
+    ComparedRows rows(part(full.log_sums, first, n), part(compressed.log_sums, first, n));
+    for_column_blocks<2>({full.hidden.block(first, n), compressed.hidden.block(first, n)}, head,
+                         [&](std::int64_t column, const auto& logits) { rows.add(logits[0], logits[1], column); });
+    rows.finish(part(kl, first, n), part(same_top, first, n));
+  });
 }
 
 }  // namespace kvpress

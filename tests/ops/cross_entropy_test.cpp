@@ -34,6 +34,25 @@ double divergence(const float* p, const float* q, std::int64_t n) {
   return sum;
 }
 
+/// What ComparedRows says of logits that come `block` columns at a time.
+void compare_logits(Matrix<const float> p, Matrix<const float> q, std::span<float> kl, std::span<std::uint8_t> same,
+                    std::int64_t block = 700) {
+  const std::vector<std::int32_t> targets(kl.size(), 0);
+  std::vector<float> nll(kl.size()), p_logs(kl.size()), q_logs(kl.size());
+  CrossEntropyRows p_rows(targets), q_rows(targets);
+  for (std::int64_t c = 0; c < p.cols; c += block) {
+    p_rows.add(p.columns(c, std::min(block, p.cols - c)), c);
+    q_rows.add(q.columns(c, std::min(block, q.cols - c)), c);
+  }
+  p_rows.finish(nll, p_logs);
+  q_rows.finish(nll, q_logs);
+  ComparedRows rows(p_logs, q_logs);
+  for (std::int64_t c = 0; c < p.cols; c += block) {
+    rows.add(p.columns(c, std::min(block, p.cols - c)), q.columns(c, std::min(block, q.cols - c)), c);
+  }
+  rows.finish(kl, same);
+}
+
 TEST(CrossEntropy, EqualsTheDefinition) {
   for (const std::int64_t n : {1, 2, 15, 16, 17, 100, 1000, 50304}) {
     const std::int64_t rows = 5;
@@ -48,6 +67,28 @@ TEST(CrossEntropy, EqualsTheDefinition) {
       const auto at = static_cast<std::size_t>(r);
       const double expected = log_denominator(view.row(r), n) - view.row(r)[targets[at]];
       EXPECT_NEAR(nll[at], expected, 2e-6 * std::max(1.0, expected)) << "cols " << n;
+    }
+  }
+}
+
+TEST(CrossEntropy, TakesColumnsInBlocks) {
+  const std::int64_t rows = 5;
+  const std::int64_t n = 1000;
+  auto logits = random_values(rows * n, 6, 4.0f);
+  for (std::size_t i = 0; i < 300; ++i) logits[i] = -kInfinity;  // a whole block, and the largest come last or first
+  logits[999] = 60.0f;
+  logits[1000] = 70.0f;
+  const Matrix<const float> view(logits.data(), rows, n);
+  const std::vector<std::int32_t> targets = {999, 0, 150, 149, 899};
+  std::vector<float> expected(5), nll(5), log_sums(5);
+  cross_entropy(view, targets, expected);
+  for (const std::int64_t block : {1, 150, 300, 999}) {
+    CrossEntropyRows blocks(targets);
+    for (std::int64_t c = 0; c < n; c += block) blocks.add(view.columns(c, std::min(block, n - c)), c);
+    blocks.finish(nll, log_sums);
+    for (std::size_t r = 0; r < 5; ++r) {
+      EXPECT_NEAR(nll[r], expected[r], 2e-6f * std::max(1.0f, expected[r])) << block;
+      EXPECT_NEAR(log_sums[r], log_denominator(view.row(static_cast<std::int64_t>(r)), n), 1e-5) << block;
     }
   }
 }

@@ -17,8 +17,8 @@ using testing::rounded_to_bf16;
 using testing::weight_types;
 
 constexpr std::int64_t kHidden = 48;
-constexpr std::int64_t kVocab = 1000;
-constexpr std::int64_t kRows = 2 * kOutputRows + 3;
+constexpr std::int64_t kVocab = 4001;  // some blocks of columns and a rest
+constexpr std::int64_t kRows = kOutputRows + 3;
 
 Linear make_head(DType type) {
   const auto weight = rounded_to_bf16(random_values(kVocab * kHidden, 1, 0.3f));
@@ -52,14 +52,23 @@ TEST(OutputLoss, EqualsLossesOfAllLogits) {
     std::vector<float> actual(expected.size());
     std::vector<std::uint8_t> expected_top(expected.size());
     std::vector<std::uint8_t> actual_top(expected.size());
-    cross_entropy_plain(all_p, targets, expected);
-    output_cross_entropy(full, head, targets, actual);
+    std::vector<float> p_logs(expected.size()), q_logs(expected.size());
+    cross_entropy_plain(all_q, targets, expected);
+    output_cross_entropy(compressed, head, targets, actual, q_logs);
     for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
-    compare_logits(all_p, all_q, expected, expected_top);
-    output_compare(full, compressed, head, actual, actual_top);
+    cross_entropy_plain(all_p, targets, expected);
+    output_cross_entropy(full, head, targets, actual, p_logs);
+    for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
+    std::vector<float> few(3);
+    output_cross_entropy(full.block(0, 3), head, std::span(targets).first(3), few);
+    for (std::size_t i = 0; i < few.size(); ++i) EXPECT_NEAR(few[i], expected[i], 1e-5);
+    ComparedRows compared(p_logs, q_logs);
+    compared.add(all_p, all_q, 0);
+    compared.finish(expected, expected_top);
+    output_compare({full, p_logs}, {compressed, q_logs}, head, actual, actual_top);
     for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
     EXPECT_EQ(actual_top, expected_top);
-    output_compare(full, full, head, actual, actual_top);
+    output_compare({full, p_logs}, {full, p_logs}, head, actual, actual_top);
     EXPECT_EQ(*std::max_element(actual.begin(), actual.end()), 0.0f);
   }
 }
