@@ -11,11 +11,13 @@ import llama_cpp
 
 # The file types of llama.cpp that a row is about, by name.
 PRECISIONS = {"BF16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
-              "Q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1}
+              "Q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1, "Q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,
+              "Q5_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q5_1, "Q3_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q3_K_M,
+              "Q4_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, "Q6_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q6_K}
 
 # What kvpress bench is told to compute with the same.
-OWN_OPTIONS: dict[str, list[str]] = {"BF16": ["--dtype", "bfloat16"], "Q8_0": ["--dtype", "bfloat16", "--weights", "file"],
-                                     "Q4_1": ["--dtype", "bfloat16", "--weights", "file"]}
+OWN_OPTIONS: dict[str, list[str]] = {it: ["--dtype", "bfloat16", "--weights", "float" if it == "BF16" else "file"]
+                                     for it in PRECISIONS}
 
 
 def with_precision(gguf: Path, precision: str, folder: Path) -> Path:

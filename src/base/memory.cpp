@@ -12,11 +12,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limits>
-#include <sstream>
 #include <string>
 #include <utility>
 
+#include "kvpress/base/control_group.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
@@ -35,13 +34,6 @@ std::size_t kilobytes_in(const char* path, const std::string& key) {
     return std::stoull(line.substr(key.size() + 1)) * 1024;
   }
   return 0;
-}
-
-/// A control group's number; `fallback` when there is no such file or it says "max".
-std::size_t cgroup_number(const std::string& path, std::size_t fallback) {
-  std::ifstream file(path);
-  std::size_t value = 0;
-  return file >> value ? value : fallback;
 }
 
 }  // namespace
@@ -120,9 +112,7 @@ void reset_peak_resident() {
 
 std::size_t available_bytes() {
   const std::size_t machine = kilobytes_in("/proc/meminfo", "MemAvailable");
-  const std::size_t limit = cgroup_number("/sys/fs/cgroup/memory.max", std::numeric_limits<std::size_t>::max());
-  const std::size_t used = cgroup_number("/sys/fs/cgroup/memory.current", 0);
-  return std::min(machine, limit > used ? limit - used : 0);
+  return std::min<std::size_t>(machine, group_limits().memory);
 }
 
 std::string format_bytes(double bytes) {

@@ -81,7 +81,7 @@ std::size_t peak_resident_bytes();
 /// Starts the peak anew (where the kernel allows it; else the peak goes on from the start of the process).
 void reset_peak_resident();
 
-/// Memory this process may still take: what the machine has available, or what its control group leaves, if less.
+/// Memory this process may still take: what the machine has available, or what control groups leave it, if less.
 std::size_t available_bytes();
 
 /// "1.5 GiB", "320 MiB".

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "kvpress/base/control_group.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
@@ -15,13 +16,7 @@ int available_cores() {
   CPU_ZERO(&set);
   int cores = 1;
   if (sched_getaffinity(0, sizeof set, &set) == 0) cores = std::max(1, CPU_COUNT(&set));
-  std::ifstream quota("/sys/fs/cgroup/cpu.max");
-  double allowed = 0;
-  double period = 0;
-  if (quota >> allowed >> period && period > 0) {
-    cores = std::clamp(static_cast<int>(std::ceil(allowed / period)), 1, cores);
-  }
-  return cores;
+  return static_cast<int>(std::clamp(std::ceil(group_limits().cores), 1.0, static_cast<double>(cores)));
 }
 
 void set_threads(int n, const std::string& option) {

@@ -8,7 +8,7 @@
 
 namespace kvpress {
 
-/// The cores this process may run on (its affinity), or what its control group allows, if less. At least 1.
+/// The cores this process may run on (its affinity), or what control groups leave it, if less. At least 1.
 int available_cores();
 
 /// 0 means available_cores(). Holds for every later parallel loop and for oneDNN. Throws UsageError naming `option`

@@ -110,8 +110,7 @@ class FewRows {
       : args_(args),
         plan_(plan),
         kv_(kv),
-        rows_fit_(attends_few(plan.kernels, queries.n_rows(), args.head_dim)),
-        same_type_(args.kv_type == queries.type()),
+        rows_fit_(attends_few(queries.n_rows(), args.head_dim)),
         quantized_(kv.older.n > 0 && kv.older.n_thin == 0 && queries.n_rows() <= kFewRows &&
                    args.head_dim <= kFewQuantizedHeadDim) {
     if (!quantized_) return;
@@ -128,20 +127,10 @@ class FewRows {
       attend_few_quantized(rows, kv_.older, first, n, seen);
       return true;
     }
-    if (!rows_fit_) return false;
-    const std::int64_t at = first - kv_.older.n;
-    if (same_type_ && at >= 0 && kv_.n_thin == 0) {
-      plan_.kernels.attend_few(rows, element(kv_.keys, args_.kv_type, at * args_.head_dim),
-                               element(kv_.values, args_.kv_type, at * args_.head_dim), seen);
-      return true;
-    }
-    if (plan_.kernels.element_size != sizeof(float)) return false;
-    thread_local AlignedVector<float> keys, values;
-    keys.resize(static_cast<std::size_t>(kKeyBlock * args_.head_dim));
-    values.resize(keys.size());
-    keys_to_float(kv_, args_.kv_type, args_.head_dim, first, n, keys.data());
-    values_to_float(kv_, args_.kv_type, args_.head_dim, first, n, values.data());
-    plan_.kernels.attend_few(rows, keys.data(), values.data(), seen);
+    const std::int64_t at = (first - kv_.older.n) * args_.head_dim;
+    if (!rows_fit_ || at < 0 || kv_.n_thin > 0) return false;
+    plan_.kernels.attend_few(rows, args_.kv_type, element(kv_.keys, args_.kv_type, at),
+                             element(kv_.values, args_.kv_type, at), seen);
     return true;
   }
 
@@ -150,7 +139,6 @@ class FewRows {
   const AttentionPlan& plan_;
   const HeadKV& kv_;
   bool rows_fit_;
-  bool same_type_;
   bool quantized_;
   const float* float_queries_ = nullptr;
 };

@@ -8,6 +8,7 @@ namespace kvpress {
 const AttentionKernels* avx512bf16_attention_kernels();
 
 /// Its attend_few(), in a file of its own.
-void avx512bf16_attend_few(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
+void avx512bf16_attend_few(const AttentionRows& rows, DType, const void* keys, const void* values,
+                           const std::int32_t* seen);
 
 }  // namespace kvpress

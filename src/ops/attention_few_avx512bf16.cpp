@@ -130,7 +130,8 @@ void weigh_channels(const u16* weights, const u16* values, i64 n_keys, i64 head_
 
 }  // namespace
 
-void avx512bf16_attend_few(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
+void avx512bf16_attend_few(const AttentionRows& rows, DType, const void* keys, const void* values,
+                           const std::int32_t* seen) {
   static_assert(kFewRows == 6);
   alignas(64) float scores[kFewRows * kKeyBlock];
   alignas(64) u16 weights[kFewRows * kKeyBlock];
@@ -183,7 +184,7 @@ void avx512bf16_attend_few(const AttentionRows& rows, const void* keys, const vo
 #else
 
 namespace kvpress {
-void avx512bf16_attend_few(const AttentionRows&, const void*, const void*, const std::int32_t*) {}
+void avx512bf16_attend_few(const AttentionRows&, DType, const void*, const void*, const std::int32_t*) {}
 }  // namespace kvpress
 
 #endif

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kvpress/base/dtype.h"
 #include "kvpress/ops/attention_kernels.h"
 #include "kvpress/ops/quantized_kv.h"
 #include "kvpress/ops/rowwise.h"
@@ -34,17 +35,35 @@ HWY_INLINE void for_few_rows(i64 n_rows, const F& f, i64 r = 0) {
   }
 }
 
-// ---- Keys and values as they stand.
+// ---- Keys and values as they stand, in float32 or two bytes.
 
-/// So far ahead of the loads memory is asked for, in floats.
-constexpr i64 kAhead = 512;
+/// So far ahead of the loads memory is asked for, in bytes.
+constexpr i64 kAhead = 2048;
+
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> load(Tag d, const float* from) {
+  return hn::LoadU(d, from);
+}
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> load(Tag d, const bf16* from) {
+  const hn::Rebind<std::uint16_t, Tag> d16;
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<Tag>(), hn::LoadU(d16, &from->bits))));
+}
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> load(Tag d, const f16* from) {
+  const hn::Rebind<hwy::float16_t, Tag> d16;
+  return hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
+}
+/// Asks for the bytes that follow.
+HWY_INLINE void ask_ahead(const void* at) { hwy::Prefetch(static_cast<const char*>(at) + kAhead); }
 
 #if HWY_TARGET == HWY_SCALAR
-void ScoreKeys(const float* queries, i64 n_rows, i64 head_dim, const float* keys, i64 n_keys, float* scores) {
+template <typename T>
+void ScoreKeys(const float* queries, i64 n_rows, i64 head_dim, const T* keys, i64 n_keys, float* scores) {
   for (i64 r = 0; r < n_rows; ++r) {
     for (i64 j = 0; j < n_keys; ++j) {
       float sum = 0;
-      for (i64 c = 0; c < head_dim; ++c) sum += queries[r * head_dim + c] * keys[j * head_dim + c];
+      for (i64 c = 0; c < head_dim; ++c) sum += queries[r * head_dim + c] * to_float(keys[j * head_dim + c]);
       scores[r * kKeyBlock + j] = sum;
     }
   }
@@ -78,13 +97,15 @@ HWY_INLINE V8 sum_each(const V8 (&x)[kKeys]) {
 }
 
 /// scores[r][0..n_keys) of all rows, n_keys filled up to whole registers with what the last key gives.
-void ScoreKeys(const float* queries, i64 n_rows, i64 head_dim, const float* keys, i64 n_keys, float* scores) {
+template <typename T>
+void ScoreKeys(const float* queries, i64 n_rows, i64 head_dim, const T* keys, i64 n_keys, float* scores) {
   const D8 d;
+  constexpr i64 kLine = 64 / sizeof(T);
   for (i64 first = 0; first < n_keys; first += kKeys) {
-    const float* at[kKeys];
+    const T* at[kKeys];
     for (int k = 0; k < kKeys; ++k) {
       at[k] = keys + std::min(first + k, n_keys - 1) * head_dim;
-      for (i64 c = 0; c < head_dim; c += 16) hwy::Prefetch(at[k] + c + kAhead);
+      for (i64 c = 0; c < head_dim; c += kLine) ask_ahead(at[k] + c);
     }
     for (i64 r = 0; r < n_rows; ++r) {
       V8 sums[kKeys];
@@ -93,7 +114,7 @@ void ScoreKeys(const float* queries, i64 n_rows, i64 head_dim, const float* keys
       for (i64 c = 0; c < head_dim; c += kKeys) {
         const V8 query = hn::LoadU(d, queries + r * head_dim + c);
         HWY_UNROLL(8)
-        for (int k = 0; k < kKeys; ++k) sums[k] = hn::MulAdd(query, hn::LoadU(d, at[k] + c), sums[k]);
+        for (int k = 0; k < kKeys; ++k) sums[k] = hn::MulAdd(query, load(d, at[k] + c), sums[k]);
       }
       hn::StoreU(sum_each(sums), d, scores + r * kKeyBlock + first);
     }
@@ -103,8 +124,8 @@ void ScoreKeys(const float* queries, i64 n_rows, i64 head_dim, const float* keys
 
 /// accumulated = accumulated * correction + weights . values, for Rows rows and Vectors registers of channels at a
 /// time, fewer at the end.
-template <int Rows, int Vectors>
-HWY_INLINE void weigh_values(const float* weights, i64 n_keys, const float* values, i64 head_dim, i64 c,
+template <int Rows, int Vectors, typename T>
+HWY_INLINE void weigh_values(const float* weights, i64 n_keys, const T* values, i64 head_dim, i64 c,
                              const float* correction, float* out) {
   const D d;
   for (; c + Vectors * kLanes <= head_dim; c += Vectors * kLanes) {
@@ -114,13 +135,13 @@ HWY_INLINE void weigh_values(const float* weights, i64 n_keys, const float* valu
       HWY_UNROLL(8)
       for (int v = 0; v < Vectors; ++v) sums[r][v] = hn::Zero(d);
     }
-    const float* row = values + c;
+    const T* row = values + c;
     for (i64 j = 0; j < n_keys; ++j, row += head_dim) {
       V value[Vectors];
       HWY_UNROLL(8)
       for (int v = 0; v < Vectors; ++v) {
-        hwy::Prefetch(row + v * kLanes + kAhead);
-        value[v] = hn::LoadU(d, row + v * kLanes);
+        ask_ahead(row + v * kLanes);
+        value[v] = load(d, row + v * kLanes);
       }
       HWY_UNROLL(6)
       for (int r = 0; r < Rows; ++r) {
@@ -141,10 +162,11 @@ HWY_INLINE void weigh_values(const float* weights, i64 n_keys, const float* valu
   if constexpr (Vectors > 1) weigh_values<Rows, Vectors / 2>(weights, n_keys, values, head_dim, c, correction, out);
 }
 
+template <typename T>
 struct WeighFew {
   const float* weights;
   i64 n_keys;
-  const float* values;
+  const T* values;
   i64 head_dim;
   const float* correction;
   float* out;
@@ -166,16 +188,26 @@ HWY_INLINE void weigh_all(const AttentionRows& rows, const std::int32_t* seen, i
   }
 }
 
-void AttendFew(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
+template <typename T>
+void attend_few(const AttentionRows& rows, const T* keys, const T* values, const std::int32_t* seen) {
   HWY_ALIGN float scores[kFewRows * kKeyBlock];
   float correction[kFewRows];
   const i64 n_keys = *std::max_element(seen, seen + rows.n_rows);
   if (n_keys == 0) return;
-  ScoreKeys(static_cast<const float*>(rows.queries), rows.n_rows, rows.head_dim, static_cast<const float*>(keys),
-            n_keys, scores);
+  ScoreKeys(static_cast<const float*>(rows.queries), rows.n_rows, rows.head_dim, keys, n_keys, scores);
   weigh_all(rows, seen, n_keys, scores, correction);
-  for_few_rows<kFewRows>(rows.n_rows, WeighFew{scores, n_keys, static_cast<const float*>(values), rows.head_dim,
-                                               correction, rows.accumulated});
+  for_few_rows<kFewRows>(rows.n_rows, WeighFew<T>{scores, n_keys, values, rows.head_dim, correction, rows.accumulated});
+}
+
+void AttendFew(const AttentionRows& rows, DType type, const void* keys, const void* values, const std::int32_t* seen) {
+  switch (type) {
+    case DType::f32:
+      return attend_few(rows, static_cast<const float*>(keys), static_cast<const float*>(values), seen);
+    case DType::bf16:
+      return attend_few(rows, static_cast<const bf16*>(keys), static_cast<const bf16*>(values), seen);
+    case DType::f16:
+      return attend_few(rows, static_cast<const f16*>(keys), static_cast<const f16*>(values), seen);
+  }
 }
 
 // ---- Keys and values in 8 and 4 bits.
@@ -396,8 +428,9 @@ namespace kvpress {
 HWY_EXPORT(AttendFew);
 HWY_EXPORT(AttendFewQuantized);
 
-void attend_few_float(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
-  HWY_DYNAMIC_DISPATCH(AttendFew)(rows, keys, values, seen);
+void attend_few_float(const AttentionRows& rows, DType type, const void* keys, const void* values,
+                      const std::int32_t* seen) {
+  HWY_DYNAMIC_DISPATCH(AttendFew)(rows, type, keys, values, seen);
 }
 
 void attend_few_quantized(const AttentionRows& rows, const QuantizedKV& kv, std::int64_t first, std::int64_t n,

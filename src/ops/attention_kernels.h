@@ -7,6 +7,8 @@
 
 namespace kvpress {
 
+enum class DType : std::uint8_t;
+
 /// Keys and values are packed, and scores held, for this many entries at a time: with head_dim 64 in bfloat16 a packed
 /// block is 64 KiB, which stays in the second-level cache while the rows of a query block pass over it.
 inline constexpr std::int64_t kKeyBlock = 256;
@@ -48,15 +50,16 @@ struct AttentionKernels {
   /// there with `accumulate`.
   void (*scores)(const void* queries, std::int64_t n_rows, std::int64_t head_dim, const void* keys, std::int64_t n_keys,
                  float* scores, bool accumulate);
-  /// attend() for at most kFewRows rows on keys and values as they stand in the cache, unpacked. Null: there is none.
-  /// head_dim must be one that attends_few() takes.
-  void (*attend_few)(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
+  /// attend() for at most kFewRows rows on keys and values as they stand in the cache, unpacked, of any `type` that the
+  /// kernels are for. head_dim must be one that attends_few() takes.
+  void (*attend_few)(const AttentionRows& rows, DType type, const void* keys, const void* values,
+                     const std::int32_t* seen);
 };
 
 /// Whether attend_few() can be had for rows of this size.
-[[maybe_unused]] static bool attends_few(const AttentionKernels& kernels, std::int64_t n_rows, std::int64_t head_dim) {
+[[maybe_unused]] static bool attends_few(std::int64_t n_rows, std::int64_t head_dim) {
   const bool known = head_dim == 32 || head_dim == 64 || head_dim == 96 || head_dim == 128 || head_dim == 256;
-  return kernels.attend_few != nullptr && n_rows <= kFewRows && known;
+  return n_rows <= kFewRows && known;
 }
 
 /// float32, by Highway, for any processor.
@@ -65,8 +68,9 @@ const AttentionKernels& float_attention_kernels();
 /// bfloat16 on processors with AVX-512 BF16; null elsewhere. Even head_dim only.
 const AttentionKernels* bf16_attention_kernels();
 
-/// attend_few() in float32.
-void attend_few_float(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
+/// attend_few() of the float32 kernels, which takes a cache of any type.
+void attend_few_float(const AttentionRows& rows, DType type, const void* keys, const void* values,
+                      const std::int32_t* seen);
 
 /// The scores of up to kRowGroup rows with one block of keys, taken into each row's running max and sum.
 void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, float* row_max,

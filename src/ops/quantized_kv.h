@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <span>
 
-#include "kvpress/ops/attention_kernels.h"
-
 namespace kvpress {
+
+struct AttentionRows;
 
 /// Tokens of a group, and numbers of a line.
 inline constexpr std::int64_t kKVGroup = 32;

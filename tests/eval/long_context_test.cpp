@@ -1,4 +1,4 @@
-// A text longer than memory would hold at once: the cache never holds more than the budget and a chunk.
+// Long texts: the cache never holds more than the budget and a chunk, and little else is held beside it.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -30,6 +30,23 @@ TEST(LongContext, BudgetAndChunkAreAllThatIsHeld) {
   const std::size_t spare = heads * (2 * static_cast<std::size_t>(::getpagesize()) + 4 * (kBudget + kChunk));
   EXPECT_LE(run.cache_bytes_peak, a_token * (kBudget + kChunk) + spare);
   EXPECT_LE(run.cache_bytes, a_token * kBudget + spare);
+}
+
+TEST(LongContext, LittleIsHeldBesideWeightsAndCache) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "their shadows are resident, too";
+#endif
+  constexpr std::size_t kMost = std::size_t{150} << 20;
+  constexpr std::int64_t kTokens = 8192;
+  Model model(named_shape("pythia-70m"), {false, DType::f32}, 1);
+  RunSettings settings;
+  settings.protocol.protocol = Protocol::chunked;
+  settings.protocol.max_length = kTokens;
+  settings.protocol.chunk_size = 512;
+  const std::size_t before = resident_bytes();
+  const RunResult result = run_protocol(model, {test::random_text(kTokens)}, parse_press("no_press"), settings);
+  EXPECT_GE(result.cache_bytes, kTokens * KVCache::bytes_per_token(model.make_cache(DType::f32).shape()));
+  EXPECT_LE(result.peak_rss_bytes, before + result.cache_bytes_peak + kMost);
 }
 
 }  // namespace

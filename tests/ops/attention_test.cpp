@@ -460,12 +460,14 @@ TEST_P(Columns, ThinKeysCountAsZerosInAttentionAndItsWeights) {
     attention_mean_weights(problem.args(), pointers(means));
     problem.heads = heads;
     // Few rows go over full keys as they stand, in another order of sums, but over thin ones packed.
-    EXPECT_LT(worst(problem.run(attention), with_zeros), GetParam() == DType::bf16 ? 2e-3 : 1e-9);
+    EXPECT_LT(worst(problem.run(attention), with_zeros), GetParam() == DType::bf16 ? 2e-3 : 1e-6);
     EXPECT_LT(worst(problem.run(attention_plain), with_zeros), GetParam() == DType::bf16 ? 2e-2 : 1e-4);
     problem.run(attention);
     auto thin_sums = filled(problem, 0.0f);
     attention_column_sums(problem.args(), pointers(thin_sums));
-    EXPECT_EQ(thin_sums, sums);
+    for (std::size_t h = 0; h < sums.size(); ++h) {
+      for (std::size_t j = 0; j < sums[h].size(); ++j) EXPECT_NEAR(thin_sums[h][j], sums[h][j], 4e-6f * sums[h][j]);
+    }
     auto thin_means = filled(problem, 0.0f);
     attention_mean_weights(problem.args(), pointers(thin_means));
     EXPECT_EQ(thin_means, means);
