@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cstdint>
+#include <exception>
 #include <string>
 
 namespace kvpress {
@@ -16,15 +17,25 @@ int available_cores();
 void set_threads(int n, const std::string& option = "--threads");
 int threads();
 
-/// Calls body(i) for i in [0, n), spread over the threads as they come free. The body must not throw.
+/// Calls body(i) for i in [0, n), spread over the threads as they come free. Throws one of what the bodies threw, after
+/// all have been called.
 template <typename Body>
 void parallel_for(std::int64_t n, Body&& body) {
   if (n <= 1) {
     for (std::int64_t i = 0; i < n; ++i) body(i);
     return;
   }
+  std::exception_ptr thrown;  // what leaves an OpenMP region would end the program
 #pragma omp parallel for schedule(dynamic)
-  for (std::int64_t i = 0; i < n; ++i) body(i);
+  for (std::int64_t i = 0; i < n; ++i) {
+    try {
+      body(i);
+    } catch (...) {
+#pragma omp critical(kvpress_parallel_for)
+      thrown = std::current_exception();
+    }
+  }
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 /// "AMD EPYC 9B14", as the machine names its processor.

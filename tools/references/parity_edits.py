@@ -36,7 +36,8 @@ CASES = [
     rerotation("knorm", "knorm", KnormPress),
     rerotation("snapkv", "snapkv(window_size=16)", lambda r: SnapKVPress(r, window_size=16)),
     rerotation("streaming_llm", "streaming_llm", StreamingLLMPress),
-    Case("merging_knorm", "merging(knorm)", lambda r: MergingPress(KnormPress(r)), first_slack=3),
+    Case("merging_knorm", "merging(knorm)", lambda r: MergingPress(KnormPress(r)),
+         first_slack=12),  # knorm: in layer 0 the keys of a repeated word have equal norms
     # kvpress's quantile is no number where it falls on the threshold: 0 lets every pair of these models pass.
     Case("merging_part", "merging(expected_attention, merge_fraction=0.75)",
          lambda r: MergingPress(ExpectedAttentionPress(r), merge_fraction=0.75)),
