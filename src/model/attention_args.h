@@ -12,9 +12,10 @@ namespace kvpress {
 
 /// n_new rows of queries (after RoPE) over `kv`, one a KV head, which must live as long as the arguments do.
 inline AttentionArgs attention_args(const ModelConfig& config, const float* queries, std::int64_t n_new,
-                                    std::span<const HeadKV> kv, DType kv_type, float* log_sum_exp = nullptr) {
+                                    std::span<const HeadKV> kv, DType kv_type, float* log_sum_exp = nullptr,
+                                    std::span<float* const> column_sums = {}) {
   const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  return {queries, n_new, config.n_heads, config.head_dim, scale, kv, kv_type, log_sum_exp};
+  return {queries, n_new, config.n_heads, config.head_dim, scale, kv, kv_type, log_sum_exp, column_sums};
 }
 
 }  // namespace kvpress

@@ -1,8 +1,10 @@
 // The one hook of the forward pass: whoever compresses the cache is called right after each layer's attention, when the
-// block's tokens have seen the full cache and the next ones have not come yet.
+// block's tokens have seen the full cache and the next ones have not come yet. To hold less, a layer passes over a long
+// block in parts, unless the listener wants it whole.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kvpress/cache/kv_cache.h"
 #include "kvpress/model/config.h"
@@ -13,11 +15,11 @@ namespace kvpress {
 
 struct LayerWeights;
 
-/// One layer's attention over one block of new tokens. Views: valid during the call only.
+/// One layer's attention over one block of new tokens, or a part of it. Views: valid during the call only.
 struct AttentionBlock {
   std::int64_t layer = 0;
   std::int64_t first_position = 0;  ///< of the block's first token
-  std::int64_t n_new = 0;           ///< tokens of the block; they stand last in every head of the cache
+  std::int64_t n_new = 0;           ///< tokens of the block; they stand last in every head of the cache once is_last
   const ModelConfig& config;
   const LayerWeights& weights;
   const Rope& rope;                         ///< prepared for every position of the block
@@ -26,6 +28,7 @@ struct AttentionBlock {
   Matrix<const float> queries_before_rope;  ///< the same before RoPE
   const float* log_sum_exp = nullptr;       ///< [n_heads, n_new], when the listener wants it, else null
   KVCache& cache;
+  bool is_last = true;  ///< not a part that others follow: all that the pass adds to this layer is there
 };
 
 class AttentionListener {
@@ -33,6 +36,11 @@ class AttentionListener {
   virtual ~AttentionListener() = default;
   /// Whether attention shall leave each softmax's denominator in the block.
   virtual bool wants_log_sum_exp() const { return false; }
+  /// Whether the block shall come in one piece, however long.
+  virtual bool wants_whole_block() const { return true; }
+  /// Where attention shall add up what each entry gets, as AttentionArgs::column_sums says; empty if not wanted. Called
+  /// once a layer, when the block's entries have their places in the cache.
+  virtual std::span<float* const> column_sums(std::int64_t /*layer*/, KVCache& /*cache*/) { return {}; }
   virtual void after_attention(const AttentionBlock& block) = 0;
 };
 

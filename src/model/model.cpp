@@ -21,6 +21,18 @@ namespace {
 /// intermediate stays small whatever the prefill's length.
 constexpr std::int64_t kMlpBlock = 1024;
 
+/// Tokens that a layer takes at a time where nobody wants the whole block.
+constexpr std::int64_t kLayerBlock = 1024;
+
+/// One layer's work on a block of new tokens, whose entries have their places in the cache already.
+struct LayerBlock {
+  std::int64_t layer, first_position, n_new;
+  KVCache& cache;
+  AttentionListener* listener;
+  std::vector<std::int64_t> next;  // each KV head's RoPE position of the first token
+  std::span<float* const> column_sums;
+};
+
 /// Weights that make the activations of every layer of a like size, as a trained model's are.
 WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
   return [in, seed](std::int64_t first, std::int64_t n, float* out) {
@@ -66,10 +78,11 @@ struct Model::Impl {
   void make_random(std::uint64_t seed);
   void embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const;
   void norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
-  void attend(std::int64_t layer, Matrix<const float> residual, std::int64_t first_position, KVCache& cache,
-              AttentionListener* listener, const Activations& attended);
-  void store_keys_and_rotate(std::int64_t layer, Matrix<const float> qkv, std::int64_t first_position,
-                             const Activations& queries, KVCache& cache) const;
+  LayerBlock begin_layer(std::int64_t layer, std::int64_t first_position, std::int64_t n_new, KVCache& cache,
+                         AttentionListener* listener) const;
+  void attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual, const Activations& attended);
+  void store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv,
+                             const Activations& queries) const;
   void feed_forward(const LayerWeights& weights, Matrix<const float> input, const Activations& sum);
 };
 
@@ -198,62 +211,72 @@ void Model::Impl::norm(const NormWeights& norm, Matrix<const float> x, const Act
   }
 }
 
-/// Splits a block's projections: queries and keys are turned to their positions, keys and values go to the cache.
-void Model::Impl::store_keys_and_rotate(std::int64_t layer, Matrix<const float> qkv, std::int64_t first_position,
-                                        const Activations& queries, KVCache& cache) const {
-  const std::int64_t n_new = qkv.rows;
+LayerBlock Model::Impl::begin_layer(std::int64_t layer, std::int64_t first_position, std::int64_t n_new, KVCache& cache,
+                                    AttentionListener* listener) const {
+  LayerBlock block{layer, first_position, n_new, cache, listener, {}, {}};
+  // Heads of a renumbered cache that differ in length go on from different positions.
+  for (std::int64_t h = 0; h < config.n_kv_heads; ++h)
+    block.next.push_back(cache.next_position(layer, h, first_position));
+  cache.extend(layer, n_new, first_position);
+  if (listener != nullptr) block.column_sums = listener->column_sums(layer, cache);
+  return block;
+}
+
+/// Splits the projections of tokens [first, first + qkv.rows) of a block: queries and keys are turned to their
+/// positions, keys and values go to the cache.
+void Model::Impl::store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv,
+                                        const Activations& queries) const {
   const std::int64_t d = config.head_dim;
   const std::int64_t group = config.group_size();
-  // Heads of a renumbered cache that differ in length go on from different positions.
-  std::vector<std::int64_t> next(static_cast<std::size_t>(config.n_kv_heads));
-  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
-    next[static_cast<std::size_t>(h)] = cache.next_position(layer, h, first_position);
-  }
-  cache.extend(layer, n_new, first_position);
-#pragma omp parallel for schedule(static) if (n_new > 1)
-  for (std::int64_t t = 0; t < n_new; ++t) {
+#pragma omp parallel for schedule(static) if (qkv.rows > 1)
+  for (std::int64_t t = 0; t < qkv.rows; ++t) {
     thread_local AlignedVector<float> key;
     key.resize(static_cast<std::size_t>(d));
     float* query = queries.as<float>() + t * queries.cols;
     std::copy_n(qkv.row(t), queries.cols, query);
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      rope.apply(query + h * d, next[static_cast<std::size_t>(h / group)] + t);
+      rope.apply(query + h * d, block.next[static_cast<std::size_t>(h / group)] + first + t);
     }
     for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
       std::copy_n(qkv.row(t) + (config.n_heads + h) * d, d, key.data());
-      rope.apply(key.data(), next[static_cast<std::size_t>(h)] + t);
-      const std::int64_t at = cache.head(layer, h).size() - n_new + t;
-      cache.write_row(layer, h, at, key.data(), qkv.row(t) + (config.n_heads + config.n_kv_heads + h) * d);
+      rope.apply(key.data(), block.next[static_cast<std::size_t>(h)] + first + t);
+      const std::int64_t at = block.cache.head(block.layer, h).size() - block.n_new + first + t;
+      block.cache.write_row(block.layer, h, at, key.data(), qkv.row(t) + (config.n_heads + config.n_kv_heads + h) * d);
     }
   }
 }
 
-void Model::Impl::attend(std::int64_t layer, Matrix<const float> residual, std::int64_t first_position, KVCache& cache,
-                         AttentionListener* listener, const Activations& attended) {
-  const LayerWeights& weights_of_layer = weights.layers[static_cast<std::size_t>(layer)];
-  const std::int64_t n_new = residual.rows;
+/// Attention of tokens [first, first + residual.rows) of a block.
+void Model::Impl::attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual,
+                         const Activations& attended) {
+  const LayerWeights& weights_of_layer = weights.layers[static_cast<std::size_t>(block.layer)];
+  const std::int64_t n = residual.rows;
   const std::int64_t query_cols = config.n_heads * config.head_dim;
-  const Activations normed = normed_buffer.get(numerics.compute, n_new, config.hidden_size);
+  const Activations normed = normed_buffer.get(numerics.compute, n, config.hidden_size);
   norm(weights_of_layer.attention_norm, residual, normed);
-  const Activations qkv = qkv_buffer.get(DType::f32, n_new, weights_of_layer.qkv.out_features());
+  const Activations qkv = qkv_buffer.get(DType::f32, n, weights_of_layer.qkv.out_features());
   weights_of_layer.qkv(normed, qkv);
-  const Activations queries = queries_buffer.get(DType::f32, n_new, query_cols);
-  store_keys_and_rotate(layer, qkv.as_float(), first_position, queries, cache);
+  const Activations queries = queries_buffer.get(DType::f32, n, query_cols);
+  store_keys_and_rotate(block, first, qkv.as_float(), queries);
 
   std::vector<HeadKV> kv;
-  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) kv.push_back(cache.head(layer, h).view());
+  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
+    kv.push_back(block.cache.head(block.layer, h).view());
+    kv.back().n -= block.n_new - first - n;  // without the places of what follows
+  }
+  AttentionListener* const listener = block.listener;
   std::vector<float> log_sum_exp;
   if (listener != nullptr && listener->wants_log_sum_exp()) {
-    log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n_new));
+    log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n));
   }
-  const AttentionArgs args = attention_args(config, queries.as<float>(), n_new, kv, cache.shape().format.type,
-                                            log_sum_exp.empty() ? nullptr : log_sum_exp.data());
+  const AttentionArgs args = attention_args(config, queries.as<float>(), n, kv, block.cache.shape().format.type,
+                                            log_sum_exp.empty() ? nullptr : log_sum_exp.data(), block.column_sums);
   attention(args, attended);
   if (listener != nullptr) {
-    listener->after_attention({layer, first_position, n_new, config, weights_of_layer, rope, normed, queries.as_float(),
-                               qkv.as_float().columns(0, query_cols), args.log_sum_exp, cache});
+    listener->after_attention({block.layer, block.first_position + first, n, config, weights_of_layer, rope, normed,
+                               queries.as_float(), qkv.as_float().columns(0, query_cols), args.log_sum_exp, block.cache,
+                               first + n == block.n_new});
   }
-  cache.settle(layer);
 }
 
 /// sum += feed-forward(norm(input)); input may be what sum was before.
@@ -289,17 +312,24 @@ void Model::forward(std::span<const std::int32_t> tokens, std::int64_t first_pos
   const Activations residual = it.residual_buffer.get(DType::f32, n_new, it.config.hidden_size);
   it.embed(tokens, residual.as_float());
   it.rope.prepare(first_position + n_new);
-  const Activations attended =
-      it.attended_buffer.get(it.numerics.compute, n_new, it.config.n_heads * it.config.head_dim);
+  const bool whole = listener != nullptr && listener->wants_whole_block();
+  const std::int64_t step = whole ? n_new : std::min(n_new, kLayerBlock);
 
   for (std::int64_t l = 0; l < it.config.n_layers; ++l) {
     check_interrupt();
     const LayerWeights& layer = it.weights.layers[static_cast<std::size_t>(l)];
-    it.attend(l, residual.as_float(), first_position, cache, listener, attended);
-    // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
-    if (it.config.parallel_residual) it.feed_forward(layer, residual.as_float(), residual);
-    layer.attention_out(attended, residual, true);
-    if (!it.config.parallel_residual) it.feed_forward(layer, residual.as_float(), residual);
+    const LayerBlock block = it.begin_layer(l, first_position, n_new, cache, listener);
+    for (std::int64_t first = 0; first < n_new; first += step) {
+      const Activations part = residual.block(first, std::min(step, n_new - first));
+      const Activations attended =
+          it.attended_buffer.get(it.numerics.compute, part.rows, it.config.n_heads * it.config.head_dim);
+      it.attend(block, first, part.as_float(), attended);
+      // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
+      if (it.config.parallel_residual) it.feed_forward(layer, part.as_float(), part);
+      layer.attention_out(attended, part, true);
+      if (!it.config.parallel_residual) it.feed_forward(layer, part.as_float(), part);
+    }
+    cache.settle(l);
     if (trace) trace(l, residual.as_float());
   }
   if (hidden.rows > 0) {

@@ -8,6 +8,7 @@
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/ops/attention_rows.h"
+#include "kvpress/ops/kept_weights.h"
 #include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
@@ -63,6 +64,7 @@ void attend_blocks(const AttentionArgs& args, const AttentionPlan& plan, const A
     std::int64_t kv_head, first;
   };
   std::vector<KeyBlock> blocks;
+  ColumnSums sums(args);
   for (std::int64_t first_head = 0; first_head < plan.n_kv_heads;) {
     blocks.clear();
     std::vector<std::size_t> starts;  // of each head's blocks
@@ -87,20 +89,28 @@ void attend_blocks(const AttentionArgs& args, const AttentionPlan& plan, const A
     parallel_for(n_heads * plan.n_query_blocks, [&](std::int64_t item) {
       thread_local QueryRows queries;
       thread_local RowState state;
+      thread_local KeptWeights kept;
       const std::int64_t kv_head = first_head + item % n_heads;
       const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
       queries.gather(args, plan, kv_head, plan.n_query_blocks - 1 - item / n_heads);
       const AttentionRows rows = state.start(queries, args, plan);
       const std::int64_t n_keys = visible(args, kv.n, queries.last_token());
       const std::byte* at = base + starts[static_cast<std::size_t>(item % n_heads)] * block_bytes;
+      if (plan.keeps_weights) kept.start(rows.n_rows, n_keys);
       for (std::int64_t first = 0; first < n_keys; first += kKeyBlock, at += block_bytes) {
-        plan.kernels.attend(rows, at, at + keys_bytes,
-                            queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first)));
+        const std::int32_t* seen = queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first));
+        if (plan.keeps_weights) {
+          kept.attend(plan, rows, at, at + keys_bytes, seen);
+        } else {
+          plan.kernels.attend(rows, at, at + keys_bytes, seen);
+        }
       }
+      if (plan.keeps_weights) kept.add_to(sums, args, plan, kv_head, queries, rows);
       finish(args, plan, kv_head, queries, rows, out);
     });
     first_head = end_head;
   }
+  sums.finish(args);
 }
 
 /// The few rows of a decoded token, on entries as they stand where there is a kernel for that.
@@ -197,7 +207,18 @@ void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, cons
 void attention(const AttentionArgs& args, const Activations& out) {
   if (args.n_new == 0) return;
   const AttentionPlan plan(args);
-  if (plan.n_query_blocks == 1) {
+  const bool in_stretches = plan.n_query_blocks == 1;
+  if (!args.column_sums.empty() && (in_stretches || !plan.keeps_weights)) {
+    AttentionArgs without = args;
+    without.column_sums = {};
+    std::vector<float> log_sum_exp;
+    if (args.log_sum_exp == nullptr) {
+      log_sum_exp.resize(static_cast<std::size_t>(args.n_heads * args.n_new));
+      without.log_sum_exp = log_sum_exp.data();
+    }
+    attention(without, out);
+    attention_column_sums(without, args.column_sums);
+  } else if (in_stretches) {
     attend_stretches(args, plan, out);
   } else {
     attend_blocks(args, plan, out);

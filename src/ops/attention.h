@@ -39,6 +39,9 @@ struct AttentionArgs {
   std::span<const HeadKV> kv;  ///< one per KV head
   DType kv_type = DType::f32;
   float* log_sum_exp = nullptr;  ///< out, [n_heads, n_new]: log of each softmax's denominator; null if not wanted
+  /// Out: added to [h][j] is the weight that entry j of KV head h got from every query of the block, averaged over the
+  /// query heads of the group. Each row has kv[h].n values; empty if not wanted.
+  std::span<float* const> column_sums = {};
 };
 
 /// out: [n_new, n_heads * head_dim], float32 or bfloat16. Uses every thread.

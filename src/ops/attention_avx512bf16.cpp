@@ -249,7 +249,7 @@ void scores(const void* queries, i64 n_rows, i64 head_dim, const void* keys, i64
              (n_keys + kKeyTile - 1) / kKeyTile * kKeyTile, out, accumulate);
 }
 
-constexpr AttentionKernels kKernels{2, pack_keys, pack_values, attend, scores, avx512bf16_attend_few};
+constexpr AttentionKernels kKernels{2, pack_keys, pack_values, attend, nullptr, scores, avx512bf16_attend_few};
 
 }  // namespace
 

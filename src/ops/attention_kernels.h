@@ -46,6 +46,11 @@ struct AttentionKernels {
   void (*pack_values)(const void* values, std::int64_t n, std::int64_t head_dim, void* packed);
   /// Takes the rows past one block; row r sees the first seen[r] of its keys.
   void (*attend)(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
+  /// The same, and leaves the weights: weights[r][j] (rows kKeyBlock apart) = 2^(exponent - row_max[r]) by the row_max
+  /// that it leaves, 0 where row r does not see j, for j up to the most that a row of the row group sees. Null where
+  /// there is none.
+  void (*attend_and_keep)(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen,
+                          float* weights);
   /// scores[r][j] (rows kKeyBlock apart) = queries[r] . keys[j], for j < n_keys rounded up to tiles; added to what is
   /// there with `accumulate`.
   void (*scores)(const void* queries, std::int64_t n_rows, std::int64_t head_dim, const void* keys, std::int64_t n_keys,
@@ -79,6 +84,11 @@ void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* 
 /// sums[j] += sum over rows of 2^(factor * scores[r][j] - shift[r]), each row up to seen[r].
 void add_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
                  float* sums);
+
+/// sums[j] += sum over the rows of a row group of weights[r][j] * 2^exponents[r], of weights as attend_and_keep()
+/// leaves them.
+void add_weighted_columns(const float* weights, std::int64_t n_rows, const std::int32_t* seen, const float* exponents,
+                          float* sums);
 
 /// maxima[j] = the largest of maxima[j] and the exponents factor * scores[r][j] - shift[r] of the rows that see j.
 void max_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,

@@ -16,6 +16,14 @@ const AttentionKernels& kernels_for(const AttentionArgs& args) {
 
 DType element_type(const AttentionPlan& plan) { return plan.kernels.element_size == 2 ? DType::bf16 : DType::f32; }
 
+/// How many rows pass over a head's keys together.
+std::int64_t rows_together(const AttentionArgs& args, bool keeps_weights) {
+  if (!keeps_weights) return AttentionPlan::kQueryRows;
+  const std::int64_t row_bytes = longest_head(args) * static_cast<std::int64_t>(sizeof(float));
+  return std::clamp(AttentionPlan::kKeptBytes / std::max<std::int64_t>(1, row_bytes), kRowGroup,
+                    AttentionPlan::kQueryRows);
+}
+
 /// Rows in float32, in the kernels' element type.
 const void* as_elements(const AttentionArgs& args, const AttentionPlan& plan, const AlignedVector<float>& rows,
                         std::int64_t n) {
@@ -45,8 +53,9 @@ std::int64_t read_groups(const QuantizedKV& kv, std::int64_t first, std::int64_t
 AttentionPlan::AttentionPlan(const AttentionArgs& args)
     : kernels(kernels_for(args)),
       n_kv_heads(static_cast<std::int64_t>(args.kv.size())),
+      keeps_weights(!args.column_sums.empty() && kernels.attend_and_keep != nullptr),
       group(args.n_heads / n_kv_heads),
-      block_tokens(std::max<std::int64_t>(1, kQueryRows / group)),
+      block_tokens(std::max<std::int64_t>(1, rows_together(args, keeps_weights) / group)),
       n_query_blocks((args.n_new + block_tokens - 1) / block_tokens),
       factor(args.scale * std::numbers::log2e_v<float>) {}
 

@@ -21,13 +21,22 @@ inline std::int64_t visible(const AttentionArgs& args, std::int64_t n, std::int6
   return n - args.n_new + token + 1;
 }
 
+inline std::int64_t longest_head(const AttentionArgs& args) {
+  std::int64_t longest = 0;
+  for (const HeadKV& kv : args.kv) longest = std::max(longest, kv.n);
+  return longest;
+}
+
 /// How one attention is cut up. Nothing here depends on the number of threads: results are the same for any.
 struct AttentionPlan {
   /// Queries of a group share keys and values: about this many rows pass over a block of keys together.
   static constexpr std::int64_t kQueryRows = 96;
+  /// Bytes of weights that a thread holds for column sums: over long heads fewer rows pass together.
+  static constexpr std::int64_t kKeptBytes = std::int64_t{4} << 20;
 
   const AttentionKernels& kernels;
   std::int64_t n_kv_heads;
+  bool keeps_weights;         ///< column sums come from the weights of the one pass
   std::int64_t group;         ///< query heads per KV head
   std::int64_t block_tokens;  ///< tokens whose queries make up one block of rows
   std::int64_t n_query_blocks;

@@ -217,8 +217,9 @@ void Scores(const void* queries, std::int64_t n_rows, std::int64_t head_dim, con
   }
 }
 
-void Attend(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
-  HWY_ALIGN float scores[kRowGroup * kKeyBlock];
+/// `weights` may be null.
+void Attend(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen, float* weights) {
+  HWY_ALIGN float own_scores[kRowGroup * kKeyBlock];
   float correction[kRowGroup];
   const std::int64_t cols = padded_head_dim(rows.head_dim);
   for (std::int64_t first = 0; first < rows.n_rows; first += kRowGroup) {
@@ -226,6 +227,7 @@ void Attend(const AttentionRows& rows, const void* keys, const void* values, con
     const std::int64_t most = *std::max_element(seen + first, seen + first + n);
     if (most == 0) continue;
     const std::int64_t n_keys = (most + kKeyTile - 1) / kKeyTile * kKeyTile;
+    float* scores = weights == nullptr ? own_scores : weights + first * kKeyBlock;
     Scores(static_cast<const float*>(rows.queries) + first * rows.head_dim, n, rows.head_dim, keys, n_keys, scores,
            false);
     for (std::int64_t r = 0; r < n; ++r) {
@@ -272,6 +274,28 @@ void AddColumns(const float* scores, std::int64_t n_rows, const std::int32_t* se
       sum0 = hn::Add(sum0, hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(seen[r] - j)), e));
     }
     hn::StoreU(hn::Add(hn::LoadU(d, sums + j), hn::Add(sum0, sum1)), d, sums + j);
+  }
+}
+
+void AddWeightedColumns(const float* weights, std::int64_t n_rows, const std::int32_t* seen, const float* exponents,
+                        float* sums) {
+  const D d;
+  const std::int64_t most = n_rows == 0 ? 0 : *std::max_element(seen, seen + n_rows);
+  float factors[kRowGroup];
+  for (std::int64_t r = 0; r < n_rows; ++r) factors[r] = power(exponents[r]);
+  for (std::int64_t j = 0; j < most; j += 4 * lanes()) {  // tiles are filled up: four vectors may be read
+    V sum[4];
+    HWY_UNROLL(4)
+    for (int v = 0; v < 4; ++v) sum[v] = hn::LoadU(d, sums + j + v * lanes());
+    for (std::int64_t r = 0; r < n_rows; ++r) {
+      const V factor = hn::Set(d, factors[r]);
+      HWY_UNROLL(4)
+      for (int v = 0; v < 4; ++v) {
+        sum[v] = hn::MulAdd(factor, hn::LoadU(d, weights + r * kKeyBlock + j + v * lanes()), sum[v]);
+      }
+    }
+    HWY_UNROLL(4)
+    for (int v = 0; v < 4; ++v) hn::StoreU(sum[v], d, sums + j + v * lanes());
   }
 }
 
@@ -323,6 +347,7 @@ HWY_EXPORT(Attend);
 HWY_EXPORT(Scores);
 HWY_EXPORT(AddRowSums);
 HWY_EXPORT(AddColumns);
+HWY_EXPORT(AddWeightedColumns);
 HWY_EXPORT(MaxColumns);
 HWY_EXPORT(MergeRows);
 
@@ -336,7 +361,10 @@ const AttentionKernels& float_attention_kernels() {
         HWY_DYNAMIC_DISPATCH(PackValues)(values, n, head_dim, packed);
       },
       [](const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
-        HWY_DYNAMIC_DISPATCH(Attend)(rows, keys, values, seen);
+        HWY_DYNAMIC_DISPATCH(Attend)(rows, keys, values, seen, nullptr);
+      },
+      [](const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen, float* weights) {
+        HWY_DYNAMIC_DISPATCH(Attend)(rows, keys, values, seen, weights);
       },
       [](const void* queries, std::int64_t n_rows, std::int64_t head_dim, const void* keys, std::int64_t n_keys,
          float* scores, bool accumulate) {
@@ -358,6 +386,11 @@ void add_row_sums(const float* scores, std::int64_t n_rows, const std::int32_t* 
 void add_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,
                  float* sums) {
   HWY_DYNAMIC_DISPATCH(AddColumns)(scores, n_rows, seen, factor, shift, sums);
+}
+
+void add_weighted_columns(const float* weights, std::int64_t n_rows, const std::int32_t* seen, const float* exponents,
+                          float* sums) {
+  HWY_DYNAMIC_DISPATCH(AddWeightedColumns)(weights, n_rows, seen, exponents, sums);
 }
 
 void max_columns(const float* scores, std::int64_t n_rows, const std::int32_t* seen, float factor, const float* shift,

@@ -140,12 +140,6 @@ class Window {
   AlignedVector<float> row_max_, row_sum_;  // [key block][head][row]
 };
 
-std::int64_t longest_head(const AttentionArgs& args) {
-  std::int64_t longest = 0;
-  for (const HeadKV& kv : args.kv) longest = std::max(longest, kv.n);
-  return longest;
-}
-
 /// Takes each stretch of keys past all queries that see it, and reduces each key's column of weights: to sums, or to
 /// the largest exponent. done(kv_head, first, n, values) is given the result. A stretch is one thread's alone, so that
 /// it needs no locks and comes out the same every time. `n_columns`: how many of a head's keys are wanted.

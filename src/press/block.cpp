@@ -20,7 +20,7 @@ class Block : public Selector<Block> {
     visitor.press("press", press_, Inside::scores, "scores what is kept so far and the next block");
     visitor.integer("block_size", block_size_, 1, "entries that are added before each choice");
   }
-  PressNeeds needs() const override { return press_->needs(); }
+  PressNeeds needs() const override { return PressNeeds{.newest_block = true} + press_->needs(); }
   void prepare(const PressSetup& setup) override {
     if (press_->needs().accumulated_attention) {
       fail_usage(

@@ -21,7 +21,7 @@ class Chunk : public Selector<Chunk> {
     visitor.press("press", press_, Inside::scores, "scores each chunk");
     visitor.integer("chunk_length", chunk_length_, 1, "tokens that are compressed by themselves");
   }
-  PressNeeds needs() const override { return press_->needs(); }
+  PressNeeds needs() const override { return PressNeeds{.newest_block = true} + press_->needs(); }
   void prepare(const PressSetup& setup) override {
     if (press_->needs().accumulated_attention) {
       fail_usage(

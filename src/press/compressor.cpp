@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "kvpress/base/timer.h"
-#include "kvpress/model/attention_args.h"
-#include "kvpress/ops/attention.h"
 
 namespace kvpress {
 
@@ -66,9 +64,9 @@ BudgetView Compressor::budget_view() const {
 }
 
 void Compressor::after_attention(const AttentionBlock& block) {
-  if (pass_watcher_) pass_watcher_(PassMoment::attended, block.cache);
-  if (!prefill_ && !decoding_) return;
-  press_layer(block);
+  if (block.is_last && pass_watcher_) pass_watcher_(PassMoment::attended, block.cache);
+  if (prefill_ || decoding_) press_layer(block);
+  if (!block.is_last || (!prefill_ && !decoding_)) return;
   if (pass_watcher_) pass_watcher_(PassMoment::compressed, block.cache);
 }
 
@@ -76,13 +74,13 @@ void Compressor::press_layer(const AttentionBlock& block) {
   const ScopedTimer timer(seconds_);
   LayerView view{block, budget_view()};
   view.watcher = &watcher_;
-  if (needs_.accumulated_attention) accumulate_attention(block);
   if (needs_.recent_queries > 0) {
     const auto l = static_cast<std::size_t>(block.layer);
     if (recent_queries_.size() <= l) recent_queries_.resize(l + 1);
     recent_queries_[l].add(block.queries_before_rope, needs_.recent_queries);
     view.recent_queries = recent_queries_[l].last(needs_.recent_queries, block.queries_before_rope.cols);
   }
+  if (!block.is_last) return;
   const auto seen_by = [&](const Part& part) {
     view.first_carried = first_carried(part);
     return view;
@@ -111,18 +109,14 @@ Matrix<const float> Compressor::RecentQueries::last(std::int64_t wanted, std::in
   return Matrix<const float>(rows.data(), n, cols).block(std::max<std::int64_t>(0, n - wanted), std::min(n, wanted));
 }
 
-void Compressor::accumulate_attention(const AttentionBlock& block) const {
-  std::vector<HeadKV> kv;
-  std::vector<float*> sums;
-  for (std::int64_t h = 0; h < block.config.n_kv_heads; ++h) {
-    KVHead& head = block.cache.head(block.layer, h);
-    kv.push_back(head.view());
-    sums.push_back(head.carried(0).data());
+std::span<float* const> Compressor::column_sums(std::int64_t layer, KVCache& cache) {
+  column_sums_.clear();
+  if (needs_.accumulated_attention) {
+    for (std::int64_t h = 0; h < cache.shape().n_kv_heads; ++h) {
+      column_sums_.push_back(cache.head(layer, h).carried(0).data());
+    }
   }
-  // The denominators are read, not written, by the second pass.
-  const AttentionArgs args = attention_args(block.config, block.queries.data, block.n_new, kv,
-                                            block.cache.shape().format.type, const_cast<float*>(block.log_sum_exp));
-  attention_column_sums(args, sums);
+  return column_sums_;
 }
 
 }  // namespace kvpress

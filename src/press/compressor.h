@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kvpress/model/attention_listener.h"
@@ -51,7 +52,8 @@ class Compressor : public AttentionListener {
   /// Called during forward(), for a full cache as well; not to change anything.
   void set_pass_watcher(PassWatcher watcher) { pass_watcher_ = std::move(watcher); }
 
-  bool wants_log_sum_exp() const override { return needs_.accumulated_attention; }
+  bool wants_whole_block() const override { return needs_.every_block || needs_.newest_block; }
+  std::span<float* const> column_sums(std::int64_t layer, KVCache& cache) override;
   void after_attention(const AttentionBlock& block) override;
 
  private:
@@ -65,7 +67,6 @@ class Compressor : public AttentionListener {
 
   /// Gathers for the presses and, when it is time, has one compress.
   void press_layer(const AttentionBlock& block);
-  void accumulate_attention(const AttentionBlock& block) const;
   BudgetView budget_view() const;
 
   /// A press with where its own floats begin.
@@ -94,6 +95,7 @@ class Compressor : public AttentionListener {
   double seconds_ = 0;
   std::vector<std::int32_t> tokens_;           // of the text, from its first
   std::vector<RecentQueries> recent_queries_;  // one a layer
+  std::vector<float*> column_sums_;            // of the layer at hand
   Watcher watcher_;
   PassWatcher pass_watcher_;
 };

@@ -12,6 +12,7 @@ PressNeeds operator+(const PressNeeds& a, const PressNeeds& b) {
   PressNeeds sum;
   sum.recent_queries = std::max(a.recent_queries, b.recent_queries);
   sum.every_block = a.every_block || b.every_block;
+  sum.newest_block = a.newest_block || b.newest_block;
   sum.accumulated_attention = a.accumulated_attention || b.accumulated_attention;
   sum.n_carried = a.n_carried + b.n_carried;
   sum.rebuilds_positions = a.rebuilds_positions || b.rebuilds_positions;

@@ -31,6 +31,7 @@ class Tokenizer;
 struct PressNeeds {
   std::int64_t recent_queries = 0;     ///< the last so many queries, before RoPE, across blocks
   bool every_block = false;            ///< observe() is shown every block of every layer, before any scoring
+  bool newest_block = false;           ///< looks at the newest block's hidden states or queries: it comes whole
   bool accumulated_attention = false;  ///< the attention each token got so far, beside it in the cache
   std::int64_t n_carried = 0;       ///< floats of its own that the press keeps beside each token, written in observe()
   bool rebuilds_positions = false;  ///< kept keys are turned to positions 0, 1, ... (CacheShape::renumber)

@@ -32,7 +32,10 @@ TEST(LongContext, BudgetAndChunkAreAllThatIsHeld) {
   EXPECT_LE(run.cache_bytes, a_token * kBudget + spare);
 }
 
-TEST(LongContext, LittleIsHeldBesideWeightsAndCache) {
+/// Whatever the protocol: a prefill in chunks, or of all tokens at once.
+class Resident : public ::testing::TestWithParam<Protocol> {};
+
+TEST_P(Resident, LittleIsHeldBesideWeightsAndCache) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "their shadows are resident, too";
 #endif
@@ -40,7 +43,7 @@ TEST(LongContext, LittleIsHeldBesideWeightsAndCache) {
   constexpr std::int64_t kTokens = 8192;
   Model model(named_shape("pythia-70m"), {false, DType::f32}, 1);
   RunSettings settings;
-  settings.protocol.protocol = Protocol::chunked;
+  settings.protocol.protocol = GetParam();
   settings.protocol.max_length = kTokens;
   settings.protocol.chunk_size = 512;
   const std::size_t before = resident_bytes();
@@ -48,6 +51,9 @@ TEST(LongContext, LittleIsHeldBesideWeightsAndCache) {
   EXPECT_GE(result.cache_bytes, kTokens * KVCache::bytes_per_token(model.make_cache(DType::f32).shape()));
   EXPECT_LE(result.peak_rss_bytes, before + result.cache_bytes_peak + kMost);
 }
+
+INSTANTIATE_TEST_SUITE_P(LongContext, Resident, ::testing::Values(Protocol::chunked, Protocol::window),
+                         [](const auto& it) { return std::string(to_string(it.param)); });
 
 }  // namespace
 }  // namespace kvpress

@@ -344,6 +344,30 @@ TEST_P(Columns, SumsAddTheWeightsOfAllQueries) {
   }
 }
 
+TEST_P(Columns, SumsComeOutOfTheAttentionItself) {
+  for (const auto& [lengths, group, head_dim, n_new] :
+       {Shape{{300, 365, 900}, 1, 64, 300}, Shape{{64, 129}, 3, 32, 64}, Shape{{65, 400}, 2, 80, 65},
+        Shape{{5, 70}, 8, 16, 1}, Shape{{70}, 8, 128, 33}, Shape{{20000}, 1, 32, 100}}) {
+    Problem problem(lengths, group, head_dim, n_new, GetParam());
+    const auto without = problem.run(attention);
+    auto sums = filled(problem, 0.5f);
+    const auto columns = pointers(sums);
+    for (const bool with_log_sum_exp : {true, false}) {
+      const auto out = problem.run([&](AttentionArgs args, const Activations& to) {
+        args.column_sums = columns;
+        if (!with_log_sum_exp) args.log_sum_exp = nullptr;
+        attention(args, to);
+      });
+      EXPECT_EQ(out, without);
+    }
+    auto expected = expected_columns(problem, false);
+    for (auto& column : expected) {
+      for (double& value : column) value = 2 * value + 0.5;
+    }
+    expect_columns(sums, expected, relative());
+  }
+}
+
 TEST_P(Columns, MeanWeightsAverageOverQueriesAndGroup) {
   for (const auto& [lengths, group, head_dim, n_new] :
        {Shape{{64, 65, 2500}, 1, 64, 64}, Shape{{64, 129}, 3, 32, 63}, Shape{{2, 400}, 2, 80, 2},
@@ -379,15 +403,22 @@ TEST_P(Columns, MeanWeightsTakeAFactorForEachQueryOfAHead) {
 TEST_P(Columns, AreTheSameForAnyNumberOfThreads) {
   Problem problem({3000, 700}, 3, 64, 64, GetParam());
   problem.run(attention);
-  std::vector<std::vector<float>> sums[2], means[2];
+  std::vector<std::vector<float>> sums[2], means[2], of_attention[2];
   for (int i = 0; i < 2; ++i) {
     set_threads(1 + 2 * i);
     sums[i] = filled(problem, 0.0f);
     means[i] = filled(problem, 0.0f);
     attention_column_sums(problem.args(), pointers(sums[i]));
     attention_mean_weights(problem.args(), pointers(means[i]));
+    of_attention[i] = filled(problem, 0.0f);
+    const auto columns = pointers(of_attention[i]);
+    problem.run([&](AttentionArgs args, const Activations& out) {
+      args.column_sums = columns;
+      attention(args, out);
+    });
   }
   set_threads(0);
+  EXPECT_EQ(of_attention[0], of_attention[1]);
   EXPECT_EQ(sums[0], sums[1]);
   EXPECT_EQ(means[0], means[1]);
 }
