@@ -45,6 +45,15 @@ std::optional<QuantFormat> common_format(const RowMap& rows) {
   return common;
 }
 
+/// bfloat16 or float16, where all rows are stored so; else float32.
+DType common_half(const RowMap& rows) {
+  const StoredType type = rows.front().first->type;
+  if (type != StoredType::bf16 && type != StoredType::f16) return DType::f32;
+  const bool all = std::all_of(rows.begin(), rows.end(), [type](const auto& it) { return it.first->type == type; });
+  if (!all) return DType::f32;
+  return type == StoredType::bf16 ? DType::bf16 : DType::f16;
+}
+
 /// Rows as the file has them, taken apart. Scales of the K types are rounded to float16 when they are packed.
 QuantRows stored_rows(RowMap rows, std::int64_t in, const QuantFormat& format) {
   return [rows = std::move(rows), in, format](std::int64_t first, std::int64_t n, const QuantParts& to) {
@@ -130,8 +139,10 @@ Linear WeightReader::linear(const RowMap& rows, std::int64_t in, const std::vect
   }
   // What is quantized next is not rounded first.
   const bool rounds = numerics_.held == HeldWeights::as_float || numerics_.held == HeldWeights::as_file;
-  return make_linear(out, in, row_source(rows, in, rounds ? numerics_.storage : DType::f32), bias, numerics_,
-                     activation, arena_);
+  Numerics numerics = numerics_;
+  if (numerics.storage == DType::f32) numerics.storage = common_half(rows);  // nothing is lost
+  return make_linear(out, in, row_source(rows, in, rounds ? numerics_.storage : DType::f32), bias, numerics, activation,
+                     arena_);
 }
 
 Linear WeightReader::output(const std::string& name, std::int64_t out, std::int64_t in) {
@@ -189,11 +200,17 @@ Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, st
     const QuantFormat& format = numerics.held == HeldWeights::as_int8 ? kInt8Format : kInt4Format;
     return {out, in, format, quantized_rows(rows, in, format), bias, numerics.compute, activation, &arena};
   }
+  if (numerics.compute == DType::f32 && numerics.storage != DType::f32) {
+    return {out, in, numerics.storage, rows, bias, activation, &arena};
+  }
   return {out, in, rows, bias, numerics.compute, activation, &arena};
 }
 
 double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, const TensorFile* tensors) {
-  const auto as_float = static_cast<double>(size_of(numerics.compute));
+  const bool in_two_bytes = numerics.compute == DType::bf16 || numerics.storage != DType::f32;
+  const auto as_float = [&](StoredType stored) {
+    return in_two_bytes || stored == StoredType::bf16 || stored == StoredType::f16 ? 2.0 : 4.0;
+  };
   const auto held = [](const QuantFormat& format) {
     return format.bits / 8.0 + (format.has_min ? 4.0 : 2.0) / format.scale_inputs;
   };
@@ -205,19 +222,17 @@ double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, co
     case HeldWeights::as_int4:
       return (n - output) * held(kInt4Format) + output * held(kInt8Format);
     case HeldWeights::as_file:
-      if (tensors != nullptr) {
-        double bytes = 0;
-        for (const TensorInfo& it : tensors->tensors()) {
-          const QuantLayout layout = quant_layout(it.type);
-          bytes += static_cast<double>(it.n_elements()) * (layout.block == 0 ? as_float : held(format_of(layout)));
-        }
-        return bytes;
-      }
-      break;
     case HeldWeights::as_float:
       break;
   }
-  return n * as_float;
+  if (tensors == nullptr) return n * as_float(StoredType::f32);
+  double bytes = 0;
+  for (const TensorInfo& it : tensors->tensors()) {
+    const QuantLayout layout = quant_layout(it.type);
+    const bool as_stored = numerics.held == HeldWeights::as_file && layout.block > 0;
+    bytes += static_cast<double>(it.n_elements()) * (as_stored ? held(format_of(layout)) : as_float(it.type));
+  }
+  return bytes;
 }
 
 }  // namespace kvpress

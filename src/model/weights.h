@@ -52,9 +52,9 @@ enum class HeldWeights : std::uint8_t {
 /// "float", "file", "int8" or "int4". Throws UsageError naming `option`.
 HeldWeights parse_held_weights(std::string_view text, std::string_view option);
 
-/// How weights are held: rounded to `storage` first (float16 weights computed with in float32, say), then packed as
-/// `compute`, which is float32, or bfloat16 where the processor multiplies it. Weights that are held quantized are
-/// decoded to `compute` for products of many rows.
+/// How weights are held: rounded to `storage`, and packed for products in `compute`, which is float32, or bfloat16
+/// where the processor multiplies it. In two bytes where storage has two, or where all that storage would hold came in
+/// two. Weights that are held in fewer bits than `compute` has are decoded to it for products of many rows.
 struct Numerics {
   DType storage = DType::f32;
   DType compute = DType::f32;
@@ -101,7 +101,7 @@ void append_rows(RowMap& map, const TensorInfo& tensor, std::int64_t first, std:
 /// A weight matrix's rows, decoded and rounded to `storage`.
 WeightRows row_source(RowMap rows, std::int64_t in, DType storage);
 
-/// A product of weights in float32 that are held as `numerics` says; as_file is as_float.
+/// A product of weights, given in float32, that are held as `numerics` says; as_file is as_float.
 Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias,
                    const Numerics& numerics, Activation activation, PageArena& arena);
 

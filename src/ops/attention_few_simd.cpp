@@ -17,6 +17,7 @@
 #include <hwy/highway.h>
 
 #include "kvpress/ops/attention_softmax-inl.h"
+#include "kvpress/ops/load-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace kvpress::HWY_NAMESPACE {
@@ -40,20 +41,6 @@ HWY_INLINE void for_few_rows(i64 n_rows, const F& f, i64 r = 0) {
 /// So far ahead of the loads memory is asked for, in bytes.
 constexpr i64 kAhead = 2048;
 
-template <class Tag>
-HWY_INLINE hn::Vec<Tag> load(Tag d, const float* from) {
-  return hn::LoadU(d, from);
-}
-template <class Tag>
-HWY_INLINE hn::Vec<Tag> load(Tag d, const bf16* from) {
-  const hn::Rebind<std::uint16_t, Tag> d16;
-  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<Tag>(), hn::LoadU(d16, &from->bits))));
-}
-template <class Tag>
-HWY_INLINE hn::Vec<Tag> load(Tag d, const f16* from) {
-  const hn::Rebind<hwy::float16_t, Tag> d16;
-  return hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
-}
 /// Asks for the bytes that follow.
 HWY_INLINE void ask_ahead(const void* at) { hwy::Prefetch(static_cast<const char*>(at) + kAhead); }
 

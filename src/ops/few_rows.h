@@ -15,6 +15,10 @@ namespace kvpress {
 /// float32, by Highway, for any processor. `weights` tells the arrangement: panels, or plain rows.
 FewRowsKernel float_few_rows_kernel(const PackedWeights& weights);
 
+/// Inputs in float32 and weights in panels of bfloat16 or float16, [panel][input][width] (half_weights.h), by Highway,
+/// for any processor.
+FewRowsKernel half_few_rows_kernel(DType type);
+
 /// bfloat16 panels on processors with AVX-512 BF16; null elsewhere.
 FewRowsKernel bf16_few_rows_kernel();
 

@@ -11,6 +11,8 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include "kvpress/ops/load-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace kvpress::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -22,12 +24,13 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr int kParts = static_cast<int>(kColumns) / kLanes;
 
 /// How far ahead weights are asked for: the processor's own prefetching starts anew at each page.
-constexpr std::int64_t kAhead = 2048 / sizeof(float);
+template <typename T>
+constexpr std::int64_t kAhead = 2048 / sizeof(T);
 
 /// kVectors * kParts vectors of columns of a panel, by kRows rows. A single row takes even and odd inputs to sums of
 /// their own, since one instruction waits for the sum of the one before.
-template <int kVectors, int kRows>
-HWY_INLINE void sum_columns(const float* w, std::int64_t step, const float* x, std::int64_t in, float* sums,
+template <int kVectors, int kRows, typename T>
+HWY_INLINE void sum_columns(const T* w, std::int64_t step, const float* x, std::int64_t in, float* sums,
                             std::int64_t stride) {
   constexpr int kSets = kRows == 1 ? 2 : 1;
   constexpr int kAll = kVectors * kParts;
@@ -42,8 +45,8 @@ HWY_INLINE void sum_columns(const float* w, std::int64_t step, const float* x, s
   for (; k + kSets <= in; k += kSets) {
     for (int s = 0; s < kSets; ++s, w += step) {
       for (int v = 0; v < kAll; ++v) {
-        const V weight = hn::LoadU(d, w + kLanes * v);
-        if (kLanes * v % 16 == 0) hwy::Prefetch(w + kLanes * v + kAhead);
+        const V weight = load(d, w + kLanes * v);
+        if (kLanes * v % static_cast<int>(64 / sizeof(T)) == 0) hwy::Prefetch(w + kLanes * v + kAhead<T>);
         for (int r = 0; r < kRows; ++r) {
           sum[s][r][v] = hn::MulAdd(weight, hn::Set(d, x[r * in + k + s]), sum[s][r][v]);
         }
@@ -52,7 +55,7 @@ HWY_INLINE void sum_columns(const float* w, std::int64_t step, const float* x, s
   }
   for (; k < in; ++k, w += step) {
     for (int v = 0; v < kAll; ++v) {
-      const V weight = hn::LoadU(d, w + kLanes * v);
+      const V weight = load(d, w + kLanes * v);
       for (int r = 0; r < kRows; ++r) sum[0][r][v] = hn::MulAdd(weight, hn::Set(d, x[r * in + k]), sum[0][r][v]);
     }
   }
@@ -64,8 +67,8 @@ HWY_INLINE void sum_columns(const float* w, std::int64_t step, const float* x, s
   }
 }
 
-template <int kRows>
-void sum_vectors(const float* w, std::int64_t step, const float* x, std::int64_t in, std::int64_t n, float* sums,
+template <int kRows, typename T>
+void sum_vectors(const T* w, std::int64_t step, const float* x, std::int64_t in, std::int64_t n, float* sums,
                  std::int64_t stride) {
   static_assert(kFewVectors == 4);
   // More sums than registers would be kept in memory: narrow vectors take a panel in several passes.
@@ -88,11 +91,12 @@ void sum_vectors(const float* w, std::int64_t step, const float* x, std::int64_t
   }
 }
 
-void SumPanel(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
-              float* sums, std::int64_t stride) {
+template <typename T>
+void sum_panel_of(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
+                  float* sums, std::int64_t stride) {
   const std::int64_t column = first * kColumns;
-  const float* w =
-      static_cast<const float*>(weights.data) + column / weights.width * weights.panel_stride + column % weights.width;
+  const T* w =
+      static_cast<const T*>(weights.data) + column / weights.width * weights.panel_stride + column % weights.width;
   const auto* rows = static_cast<const float*>(x);
   static_assert(kFewRows == 4);
   switch (n_rows) {
@@ -105,6 +109,21 @@ void SumPanel(const PackedWeights& weights, const void* x, std::int64_t n_rows, 
     default:
       return sum_vectors<4>(w, weights.width, rows, weights.in, n, sums, stride);
   }
+}
+
+void SumPanel(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
+              float* sums, std::int64_t stride) {
+  sum_panel_of<float>(weights, x, n_rows, first, n, sums, stride);
+}
+
+void SumBf16Panel(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
+                  float* sums, std::int64_t stride) {
+  sum_panel_of<bf16>(weights, x, n_rows, first, n, sums, stride);
+}
+
+void SumF16Panel(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
+                 float* sums, std::int64_t stride) {
+  sum_panel_of<f16>(weights, x, n_rows, first, n, sums, stride);
 }
 
 /// One row of plain weights with kRows rows of inputs.
@@ -121,7 +140,7 @@ HWY_INLINE void dot_row(const float* w, const float* x, std::int64_t in, float* 
     for (int s = 0; s < kSets; ++s) {
       const std::int64_t at = k + s * kLanes;
       const V weight = hn::LoadU(d, w + at);
-      if (at % 16 == 0) hwy::Prefetch(w + at + kAhead);
+      if (at % 16 == 0) hwy::Prefetch(w + at + kAhead<float>);
       for (int r = 0; r < kRows; ++r) sum[s][r] = hn::MulAdd(weight, hn::LoadU(d, x + r * in + at), sum[s][r]);
     }
   }
@@ -217,6 +236,8 @@ HWY_AFTER_NAMESPACE();
 namespace kvpress {
 
 HWY_EXPORT(SumPanel);
+HWY_EXPORT(SumBf16Panel);
+HWY_EXPORT(SumF16Panel);
 HWY_EXPORT(DotRows);
 HWY_EXPORT(BiasAndActivation);
 
@@ -227,6 +248,16 @@ void sum_panel(const PackedWeights& weights, const void* x, std::int64_t n_rows,
   HWY_DYNAMIC_DISPATCH(SumPanel)(weights, x, n_rows, first, n, sums, stride);
 }
 
+void sum_bf16_panel(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first,
+                    std::int64_t n, float* sums, std::int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(SumBf16Panel)(weights, x, n_rows, first, n, sums, stride);
+}
+
+void sum_f16_panel(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
+                   float* sums, std::int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(SumF16Panel)(weights, x, n_rows, first, n, sums, stride);
+}
+
 void dot_rows(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first, std::int64_t n,
               float* sums, std::int64_t stride) {
   HWY_DYNAMIC_DISPATCH(DotRows)(weights, x, n_rows, first, n, sums, stride);
@@ -235,6 +266,8 @@ void dot_rows(const PackedWeights& weights, const void* x, std::int64_t n_rows, 
 }  // namespace
 
 FewRowsKernel float_few_rows_kernel(const PackedWeights& weights) { return weights.width > 0 ? sum_panel : dot_rows; }
+
+FewRowsKernel half_few_rows_kernel(DType type) { return type == DType::bf16 ? sum_bf16_panel : sum_f16_panel; }
 
 void bias_and_activation(float* x, std::int64_t n, const float* bias, Activation activation) {
   HWY_DYNAMIC_DISPATCH(BiasAndActivation)(x, n, bias, activation);

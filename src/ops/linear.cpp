@@ -12,6 +12,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/ops/few_rows.h"
+#include "kvpress/ops/half_weights.h"
 #include "kvpress/ops/isa.h"
 #include "kvpress/ops/quantized.h"
 
@@ -94,8 +95,9 @@ struct Linear::Impl {
   PackedWeights packed;  // the same weights, when they are arranged as few_rows() knows it
   FewRowsKernel few_rows_kernel = nullptr;
 
-  // Quantized weights: `weights` is empty then. They are decoded part_columns at a time, the rest by itself.
+  // Weights in fewer bits: `weights` is empty then. They are decoded part_columns at a time, the rest by itself.
   std::optional<QuantizedWeights> quantized;
+  std::optional<HalfWeights> half;
   struct Part {
     memory::desc desc;
     DecodedPanels to;  // without data
@@ -145,6 +147,8 @@ struct Linear::Impl {
         bias ? dnnl::matmul::desc(x, weights_desc, b, y) : dnnl::matmul::desc(x, weights_desc, y);
     return {desc, attributes(accumulate), engine()};
   }
+
+  bool decodes() const { return quantized || half; }
 
   std::span<const float> bias_values() const {
     if (!bias) return {};
@@ -229,7 +233,12 @@ struct Linear::Impl {
       if (scratch.size() < bytes) scratch.assign(bytes, std::byte{0});
       DecodedPanels to = it.to;
       to.data = scratch.data();
-      decode_panels(quantized->panels(), first / kColumns, (columns + kColumns - 1) / kColumns, to);
+      const std::int64_t n_vectors = (columns + kColumns - 1) / kColumns;
+      if (quantized) {
+        decode_panels(quantized->panels(), first / kColumns, n_vectors, to);
+      } else {
+        half->decode(first / kColumns, n_vectors, to);
+      }
       multiply(x, memory(it.desc, engine(), scratch.data()), first, y, first - begin, accumulate);
     }
   }
@@ -313,6 +322,20 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
   }
 }
 
+Linear::Linear(std::int64_t out, std::int64_t in, DType held, const WeightRows& rows, std::span<const float> bias,
+               Activation activation, PageArena* arena)
+    : impl_(std::make_shared<Impl>()) {
+  impl_->out = out;
+  impl_->in = in;
+  impl_->activation = activation;
+  impl_->set_bias(bias);
+  PageArena own(0);
+  impl_->half.emplace(out, in, held, rows, arena != nullptr ? *arena : own);
+  impl_->packed = impl_->half->panels();
+  impl_->few_rows_kernel = half_few_rows_kernel(held);
+  impl_->choose_parts();
+}
+
 Linear::Linear(std::int64_t out, std::int64_t in, const QuantFormat& format, const QuantRows& rows,
                std::span<const float> bias, DType type, Activation activation, PageArena* arena)
     : impl_(std::make_shared<Impl>()) {
@@ -330,7 +353,8 @@ std::int64_t Linear::in_features() const { return impl_->in; }
 std::int64_t Linear::out_features() const { return impl_->out; }
 DType Linear::type() const { return impl_->type; }
 std::size_t Linear::bytes() const {
-  return impl_->quantized ? impl_->quantized->bytes() : impl_->weights.get_desc().get_size();
+  if (impl_->quantized) return impl_->quantized->bytes();
+  return impl_->half ? impl_->half->bytes() : impl_->weights.get_desc().get_size();
 }
 
 void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
@@ -338,24 +362,24 @@ void Linear::operator()(const Activations& x, const Activations& y, bool accumul
   if (impl_->quantized && x.rows <= kQuantizedRows) {
     quantized_few_rows(impl_->quantized->panels(), quantized_kernels().front(), x, impl_->bias_values(),
                        impl_->activation, accumulate, y);
-  } else if (impl_->quantized) {
-    impl_->multiply_decoded(x, 0, y, accumulate);
   } else if (impl_->few_rows_kernel != nullptr && x.rows <= kFewRowsProduct) {
     few_rows(impl_->packed, impl_->few_rows_kernel, x, impl_->bias_values(), impl_->activation, accumulate, y);
+  } else if (impl_->decodes()) {
+    impl_->multiply_decoded(x, 0, y, accumulate);
   } else {
     impl_->multiply(x, impl_->weights, 0, y, 0, accumulate);
   }
 }
 
 std::int64_t Linear::column_block() const {
-  if (impl_->quantized) return impl_->part_columns;
+  if (impl_->decodes()) return impl_->part_columns;
   if (impl_->column_block == 0) impl_->find_column_block();
   return impl_->column_block;
 }
 
 void Linear::columns(const Activations& x, std::int64_t first, const Activations& y) const {
   if (x.rows == 0) return;
-  if (impl_->quantized) {
+  if (impl_->decodes()) {
     impl_->multiply_decoded(x, first, y, false);
   } else {
     impl_->multiply(x, *impl_->weights_of(first, y.cols), first, y, 0, false);
@@ -365,7 +389,7 @@ void Linear::columns(const Activations& x, std::int64_t first, const Activations
 std::string_view Linear::kernel(std::int64_t n) const {
   if (impl_->quantized && n <= kQuantizedRows) return "quantized";
   if (impl_->few_rows_kernel != nullptr && n <= kFewRowsProduct) return "few_rows";
-  const memory::desc weights = impl_->quantized ? impl_->full_part.desc : impl_->weights.get_desc();
+  const memory::desc weights = impl_->decodes() ? impl_->full_part.desc : impl_->weights.get_desc();
   return impl_->product(n, weights, impl_->out, DType::f32, false).kernel;
 }
 

@@ -30,6 +30,10 @@ class Linear {
   /// `arena`, or by themselves.
   Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
          Activation activation = Activation::none, PageArena* arena = nullptr);
+  /// The same in float32 with weights that are rounded to `held`, bfloat16 or float16, and stay so: at most 4 rows are
+  /// multiplied with them as they are, for more rows they are decoded, a part at a time.
+  Linear(std::int64_t out, std::int64_t in, DType held, const WeightRows& rows, std::span<const float> bias,
+         Activation activation = Activation::none, PageArena* arena = nullptr);
   /// The same with quantized weights, which stay so: at most kQuantizedRows rows are multiplied with their codes, the
   /// inputs quantized to 8 bits; for more rows the weights are decoded to `type`, a part at a time. Throws Error when
   /// scales are beyond float16.
@@ -46,7 +50,8 @@ class Linear {
   /// Of the weights as they are held.
   std::size_t bytes() const;
 
-  /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result.
+  /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result; many rows
+  /// that have an activation as well are left to oneDNN's slow reference.
   void operator()(const Activations& x, const Activations& y, bool accumulate = false) const;
 
   /// A part of the result: columns [first, first + y.cols), where first is a multiple of column_block() and y.cols

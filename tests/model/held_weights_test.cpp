@@ -158,6 +158,76 @@ TEST(HeldWeights, DecodedToBfloat16) {
   EXPECT_LT(relative_distance(logits_of(held, true), logits_of(exact, true)), 0.03);
 }
 
+/// A llama of one layer, all of whose products' weights are stored in one type of two bytes.
+std::string half_gguf(std::uint32_t ggml_type) {
+  test::GgufBuilder builder;
+  builder.text("general.architecture", "llama");
+  for (const auto& [key, value] : {std::pair<const char*, std::uint32_t>{"block_count", 1},
+                                   {"embedding_length", 64},
+                                   {"attention.head_count", 4},
+                                   {"attention.head_count_kv", 2},
+                                   {"feed_forward_length", 96},
+                                   {"context_length", 64}}) {
+    builder.u32(std::string("llama.") + key, value);
+  }
+  struct Tensor {
+    const char* name;
+    std::uint64_t in, out;
+  };
+  std::mt19937 random(4);
+  std::string data;
+  for (const Tensor& it : {Tensor{"token_embd.weight", 64, kVocab},
+                           {"output.weight", 64, kVocab},
+                           {"blk.0.attn_q.weight", 64, 64},
+                           {"blk.0.attn_k.weight", 64, 32},
+                           {"blk.0.attn_v.weight", 64, 32},
+                           {"blk.0.attn_output.weight", 64, 64},
+                           {"blk.0.ffn_gate.weight", 64, 96},
+                           {"blk.0.ffn_up.weight", 64, 96},
+                           {"blk.0.ffn_down.weight", 96, 64}}) {
+    builder.tensor(it.name, {it.in, it.out}, ggml_type, data.size());
+    for (std::uint64_t i = 0; i < it.in * it.out; ++i) {
+      const float value = (static_cast<float>(random() % 2001) - 1000) / 4000;
+      const std::uint16_t bits = ggml_type == 1 ? from_float<f16>(value).bits : from_float<bf16>(value).bits;
+      test::GgufBuilder::put(data, bits);
+    }
+  }
+  for (const char* name : {"output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"}) {
+    builder.tensor(name, {64}, 0, data.size());
+    for (int i = 0; i < 64; ++i) test::GgufBuilder::put(data, 1.0f);
+  }
+  std::string bytes = builder.build(data.size());
+  std::memcpy(bytes.data() + bytes.size() - data.size(), data.data(), data.size());
+  return bytes;
+}
+
+/// Computing in float32, weights that a file has in two bytes stay in two bytes, and nothing is lost: one pass, which
+/// decodes them, and token by token, which does not, agree as float32 does.
+TEST(HeldWeights, InTwoBytesWhereTheFileHasThemSo) {
+  for (const std::uint32_t ggml_type : {1u, 30u}) {  // F16, BF16
+    const test::TemporaryFolder folder;
+    const auto path = folder.file("half.gguf", half_gguf(ggml_type));
+    const auto files = std::make_shared<ModelFiles>(open_model_files(path.string()));
+    Model model(files, {false, DType::f32, HeldWeights::as_float});
+    const auto at_once = logits_of(model, false);
+    EXPECT_LT(relative_distance(logits_of(model, true), at_once), 1e-5);
+    EXPECT_EQ(model.numbers(), "float32");
+    const ModelConfig& config = model.config();
+    const auto n = static_cast<double>(config.n_parameters());
+    EXPECT_NEAR(static_cast<double>(model.weight_bytes()) / n, 2, 0.3);  // panels are filled up
+    const double planned =
+        held_weight_bytes(config, {DType::f32, DType::f32, HeldWeights::as_float}, files->tensors.get());
+    EXPECT_NEAR(planned / n, 2, 0.1);
+
+    // The very numbers: a model that rounds what is rounded already.
+    const DType type = ggml_type == 1 ? DType::f16 : DType::bf16;
+    if (type == DType::bf16 && has_fast_bfloat16()) continue;  // computes in bfloat16
+    Model rounds(files, {false, type, HeldWeights::as_float});
+    EXPECT_EQ(logits_of(rounds, false), at_once);
+    EXPECT_EQ(rounds.weight_bytes(), model.weight_bytes());
+  }
+}
+
 TEST(HeldWeights, RandomModels) {
   ModelConfig config = named_shape("pythia-70m");
   config.n_layers = 1;
