@@ -104,6 +104,15 @@ void attend(benchmark::State& state, Shape shape, DType type, std::int64_t n, st
   if (n_new < 16) count_bytes(state, layer.bytes());
 }
 
+/// With the column sums that a press wants, out of the same pass where the kernels have that.
+void attend_with_sums(benchmark::State& state, Shape shape, DType type, std::int64_t n) {
+  Layer layer(shape, type, n, n);
+  AttentionArgs args = layer.args();
+  args.column_sums = layer.column_pointers;
+  for (auto _ : state) attention(args, layer.out);
+  count_operations(state, layer.scores() * 4 * static_cast<double>(shape.head_dim));
+}
+
 void attend_quantized(benchmark::State& state, Shape shape, int bits, std::int64_t n) {
   Layer layer(shape, DType::f32, n, 1);
   layer.quantize(bits);
@@ -158,6 +167,10 @@ const int kRegistered = [] {
     }
     add("BM_AttentionPrefill" + of + "smollm2-135m/4096",
         [=](benchmark::State& s) { attend(s, kSmolLM2, type, 4096, 4096); });
+    add("BM_AttentionPrefillWithSums" + of + "8192",
+        [=](benchmark::State& s) { attend_with_sums(s, kPythia70m, type, 8192); });
+    add("BM_AttentionPrefillWithSums" + of + "smollm2-135m/4096",
+        [=](benchmark::State& s) { attend_with_sums(s, kSmolLM2, type, 4096); });
     add("BM_AttentionPrefill" + of + "llama-8b/2048",
         [=](benchmark::State& s) { attend(s, kLlama8b, type, 2048, 2048); });
     add("BM_AttentionChunk" + of + "64x8192", [=](benchmark::State& s) { attend(s, kPythia70m, type, 8192, 64); });

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kvpress/base/threads.h"
+#include "kvpress/ops/isa.h"
 #include "kvpress/ops/linear.h"
 #include "random.h"
 
@@ -28,19 +29,34 @@ constexpr Shape kShapes[] = {
     {"smollm2-135m.gate_up", 3072, 576}, {"smollm2-135m.mlp_out", 576, 1536},    {"smollm2-135m.head", 49152, 576},
 };
 
-Linear random_linear(std::int64_t out, std::int64_t in, DType type, PageArena* arena) {
-  const auto weight = bench::random_values(out * in);
-  return {out,
-          in,
-          [&](std::int64_t first, std::int64_t n, float* to) { std::copy_n(weight.data() + first * in, n * in, to); },
-          {},
-          type,
-          Activation::none,
-          arena};
+/// How a product's weights are held, and what it computes in.
+struct Weights {
+  const char* name;
+  DType compute, held;
+};
+const std::vector<Weights>& kinds_of_weights() {
+  static const std::vector<Weights> kinds = [] {
+    std::vector<Weights> found = {{"f32", DType::f32, DType::f32},
+                                  {"bf16_in_f32", DType::f32, DType::bf16},
+                                  {"f16_in_f32", DType::f32, DType::f16}};
+    if (has_fast_bfloat16()) found.push_back({"bf16", DType::bf16, DType::bf16});
+    return found;
+  }();
+  return kinds;
 }
 
-void multiply(benchmark::State& state, Shape shape, DType type, std::int64_t rows) {
-  const Linear linear = random_linear(shape.out, shape.in, type, nullptr);
+Linear random_linear(std::int64_t out, std::int64_t in, const Weights& weights, PageArena* arena) {
+  const auto weight = bench::random_values(out * in);
+  const WeightRows rows = [&](std::int64_t first, std::int64_t n, float* to) {
+    std::copy_n(weight.data() + first * in, n * in, to);
+  };
+  if (weights.held != weights.compute) return {out, in, weights.held, rows, {}, Activation::none, arena};
+  return {out, in, rows, {}, weights.compute, Activation::none, arena};
+}
+
+void multiply(benchmark::State& state, Shape shape, const Weights& kind, std::int64_t rows) {
+  const Linear linear = random_linear(shape.out, shape.in, kind, nullptr);
+  const DType type = kind.compute;
   auto x = bench::random_elements(rows * shape.in, type);
   AlignedVector<float> y(static_cast<std::size_t>(rows * shape.out));
   for (auto _ : state) linear({x.data(), type, rows, shape.in}, {y.data(), DType::f32, rows, shape.out});
@@ -71,13 +87,14 @@ const Decoder kDecoders[] = {
      {{"qkv", 960, 576}, {"attention_out", 576, 576}, {"gate_up", 3072, 576}, {"mlp_out", 576, 1536}},
      {"output", 49152, 576}}};
 
-void decode_token(benchmark::State& state, const Decoder& decoder, DType type, std::int64_t rows) {
+void decode_token(benchmark::State& state, const Decoder& decoder, const Weights& kind, std::int64_t rows) {
+  const DType type = kind.compute;
   PageArena arena;
   std::vector<Linear> products;
   for (int l = 0; l < decoder.n_layers; ++l) {
-    for (const Shape& shape : decoder.layer) products.push_back(random_linear(shape.out, shape.in, type, &arena));
+    for (const Shape& shape : decoder.layer) products.push_back(random_linear(shape.out, shape.in, kind, &arena));
   }
-  products.push_back(random_linear(decoder.output.out, decoder.output.in, type, &arena));
+  products.push_back(random_linear(decoder.output.out, decoder.output.in, kind, &arena));
   double bytes = 0;
   for (const Linear& it : products) bytes += static_cast<double>(it.bytes());
   auto x = bench::random_elements(rows * 4096, type);
@@ -122,23 +139,21 @@ BENCHMARK(read)
     ->Unit(benchmark::kMillisecond);
 
 const int kRegistered = [] {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const Weights& kind : kinds_of_weights()) {
     for (const Shape& shape : kShapes) {
       for (const std::int64_t rows : {1, 4, 256, 2048}) {
         if (shape.out > 40000 && rows > 256) continue;  // 400 MB of logits
-        const auto name =
-            std::string("BM_Linear/") + bench::short_name(type) + "/" + shape.name + "/" + std::to_string(rows);
-        benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { multiply(s, shape, type, rows); })
+        const auto name = std::string("BM_Linear/") + kind.name + "/" + shape.name + "/" + std::to_string(rows);
+        benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { multiply(s, shape, kind, rows); })
             ->UseRealTime()
             ->Unit(benchmark::kMillisecond);
       }
     }
     for (const Decoder& decoder : kDecoders) {
       for (const std::int64_t rows : {1, 2, 4}) {
-        const auto name =
-            std::string("BM_Token/") + bench::short_name(type) + "/" + decoder.name + "/" + std::to_string(rows);
+        const auto name = std::string("BM_Token/") + kind.name + "/" + decoder.name + "/" + std::to_string(rows);
         benchmark::RegisterBenchmark(name.c_str(),
-                                     [=, &decoder](benchmark::State& s) { decode_token(s, decoder, type, rows); })
+                                     [=, &decoder](benchmark::State& s) { decode_token(s, decoder, kind, rows); })
             ->UseRealTime()
             ->Unit(benchmark::kMillisecond);
       }

@@ -76,6 +76,7 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
 Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::vector<NamedPress>& presses) {
   Json rows = Json::array();
   for (const std::int64_t n : options.prefill) {
+    std::optional<double> full_sec;  // of no_press, once it was measured
     for (const NamedPress& press : presses) {
       const PrefillSpeed speed = measure_prefill(*loaded.model, n, press, press.is_none() ? 0 : options.press_ratio,
                                                  loaded.cache_format, options.loss, options.repeats);
@@ -87,10 +88,18 @@ Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::
                       {"compress_sec", speed.compress_sec},
                       {"tokens_per_sec", static_cast<double>(n) / seconds},
                       {"compress_share", speed.compress_sec / speed.prefill_sec}});
-      fmt::print("prefill {:>6} tokens  {:<20}  {:>8.4f} s{}  {:>9.0f} tokens/s  press {:>8.4f} s ({:.1f} %)\n", n,
-                 press.text, speed.prefill_sec,
-                 options.loss ? fmt::format(" + loss {:.4f} s", speed.loss_sec) : std::string(),
-                 static_cast<double>(n) / seconds, speed.compress_sec, 100 * speed.compress_sec / speed.prefill_sec);
+      std::string beside;
+      if (press.is_none()) {
+        full_sec = speed.prefill_sec;
+      } else if (full_sec) {  // also what attention does for the press, which compress_sec has not
+        const double more = (speed.prefill_sec + speed.compress_sec) / *full_sec - 1;
+        rows.back()["beside_no_press"] = more;
+        beside = fmt::format("  {:+.1f} % on no_press", 100 * more);
+      }
+      fmt::print(
+          "prefill {:>6} tokens  {:<20}  {:>8.4f} s{}  {:>9.0f} tokens/s  press {:>8.4f} s ({:.1f} %){}\n", n,
+          press.text, speed.prefill_sec, options.loss ? fmt::format(" + loss {:.4f} s", speed.loss_sec) : std::string(),
+          static_cast<double>(n) / seconds, speed.compress_sec, 100 * speed.compress_sec / speed.prefill_sec, beside);
     }
   }
   return rows;

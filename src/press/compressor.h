@@ -45,7 +45,7 @@ class Compressor : public AttentionListener {
   /// Whether the pass at hand, or the last one, is followed by compression.
   bool compresses() const;
 
-  /// Time spent in the press: gathering, scoring, selecting and evicting, since the start.
+  /// Time spent in the press: gathering, scoring, selecting, evicting. Without what attention takes to sum columns.
   double seconds() const { return seconds_; }
 
   void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
