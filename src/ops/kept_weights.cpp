@@ -17,8 +17,10 @@ ColumnSums::ColumnSums(const AttentionArgs& args) {
 void ColumnSums::add(std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* sums) {
   std::int64_t* to = sums_[static_cast<std::size_t>(kv_head)].data() + first;
   for (std::int64_t j = 0; j < n; ++j) {
-    const auto value = static_cast<std::int64_t>(static_cast<double>(sums[j]) * units_);
-    std::atomic_ref<std::int64_t>(to[j]).fetch_add(value, std::memory_order_relaxed);
+    const double value = static_cast<double>(sums[j]) * units_;
+    // Weights that are no numbers count as nothing: a conversion beyond the type is undefined.
+    const auto units = value > 0 ? static_cast<std::int64_t>(std::min(value, 0x1p62)) : std::int64_t{0};
+    std::atomic_ref<std::int64_t>(to[j]).fetch_add(units, std::memory_order_relaxed);
   }
 }
 
