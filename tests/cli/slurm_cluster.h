@@ -23,12 +23,14 @@ namespace kvpress::test {
 
 class SlurmCluster {
  public:
-  /// "" when the programs are there, else which one is missing.
+  /// "" when what it takes is there, else what is missing: a program, or the control groups that slurmd looks for,
+  /// which a bare chroot has not.
   static std::string missing() {
     for (const char* it : {"munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue"}) {
       if (!shell(fmt::format("command -v {} >/dev/null", it))) return it;
     }
-    return "";
+    const char* const control_groups = "/sys/fs/cgroup";
+    return std::filesystem::exists(control_groups) ? "" : control_groups;
   }
 
   /// Starts it; ready() tells whether it came up. Sets SLURM_CONF for what the test starts.

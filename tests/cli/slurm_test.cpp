@@ -18,7 +18,7 @@ using testing::HasSubstr;
 
 TEST(Slurm, AnArrayJobMakesTheSameWhole) {
   const std::string missing = test::SlurmCluster::missing();
-  if (!missing.empty()) GTEST_SKIP() << missing << " is not there; Debian: apt-get install slurm-wlm munge";
+  if (!missing.empty()) GTEST_SKIP() << missing << " is not there; its programs: apt-get install slurm-wlm munge";
   const test::TemporaryFolder folder;
   const std::string alone = (folder.path() / "alone").string();
   const std::string spread = (folder.path() / "with a space").string();
