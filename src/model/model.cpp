@@ -215,8 +215,9 @@ LayerBlock Model::Impl::begin_layer(std::int64_t layer, std::int64_t first_posit
                                     AttentionListener* listener) const {
   LayerBlock block{layer, first_position, n_new, cache, listener, {}, {}};
   // Heads of a renumbered cache that differ in length go on from different positions.
-  for (std::int64_t h = 0; h < config.n_kv_heads; ++h)
+  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
     block.next.push_back(cache.next_position(layer, h, first_position));
+  }
   cache.extend(layer, n_new, first_position);
   if (listener != nullptr) block.column_sums = listener->column_sums(layer, cache);
   return block;

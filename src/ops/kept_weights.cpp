@@ -48,15 +48,18 @@ void KeptWeights::attend(const AttentionPlan& plan, const AttentionRows& rows, c
 void KeptWeights::add_to(ColumnSums& sums, const AttentionArgs& args, const AttentionPlan& plan, std::int64_t kv_head,
                          QueryRows& queries, const AttentionRows& rows) {
   const std::int64_t n_entries = args.kv[static_cast<std::size_t>(kv_head)].n;
-  exponents_.resize(static_cast<std::size_t>(rows.n_rows));
+  const auto all_rows = static_cast<std::size_t>(rows.n_rows);
+  shifts_.resize(all_rows);
+  for (std::size_t r = 0; r < all_rows; ++r) {
+    shifts_[r] = rows.row_max[r] + std::log2(rows.row_sum[r] * static_cast<float>(plan.group));
+  }
+  exponents_.resize(all_rows);
   for (std::int64_t block = 0; block < n_blocks_; ++block) {
     const std::int64_t at = block * rows.n_rows;
     const std::int64_t first = block * kKeyBlock;
     const std::int64_t n = std::min(kKeyBlock, n_entries - first);
-    for (std::int64_t r = 0; r < rows.n_rows; ++r) {
-      const float denominator = rows.row_sum[r] * static_cast<float>(plan.group);
-      exponents_[static_cast<std::size_t>(r)] =
-          row_max_[static_cast<std::size_t>(at + r)] - rows.row_max[r] - std::log2(denominator);
+    for (std::size_t r = 0; r < all_rows; ++r) {
+      exponents_[r] = row_max_[static_cast<std::size_t>(at) + r] - shifts_[r];
     }
     const std::int32_t* seen = queries.seen(args, n_entries, first, n);
     alignas(kAlignment) float columns[kKeyBlock] = {};

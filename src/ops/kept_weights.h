@@ -41,7 +41,8 @@ class KeptWeights {
   std::int64_t n_blocks_ = 0;     // of keys, so far
   AlignedVector<float> weights_;  // [key block][row][kKeyBlock]
   std::vector<float> row_max_;    // [key block][row], what the weights are relative to
-  std::vector<float> exponents_;  // [row]
+  std::vector<float> shifts_;     // [row], 2^(exponent - shift) is a share of the group's mean
+  std::vector<float> exponents_;  // [row], of what one block's weights are to be multiplied by
 };
 
 }  // namespace kvpress

@@ -2,15 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <vector>
 
 #include "kvpress/ops/rowwise.h"
+#include "ops/exact_sum.h"
 #include "ops/random.h"
 
 namespace kvpress {
 namespace {
 
+using testing::exact_sum;
 using testing::random_values;
 using testing::rounded_to_bf16;
 
@@ -63,14 +64,7 @@ struct Problem {
         few_rows_plain(packed, is_bf16, input.data(), n_rows, first, n, plain.data(), stride);
         for (std::int64_t r = 0; r < n_rows; ++r) {
           for (std::int64_t c = first * kColumns; c < std::min(out, (first + n) * kColumns); ++c) {
-            double expected = 0;
-            double size = 0;
-            for (std::int64_t k = 0; k < in; ++k) {
-              const double product =
-                  double{x[static_cast<std::size_t>(r * in + k)]} * weight[static_cast<std::size_t>(c * in + k)];
-              expected += product;
-              size += std::fabs(product);
-            }
+            const auto [expected, size] = exact_sum(x.data() + r * in, weight.data() + c * in, in);
             const auto at = static_cast<std::size_t>(r * stride + c - first * kColumns);
             ASSERT_NEAR(fast[at], expected, 1e-6 * size + 1e-30) << "row " << r << ", column " << c;
             ASSERT_NEAR(plain[at], expected, 1e-5 * size + 1e-30) << "row " << r << ", column " << c;

@@ -2,16 +2,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <vector>
 
 #include "kvpress/ops/few_rows.h"
 #include "kvpress/ops/rowwise.h"
+#include "ops/exact_sum.h"
 #include "ops/random.h"
 
 namespace kvpress {
 namespace {
 
+using testing::exact_sum;
 using testing::random_values;
 
 /// Numbers as the type holds them.
@@ -53,14 +54,7 @@ TEST_P(HalfWeightsTest, AFewRowsAreSumsOfTheRoundedWeights) {
                {y.data(), DType::f32, n_rows, out});
       for (std::int64_t r = 0; r < n_rows; ++r) {
         for (std::int64_t c = 0; c < out; ++c) {
-          double expected = 0;
-          double size = 0;
-          for (std::int64_t k = 0; k < in; ++k) {
-            const double product =
-                double{x[static_cast<std::size_t>(r * in + k)]} * weight[static_cast<std::size_t>(c * in + k)];
-            expected += product;
-            size += std::fabs(product);
-          }
+          const auto [expected, size] = exact_sum(x.data() + r * in, weight.data() + c * in, in);
           ASSERT_NEAR(y[static_cast<std::size_t>(r * out + c)], expected, 1e-6 * size + 1e-30) << r << ", " << c;
         }
       }
