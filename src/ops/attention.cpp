@@ -208,7 +208,7 @@ void attention(const AttentionArgs& args, const Activations& out) {
   if (args.n_new == 0) return;
   const AttentionPlan plan(args);
   const bool in_stretches = plan.n_query_blocks == 1;
-  if (!args.column_sums.empty() && (in_stretches || !plan.keeps_weights)) {
+  if (!args.column_sums.empty() && in_stretches) {
     AttentionArgs without = args;
     without.column_sums = {};
     std::vector<float> log_sum_exp;

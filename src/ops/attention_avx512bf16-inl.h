@@ -46,11 +46,16 @@ inline __m512 exp2_fast(__m512 x) {
   return _mm512_scalef_ps(y, whole);
 }
 
-/// One row's step of the online softmax: scores become bfloat16 weights. Returns the correction of what was before.
+/// One row's step of the online softmax: scores become bfloat16 weights, and are left as weights in float32 themselves
+/// with kKeep. Returns the correction of what was before.
+template <bool kKeep = false>
 inline float weigh_scores(float* scores, i64 seen, i64 n_keys, float factor, float& row_max, float& row_sum,
                           u16* weights) {
   if (seen <= 0) {  // a stretch may begin behind what a query sees: nothing there has weight
-    for (i64 j = 0; j < n_keys; ++j) weights[j] = 0;
+    for (i64 j = 0; j < n_keys; ++j) {
+      weights[j] = 0;
+      if (kKeep) scores[j] = 0;
+    }
     return 1.0f;
   }
   const __m512 hidden = _mm512_set1_ps(kNoMax);
@@ -78,6 +83,10 @@ inline float weigh_scores(float* scores, i64 seen, i64 n_keys, float factor, flo
     sum0 = _mm512_add_ps(sum0, low);
     sum1 = _mm512_add_ps(sum1, high);
     _mm512_storeu_si512(weights + j, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+    if (kKeep) {
+      _mm512_storeu_ps(scores + j, low);
+      _mm512_storeu_ps(scores + j + kLanes, high);
+    }
   }
   const float correction = _mm512_cvtss_f32(exp2_fast(_mm512_set1_ps(row_max - max)));
   row_sum = row_sum * correction + _mm512_reduce_add_ps(_mm512_add_ps(sum0, sum1));

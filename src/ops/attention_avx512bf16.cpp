@@ -222,8 +222,11 @@ void weigh_values(const u16* weights, i64 n_rows, i64 n_keys, const u32* values,
   }
 }
 
-void attend(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
-  alignas(64) float scores[kRowGroup * kKeyBlock];
+/// With kKeep, `kept` takes the weights in float32, as attend_and_keep() does.
+template <bool kKeep>
+void attend_rows(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen,
+                 float* kept) {
+  alignas(64) float own_scores[kKeep ? 1 : kRowGroup * kKeyBlock];
   alignas(64) u16 weights[kRowGroup * kKeyBlock];
   float correction[kRowGroup];
   const i64 cols = padded_head_dim(rows.head_dim);
@@ -234,14 +237,24 @@ void attend(const AttentionRows& rows, const void* keys, const void* values, con
     if (most == 0) continue;
     const i64 n_keys = (most + kKeyTile - 1) / kKeyTile * kKeyTile;
     const u16* queries = static_cast<const u16*>(rows.queries) + first * rows.head_dim;
+    float* scores = kKeep ? kept + first * kKeyBlock : own_scores;
     score_rows(queries, n, rows.head_dim, static_cast<const u32*>(keys), n_keys, scores, false);
     for (i64 r = 0; r < n; ++r) {
-      correction[r] = weigh_scores(scores + r * kKeyBlock, seen[first + r], n_keys, rows.factor,
-                                   rows.row_max[first + r], rows.row_sum[first + r], weights + r * kKeyBlock);
+      correction[r] = weigh_scores<kKeep>(scores + r * kKeyBlock, seen[first + r], n_keys, rows.factor,
+                                          rows.row_max[first + r], rows.row_sum[first + r], weights + r * kKeyBlock);
     }
     weigh_values(weights, n, n_keys, static_cast<const u32*>(values), cols, correction,
                  rows.accumulated + first * cols);
   }
+}
+
+void attend(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen) {
+  attend_rows<false>(rows, keys, values, seen, nullptr);
+}
+
+void attend_and_keep(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen,
+                     float* weights) {
+  attend_rows<true>(rows, keys, values, seen, weights);
 }
 
 void scores(const void* queries, i64 n_rows, i64 head_dim, const void* keys, i64 n_keys, float* out, bool accumulate) {
@@ -249,7 +262,7 @@ void scores(const void* queries, i64 n_rows, i64 head_dim, const void* keys, i64
              (n_keys + kKeyTile - 1) / kKeyTile * kKeyTile, out, accumulate);
 }
 
-constexpr AttentionKernels kKernels{2, pack_keys, pack_values, attend, nullptr, scores, avx512bf16_attend_few};
+constexpr AttentionKernels kKernels{2, pack_keys, pack_values, attend, attend_and_keep, scores, avx512bf16_attend_few};
 
 }  // namespace
 

@@ -47,8 +47,7 @@ struct AttentionKernels {
   /// Takes the rows past one block; row r sees the first seen[r] of its keys.
   void (*attend)(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen);
   /// The same, and leaves the weights: weights[r][j] (rows kKeyBlock apart) = 2^(exponent - row_max[r]) by the row_max
-  /// that it leaves, 0 where row r does not see j, for j up to the most that a row of the row group sees. Null where
-  /// there is none.
+  /// that it leaves, 0 where row r does not see j, for j up to the most that a row of the row group sees.
   void (*attend_and_keep)(const AttentionRows& rows, const void* keys, const void* values, const std::int32_t* seen,
                           float* weights);
   /// scores[r][j] (rows kKeyBlock apart) = queries[r] . keys[j], for j < n_keys rounded up to tiles; added to what is

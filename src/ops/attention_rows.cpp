@@ -53,7 +53,7 @@ std::int64_t read_groups(const QuantizedKV& kv, std::int64_t first, std::int64_t
 AttentionPlan::AttentionPlan(const AttentionArgs& args)
     : kernels(kernels_for(args)),
       n_kv_heads(static_cast<std::int64_t>(args.kv.size())),
-      keeps_weights(!args.column_sums.empty() && kernels.attend_and_keep != nullptr),
+      keeps_weights(!args.column_sums.empty()),
       group(args.n_heads / n_kv_heads),
       block_tokens(std::max<std::int64_t>(1, rows_together(args, keeps_weights) / group)),
       n_query_blocks((args.n_new + block_tokens - 1) / block_tokens),
