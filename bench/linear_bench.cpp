@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "kvpress/base/threads.h"
+#include "kvpress/ops/half_weights.h"
 #include "kvpress/ops/isa.h"
 #include "kvpress/ops/linear.h"
+#include "kvpress/ops/twelve_bit.h"
 #include "random.h"
 
 namespace kvpress {
@@ -33,6 +35,7 @@ constexpr Shape kShapes[] = {
 struct Weights {
   const char* name;
   DType compute, held;
+  bool twelve_bit = false;
 };
 const std::vector<Weights>& kinds_of_weights() {
   static const std::vector<Weights> kinds = [] {
@@ -40,6 +43,7 @@ const std::vector<Weights>& kinds_of_weights() {
                                   {"bf16_in_f32", DType::f32, DType::bf16},
                                   {"f16_in_f32", DType::f32, DType::f16}};
     if (has_fast_bfloat16()) found.push_back({"bf16", DType::bf16, DType::bf16});
+    if (TwelveBitWeights::fast()) found.push_back({"bf16_in_12_bits", DType::bf16, DType::bf16, true});
     return found;
   }();
   return kinds;
@@ -50,7 +54,14 @@ Linear random_linear(std::int64_t out, std::int64_t in, const Weights& weights, 
   const WeightRows rows = [&](std::int64_t first, std::int64_t n, float* to) {
     std::copy_n(weight.data() + first * in, n * in, to);
   };
-  if (weights.held != weights.compute) return {out, in, weights.held, rows, {}, Activation::none, arena};
+  PageArena own;
+  PageArena& place = arena != nullptr ? *arena : own;
+  if (weights.held != weights.compute) {
+    return {std::make_shared<HalfWeights>(out, in, weights.held, rows, place), {}, weights.compute};
+  }
+  if (weights.twelve_bit) {
+    return {std::make_shared<TwelveBitWeights>(*TwelveBitWeights::pack(out, in, rows, place)), {}, weights.compute};
+  }
   return {out, in, rows, {}, weights.compute, Activation::none, arena};
 }
 

@@ -7,8 +7,10 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/formats/quants.h"
-#include "kvpress/ops/quant_format.h"
+#include "kvpress/ops/half_weights.h"
+#include "kvpress/ops/quantized.h"
 #include "kvpress/ops/rowwise.h"
+#include "kvpress/ops/twelve_bit.h"
 
 namespace kvpress {
 namespace {
@@ -134,7 +136,8 @@ Linear WeightReader::linear(const RowMap& rows, std::int64_t in, const std::vect
   const auto out = static_cast<std::int64_t>(rows.size());
   if (numerics_.held == HeldWeights::as_file) {
     if (const auto format = common_format(rows)) {
-      return {out, in, *format, stored_rows(rows, in, *format), bias, numerics_.compute, activation, &arena_};
+      auto weights = std::make_shared<QuantizedWeights>(out, in, *format, stored_rows(rows, in, *format), arena_);
+      return {std::move(weights), bias, numerics_.compute, activation};
     }
   }
   // What is quantized next is not rounded first.
@@ -198,10 +201,17 @@ Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, st
                    const Numerics& numerics, Activation activation, PageArena& arena) {
   if (numerics.held == HeldWeights::as_int8 || numerics.held == HeldWeights::as_int4) {
     const QuantFormat& format = numerics.held == HeldWeights::as_int8 ? kInt8Format : kInt4Format;
-    return {out, in, format, quantized_rows(rows, in, format), bias, numerics.compute, activation, &arena};
+    auto weights = std::make_shared<QuantizedWeights>(out, in, format, quantized_rows(rows, in, format), arena);
+    return {std::move(weights), bias, numerics.compute, activation};
   }
   if (numerics.compute == DType::f32 && numerics.storage != DType::f32) {
-    return {out, in, numerics.storage, rows, bias, activation, &arena};
+    auto weights = std::make_shared<HalfWeights>(out, in, numerics.storage, rows, arena);
+    return {std::move(weights), bias, DType::f32, activation};
+  }
+  if (numerics.compute == DType::bf16 && TwelveBitWeights::fast()) {
+    if (auto weights = TwelveBitWeights::pack(out, in, rows, arena)) {
+      return {std::make_shared<TwelveBitWeights>(*std::move(weights)), bias, DType::bf16, activation};
+    }
   }
   return {out, in, rows, bias, numerics.compute, activation, &arena};
 }

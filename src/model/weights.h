@@ -54,7 +54,8 @@ HeldWeights parse_held_weights(std::string_view text, std::string_view option);
 
 /// How weights are held: rounded to `storage`, and packed for products in `compute`, which is float32, or bfloat16
 /// where the processor multiplies it. In two bytes where storage has two, or where all that storage would hold came in
-/// two. Weights that are held in fewer bits than `compute` has are decoded to it for products of many rows.
+/// two; those for bfloat16 products in 12 bits where nothing is lost (twelve_bit.h). Weights that are held in fewer
+/// bits than `compute` has are decoded to it for products of many rows.
 struct Numerics {
   DType storage = DType::f32;
   DType compute = DType::f32;
@@ -105,7 +106,8 @@ WeightRows row_source(RowMap rows, std::int64_t in, DType storage);
 Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias,
                    const Numerics& numerics, Activation activation, PageArena& arena);
 
-/// Bytes that a model's weights take, told before they are decoded. `tensors` may be null where there is no file.
+/// Bytes that a model's weights take at most, told before they are decoded. `tensors` may be null where there is no
+/// file.
 double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, const TensorFile* tensors);
 
 }  // namespace kvpress

@@ -48,23 +48,10 @@ void few_rows(const PackedWeights& weights, FewRowsKernel kernel, const Activati
   // Plain rows have no panels to stay within.
   const std::int64_t panel = weights.width == 0 ? n_vectors : weights.width / kColumns;
   const auto bytes = weights.out * weights.in * static_cast<std::int64_t>(size_of(x.type));
-  share_columns(n_vectors, bytes, [&](std::int64_t begin, std::int64_t count) {
-    constexpr std::int64_t kStride = kFewVectors * kColumns;
-    alignas(kAlignment) float sums[kFewRows * kStride];
-    for (std::int64_t first = begin; first < begin + count;) {
-      const std::int64_t n = std::min({begin + count - first, panel - first % panel, kFewVectors});
-      const std::int64_t column = first * kColumns;
-      const std::int64_t n_columns = std::min(n * kColumns, weights.out - column);
-      for (std::int64_t r = 0; r < x.rows; r += kFewRows) {
-        const std::int64_t n_rows = std::min(kFewRows, x.rows - r);
-        kernel(weights, x.block(r, n_rows).data, n_rows, first, n, sums, kStride);
-        for (std::int64_t i = 0; i < n_rows; ++i) {
-          finish_columns(sums + i * kStride, column, n_columns, bias, activation, accumulate, y.block(r + i, 1));
-        }
-      }
-      first += n;
-    }
-  });
+  for_columns(weights.out, {1, panel, bytes}, bias, activation, accumulate, y,
+              [&](std::int64_t row, std::int64_t n_rows, std::int64_t first, std::int64_t n, float* sums) {
+                kernel(weights, x.block(row, n_rows).data, n_rows, first, n, sums, kSumStride);
+              });
 }
 
 }  // namespace kvpress

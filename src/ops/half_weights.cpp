@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kvpress/base/threads.h"
+#include "kvpress/ops/few_rows.h"
 #include "kvpress/ops/rowwise.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -84,6 +85,11 @@ HalfWeights::HalfWeights(std::int64_t out, std::int64_t in, DType type, const We
     from_float(values.data(), halves.data(), type, n * in);
     pack_panel(halves.data(), n, in, packed + p * in * kPanel);
   });
+}
+
+void HalfWeights::multiply(const Activations& x, std::span<const float> bias, Activation activation, bool accumulate,
+                           const Activations& y) const {
+  few_rows(panels_, half_few_rows_kernel(type_), x, bias, activation, accumulate, y);
 }
 
 void HalfWeights::decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,10 +12,11 @@
 #include <utility>
 
 #include "kvpress/base/error.h"
+#include "kvpress/base/threads.h"
+#include "kvpress/ops/compact_weights.h"
 #include "kvpress/ops/few_rows.h"
-#include "kvpress/ops/half_weights.h"
 #include "kvpress/ops/isa.h"
-#include "kvpress/ops/quantized.h"
+#include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
 namespace {
@@ -69,9 +71,11 @@ constexpr std::int64_t kTypicalRows = 512;
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 20;
 constexpr std::int64_t kPackedRows = 192;
 
-/// Bytes of quantized weights that are decoded at a time for a product of many rows: they stay in the second-level
+/// Bytes of compact weights that are decoded at a time for a product of many rows: they stay in the second-level
 /// cache until they are read.
 constexpr std::int64_t kDecodedBytes = std::int64_t{1} << 20;
+/// Up to so many may be decoded at once, where oneDNN's fastest kernels do not write to a part of each row of a result.
+constexpr std::int64_t kDecodedAtOnce = std::int64_t{16} << 20;
 
 /// Columns that are multiplied at a time where only a block of the result is held: a multiple of kPackedRows.
 constexpr std::int64_t kColumnBlock = 8 * kPackedRows;
@@ -95,15 +99,16 @@ struct Linear::Impl {
   PackedWeights packed;  // the same weights, when they are arranged as few_rows() knows it
   FewRowsKernel few_rows_kernel = nullptr;
 
-  // Weights in fewer bits: `weights` is empty then. They are decoded part_columns at a time, the rest by itself.
-  std::optional<QuantizedWeights> quantized;
-  std::optional<HalfWeights> half;
+  // Or, with `weights` empty: decoded part_columns at a time, the rest by itself, or all at once.
+  std::shared_ptr<const CompactWeights> compact;
   struct Part {
     memory::desc desc;
     DecodedPanels to;  // without data
   };
   std::int64_t part_columns = 0;
   Part full_part, last_part;
+  bool writes_to_parts = true;  // of rows, as fast as to whole rows
+  std::optional<Part> all_columns;
 
   struct Product {
     dnnl::matmul primitive;
@@ -148,8 +153,6 @@ struct Linear::Impl {
     return {desc, attributes(accumulate), engine()};
   }
 
-  bool decodes() const { return quantized || half; }
-
   std::span<const float> bias_values() const {
     if (!bias) return {};
     return {static_cast<const float*>(bias.get_data_handle()), static_cast<std::size_t>(out)};
@@ -169,10 +172,11 @@ struct Linear::Impl {
     few_rows_kernel = type == DType::bf16 ? bf16_few_rows_kernel() : float_few_rows_kernel(packed);
   }
 
-  /// How `columns` decoded columns are arranged: as oneDNN likes it best, or in plain rows of inputs.
-  Part part(std::int64_t columns) const {
+  /// How `columns` decoded columns are arranged, for results whose rows stand y_stride apart: as oneDNN likes it best,
+  /// or in plain rows of inputs.
+  Part part(std::int64_t columns, std::int64_t y_stride) const {
     const memory::desc any({in, columns}, data_type(type), memory::format_tag::any);
-    const memory::desc chosen = describe(kTypicalRows, any, out, DType::f32, false).weights_desc();
+    const memory::desc chosen = describe(kTypicalRows, any, y_stride, DType::f32, false).weights_desc();
     const auto arranged = arrangement(chosen, type, columns, in);
     if (arranged && arranged->width > 0) {
       return {chosen,
@@ -186,8 +190,17 @@ struct Linear::Impl {
   void choose_parts() {
     const std::int64_t fitting = kDecodedBytes / (in * static_cast<std::int64_t>(size_of(type)));
     part_columns = std::min(out, std::max<std::int64_t>(1, fitting / kPackedRows) * kPackedRows);
-    full_part = part(part_columns);
-    if (out % part_columns != 0) last_part = part(out % part_columns);
+    const auto kernel = [&](std::int64_t y_stride) {
+      const memory::desc weights_desc = part(part_columns, y_stride).desc;
+      return std::string(describe(kTypicalRows, weights_desc, y_stride, DType::f32, false).impl_info_str());
+    };
+    writes_to_parts = kernel(out) == kernel(part_columns);
+    const auto part_of = [&](std::int64_t columns) { return part(columns, writes_to_parts ? out : columns); };
+    full_part = part_of(part_columns);
+    if (out % part_columns != 0) last_part = part_of(out % part_columns);
+    if (!writes_to_parts && out * in * static_cast<std::int64_t>(size_of(type)) <= kDecodedAtOnce) {
+      all_columns = part_of(out);
+    }
   }
 
   /// `weights_desc` has all columns or those of a part.
@@ -222,24 +235,44 @@ struct Linear::Impl {
     stream().wait();
   }
 
-  /// Part by part, from `first` on, as many as y has columns.
+  /// y's columns from `column` on = or += a part.
+  static void put(const Activations& part, const Activations& y, std::int64_t column, bool accumulate) {
+    const std::size_t row_bytes = static_cast<std::size_t>(part.cols) * size_of(y.type);
+    parallel_for(y.rows, [&](std::int64_t r) {
+      auto* to = y.as<std::byte>() + static_cast<std::size_t>(r * y.cols + column) * size_of(y.type);
+      const Activations row = part.block(r, 1);
+      if (accumulate) {
+        add(row.as<float>(), reinterpret_cast<float*>(to), part.cols);
+      } else {
+        std::memcpy(to, row.data, row_bytes);
+      }
+    });
+  }
+
+  /// Part by part, from `begin` on, as many as y has columns.
   void multiply_decoded(const Activations& x, std::int64_t begin, const Activations& y, bool accumulate) {
     thread_local AlignedVector<std::byte> scratch;
-    for (std::int64_t first = begin; first < begin + y.cols; first += part_columns) {
-      const std::int64_t columns = std::min(part_columns, out - first);
-      const Part& it = columns == part_columns ? full_part : last_part;
+    thread_local ActivationBuffer part_result;
+    const bool at_once = all_columns && y.cols == out;
+    const std::int64_t step = at_once ? out : part_columns;
+    for (std::int64_t first = begin; first < begin + y.cols; first += step) {
+      const std::int64_t columns = std::min(step, out - first);
+      const Part& it = at_once ? *all_columns : columns == part_columns ? full_part : last_part;
       // Plain rows may be written up to an input more than there are.
       const std::size_t bytes = it.desc.get_size() + static_cast<std::size_t>(it.to.width) * sizeof(float);
       if (scratch.size() < bytes) scratch.assign(bytes, std::byte{0});
       DecodedPanels to = it.to;
       to.data = scratch.data();
       const std::int64_t n_vectors = (columns + kColumns - 1) / kColumns;
-      if (quantized) {
-        decode_panels(quantized->panels(), first / kColumns, n_vectors, to);
+      compact->decode(first / kColumns, n_vectors, to);
+      const memory decoded(it.desc, engine(), scratch.data());
+      if (writes_to_parts || y.cols == columns) {
+        multiply(x, decoded, first, y, first - begin, accumulate);
       } else {
-        half->decode(first / kColumns, n_vectors, to);
+        const Activations result = part_result.get(y.type, y.rows, columns);
+        multiply(x, decoded, first, result, 0, false);
+        put(result, y, first - begin, accumulate);
       }
-      multiply(x, memory(it.desc, engine(), scratch.data()), first, y, first - begin, accumulate);
     }
   }
 
@@ -322,30 +355,15 @@ Linear::Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::s
   }
 }
 
-Linear::Linear(std::int64_t out, std::int64_t in, DType held, const WeightRows& rows, std::span<const float> bias,
-               Activation activation, PageArena* arena)
+Linear::Linear(std::shared_ptr<const CompactWeights> weights, std::span<const float> bias, DType type,
+               Activation activation)
     : impl_(std::make_shared<Impl>()) {
-  impl_->out = out;
-  impl_->in = in;
-  impl_->activation = activation;
-  impl_->set_bias(bias);
-  PageArena own(0);
-  impl_->half.emplace(out, in, held, rows, arena != nullptr ? *arena : own);
-  impl_->packed = impl_->half->panels();
-  impl_->few_rows_kernel = half_few_rows_kernel(held);
-  impl_->choose_parts();
-}
-
-Linear::Linear(std::int64_t out, std::int64_t in, const QuantFormat& format, const QuantRows& rows,
-               std::span<const float> bias, DType type, Activation activation, PageArena* arena)
-    : impl_(std::make_shared<Impl>()) {
-  impl_->out = out;
-  impl_->in = in;
+  impl_->out = weights->out_features();
+  impl_->in = weights->in_features();
   impl_->type = type;
   impl_->activation = activation;
+  impl_->compact = std::move(weights);
   impl_->set_bias(bias);
-  PageArena own(0);
-  impl_->quantized.emplace(out, in, format, rows, arena != nullptr ? *arena : own);
   impl_->choose_parts();
 }
 
@@ -353,18 +371,16 @@ std::int64_t Linear::in_features() const { return impl_->in; }
 std::int64_t Linear::out_features() const { return impl_->out; }
 DType Linear::type() const { return impl_->type; }
 std::size_t Linear::bytes() const {
-  if (impl_->quantized) return impl_->quantized->bytes();
-  return impl_->half ? impl_->half->bytes() : impl_->weights.get_desc().get_size();
+  return impl_->compact ? impl_->compact->bytes() : impl_->weights.get_desc().get_size();
 }
 
 void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
   if (x.rows == 0) return;
-  if (impl_->quantized && x.rows <= kQuantizedRows) {
-    quantized_few_rows(impl_->quantized->panels(), quantized_kernels().front(), x, impl_->bias_values(),
-                       impl_->activation, accumulate, y);
+  if (impl_->compact && x.rows <= kCompactRows) {
+    impl_->compact->multiply(x, impl_->bias_values(), impl_->activation, accumulate, y);
   } else if (impl_->few_rows_kernel != nullptr && x.rows <= kFewRowsProduct) {
     few_rows(impl_->packed, impl_->few_rows_kernel, x, impl_->bias_values(), impl_->activation, accumulate, y);
-  } else if (impl_->decodes()) {
+  } else if (impl_->compact) {
     impl_->multiply_decoded(x, 0, y, accumulate);
   } else {
     impl_->multiply(x, impl_->weights, 0, y, 0, accumulate);
@@ -372,14 +388,14 @@ void Linear::operator()(const Activations& x, const Activations& y, bool accumul
 }
 
 std::int64_t Linear::column_block() const {
-  if (impl_->decodes()) return impl_->part_columns;
+  if (impl_->compact) return impl_->part_columns;
   if (impl_->column_block == 0) impl_->find_column_block();
   return impl_->column_block;
 }
 
 void Linear::columns(const Activations& x, std::int64_t first, const Activations& y) const {
   if (x.rows == 0) return;
-  if (impl_->decodes()) {
+  if (impl_->compact) {
     impl_->multiply_decoded(x, first, y, false);
   } else {
     impl_->multiply(x, *impl_->weights_of(first, y.cols), first, y, 0, false);
@@ -387,10 +403,12 @@ void Linear::columns(const Activations& x, std::int64_t first, const Activations
 }
 
 std::string_view Linear::kernel(std::int64_t n) const {
-  if (impl_->quantized && n <= kQuantizedRows) return "quantized";
+  if (impl_->compact && n <= kCompactRows) return impl_->compact->kernel();
   if (impl_->few_rows_kernel != nullptr && n <= kFewRowsProduct) return "few_rows";
-  const memory::desc weights = impl_->decodes() ? impl_->full_part.desc : impl_->weights.get_desc();
-  return impl_->product(n, weights, impl_->out, DType::f32, false).kernel;
+  if (!impl_->compact) return impl_->product(n, impl_->weights.get_desc(), impl_->out, DType::f32, false).kernel;
+  const Impl::Part& part = impl_->all_columns ? *impl_->all_columns : impl_->full_part;
+  const std::int64_t y_stride = impl_->writes_to_parts ? impl_->out : part.desc.data.dims[1];
+  return impl_->product(n, part.desc, y_stride, DType::f32, false).kernel;
 }
 
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,

@@ -9,7 +9,6 @@
 #include <string_view>
 
 #include "kvpress/ops/matrix.h"
-#include "kvpress/ops/quant_format.h"
 
 namespace kvpress {
 
@@ -18,10 +17,13 @@ enum class Activation : std::uint8_t { none, gelu_erf, gelu_tanh, relu, silu };
 /// Fills rows [first_row, first_row + n_rows) of a weight matrix [out, in] as float32.
 using WeightRows = std::function<void(std::int64_t first_row, std::int64_t n_rows, float* out)>;
 
+class CompactWeights;  // compact_weights.h
+
 /// Copies share the packed weights. Not to be called by two threads at once (it keeps a product per number of rows).
 class Linear {
  public:
-  static constexpr std::int64_t kQuantizedRows = 4;
+  /// Up to so many rows are multiplied with compact weights as they are.
+  static constexpr std::int64_t kCompactRows = 4;
 
   Linear();
   /// Packs the weights [out, in] that `rows` yields, in `type` (float32, or bfloat16 on x86-64 with
@@ -30,15 +32,10 @@ class Linear {
   /// `arena`, or by themselves.
   Linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias, DType type,
          Activation activation = Activation::none, PageArena* arena = nullptr);
-  /// The same in float32 with weights that are rounded to `held`, bfloat16 or float16, and stay so: at most 4 rows are
-  /// multiplied with them as they are, for more rows they are decoded, a part at a time.
-  Linear(std::int64_t out, std::int64_t in, DType held, const WeightRows& rows, std::span<const float> bias,
-         Activation activation = Activation::none, PageArena* arena = nullptr);
-  /// The same with quantized weights, which stay so: at most kQuantizedRows rows are multiplied with their codes, the
-  /// inputs quantized to 8 bits; for more rows the weights are decoded to `type`, a part at a time. Throws Error when
-  /// scales are beyond float16.
-  Linear(std::int64_t out, std::int64_t in, const QuantFormat& format, const QuantRows& rows,
-         std::span<const float> bias, DType type, Activation activation = Activation::none, PageArena* arena = nullptr);
+  /// The same with weights that stay as they are held; for more than kCompactRows rows they are decoded to `type`, a
+  /// part at a time.
+  Linear(std::shared_ptr<const CompactWeights> weights, std::span<const float> bias, DType type,
+         Activation activation = Activation::none);
   Linear(const Linear&);
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear) noexcept;

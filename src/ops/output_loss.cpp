@@ -67,7 +67,7 @@ void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::s
   const auto sums_of = [&](std::int64_t first, std::int64_t n) {
     return log_sums.empty() ? log_sums : part(log_sums, first, n);
   };
-  if (hidden.rows <= Linear::kQuantizedRows) {
+  if (hidden.rows <= Linear::kCompactRows) {
     // A decoded token: the product of few rows is faster whole.
     thread_local ActivationBuffer output;
     const Matrix<float> logits = output.get(DType::f32, hidden.rows, head.out_features()).as_float();

@@ -93,6 +93,15 @@ QuantizedWeights::QuantizedWeights(std::int64_t out, std::int64_t in, const Quan
   }
 }
 
+void QuantizedWeights::multiply(const Activations& x, std::span<const float> bias, Activation activation,
+                                bool accumulate, const Activations& y) const {
+  quantized_few_rows(panels_, quantized_kernels().front(), x, bias, activation, accumulate, y);
+}
+
+void QuantizedWeights::decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const {
+  decode_panels(panels_, first, n, to);
+}
+
 void quantize_row(const float* weights, std::int64_t in, const QuantFormat& format, const QuantParts& to) {
   for (std::int64_t b = 0; b < blocks_of(in); ++b) {
     const float* x = weights + b * kQuantInputs;
@@ -187,25 +196,12 @@ void quantized_few_rows(const QuantizedPanels& weights, QuantizedKernel kernel, 
   // The threads below would each see their own thread_local.
   const QuantizedInputs all{codes.data(), scales.data(), sums_of_codes.data()};
   const std::int64_t n_panels = (weights.out + kColumns - 1) / kColumns;
-  share_columns(
-      n_panels, n_panels * weights.n_blocks * weights.block_bytes, [&](std::int64_t begin, std::int64_t count) {
-        constexpr std::int64_t kStride = kFewVectors * kColumns;
-        alignas(kAlignment) float sums[kFewRows * kStride];
-        for (std::int64_t first = begin; first < begin + count; first += kFewVectors) {
-          const std::int64_t n = std::min(begin + count - first, kFewVectors);
-          const std::int64_t column = first * kColumns;
-          const std::int64_t n_columns = std::min(n * kColumns, weights.out - column);
-          for (std::int64_t r = 0; r < x.rows; r += kFewRows) {
-            const std::int64_t some = std::min(kFewRows, x.rows - r);
-            const std::int64_t block = r * weights.n_blocks;
-            kernel(weights, {all.codes + block * kQuantInputs, all.scales + block, all.sums + 2 * block}, some, first,
-                   n, sums, kStride);
-            for (std::int64_t i = 0; i < some; ++i) {
-              finish_columns(sums + i * kStride, column, n_columns, bias, activation, accumulate, y.block(r + i, 1));
-            }
-          }
-        }
-      });
+  for_columns(weights.out, {1, n_panels, n_panels * weights.n_blocks * weights.block_bytes}, bias, activation,
+              accumulate, y, [&](std::int64_t row, std::int64_t some, std::int64_t first, std::int64_t n, float* sums) {
+                const std::int64_t block = row * weights.n_blocks;
+                kernel(weights, {all.codes + block * kQuantInputs, all.scales + block, all.sums + 2 * block}, some,
+                       first, n, sums, kSumStride);
+              });
 }
 
 }  // namespace kvpress

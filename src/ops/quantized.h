@@ -1,5 +1,5 @@
 // Weights in 8 and 4 bits that stay so in memory. A few rows are multiplied with the codes themselves, their inputs
-// quantized to 8 bits for each 32; for many rows columns are decoded, a part at a time (linear.cpp).
+// quantized to 8 bits for each 32.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,16 @@
 #include <span>
 
 #include "kvpress/base/memory.h"
+#include "kvpress/ops/compact_weights.h"
 #include "kvpress/ops/linear.h"
 #include "kvpress/ops/matrix.h"
+#include "kvpress/ops/quant_format.h"
 #include "kvpress/ops/quantized_kernels.h"
 
 namespace kvpress {
 
-/// Weights [out, in], packed. Copies share them.
-class QuantizedWeights {
+/// Copies share the weights.
+class QuantizedWeights final : public CompactWeights {
  public:
   /// `rows` is called by several threads at once. The weights lie in a piece of `arena`. Throws Error when a scale or
   /// a min is beyond float16.
@@ -23,7 +25,13 @@ class QuantizedWeights {
                    PageArena& arena);
 
   const QuantizedPanels& panels() const { return panels_; }
-  std::size_t bytes() const { return bytes_; }
+  std::int64_t out_features() const override { return panels_.out; }
+  std::int64_t in_features() const override { return panels_.in; }
+  std::size_t bytes() const override { return bytes_; }
+  void multiply(const Activations& x, std::span<const float> bias, Activation activation, bool accumulate,
+                const Activations& y) const override;
+  std::string_view kernel() const override { return "quantized"; }
+  void decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const override;
 
  private:
   std::shared_ptr<std::byte> memory_;
@@ -46,17 +54,6 @@ void quantize_inputs(const float* x, std::int64_t in, std::int64_t n_blocks, std
 /// y = activation(x W^T + bias), or y += with `accumulate` (float32), for any number of rows, with inputs in 8 bits.
 void quantized_few_rows(const QuantizedPanels& weights, QuantizedKernel kernel, const Activations& x,
                         std::span<const float> bias, Activation activation, bool accumulate, const Activations& y);
-
-/// Where decoded weights go: [input][column], columns in panels of `width`; bfloat16 possibly with the inputs in pairs,
-/// [input / 2][column][2].
-struct DecodedPanels {
-  void* data = nullptr;
-  DType type = DType::f32;        ///< float32 or bfloat16
-  std::int64_t in = 0;            ///< inputs with those filled up: these are written as zeros
-  std::int64_t width = 0;         ///< a multiple of 16
-  std::int64_t panel_stride = 0;  ///< elements
-  std::int64_t pair = 1;
-};
 
 /// Decodes n panels of 16 columns from `first` on; the first goes to column 0. Exactly (code - zero) * scale + min in
 /// float32, rounded to the type.

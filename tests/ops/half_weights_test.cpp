@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <vector>
 
 #include "kvpress/ops/few_rows.h"
@@ -99,9 +100,11 @@ TEST_P(HalfWeightsTest, ProductsEqualThoseOfTheSameWeightsInFloat32) {
     problem.weight = rounded(problem.weight, GetParam());
     const auto bias = random_values(out, 3);
     const Linear exact(out, in, problem.rows(), bias, DType::f32, Activation::silu);
-    const Linear half(out, in, GetParam(), problem.rows(), bias, Activation::silu);
+    PageArena arena;
+    const auto weights = std::make_shared<HalfWeights>(out, in, GetParam(), problem.rows(), arena);
+    const Linear half(weights, bias, DType::f32, Activation::silu);
     const Linear exact_sum(out, in, problem.rows(), bias, DType::f32);
-    const Linear half_sum(out, in, GetParam(), problem.rows(), bias);
+    const Linear half_sum(weights, bias, DType::f32);
     EXPECT_EQ(half.type(), DType::f32);
     EXPECT_NE(half.kernel(1).find("few_rows"), std::string_view::npos);
     const float tolerance = 1e-5f * static_cast<float>(in);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -62,6 +63,12 @@ struct Problem {
     return {out, in, format, rows(), arena};
   }
 };
+
+std::shared_ptr<const QuantizedWeights> packed_weights(std::int64_t out, std::int64_t in, const QuantFormat& format,
+                                                       const QuantRows& rows) {
+  PageArena arena(0);
+  return std::make_shared<const QuantizedWeights>(out, in, format, rows, arena);
+}
 
 std::ostream& operator<<(std::ostream& out, const Problem& it) {
   return out << it.format.bits << " bits, scales of " << it.format.scale_inputs << ", zero " << it.format.zero
@@ -176,7 +183,7 @@ TEST(Quantized, LinearEqualsSumsInDouble) {
       for (const auto& [out, in] : {std::pair<std::int64_t, std::int64_t>{3, 5}, {500, 96}, {1030, 1600}}) {
         const Problem problem(format, out, in);
         const auto bias = random_values(out, 2);
-        const Linear linear(out, in, format, problem.rows(), bias, type);
+        const Linear linear(packed_weights(out, in, format, problem.rows()), bias, type);
         EXPECT_LE(linear.bytes(), at((out + 15) / 16 * 16 * problem.padded * (format.bits == 8 ? 10 : 6) / 8));
         for (const std::int64_t rows : {1, 3, 4, 5, 70}) {
           const auto x = rounded_to_bf16(random_values(rows * in, 3));
@@ -185,7 +192,7 @@ TEST(Quantized, LinearEqualsSumsInDouble) {
           auto y = random_values(rows * out, 4);
           const auto before = y;
           linear({input.data(), type, rows, in}, {y.data(), DType::f32, rows, out}, true);
-          const bool few = rows <= Linear::kQuantizedRows;
+          const bool few = rows <= Linear::kCompactRows;
           EXPECT_EQ(linear.kernel(rows) == "quantized", few);
           const Inputs inputs(x, rows, in);
           const std::int64_t step = rows > 4 ? 23 : 1;
@@ -214,7 +221,7 @@ TEST(Quantized, LinearEqualsSumsInDouble) {
 TEST(Quantized, NotChangedByThreads) {
   const int before = threads();
   const Problem problem(kInt4Format, 1000, 300);
-  const Linear linear(1000, 300, kInt4Format, problem.rows(), {}, DType::f32);
+  const Linear linear(packed_weights(1000, 300, kInt4Format, problem.rows()), {}, DType::f32);
   const auto x = random_values(2 * 300, 3);
   std::vector<float> first;
   for (const int n : {1, 2, 3, 7}) {
@@ -235,7 +242,7 @@ TEST(Quantized, RefusesScalesBeyondFloat16) {
       for (std::int64_t r = 0; r < n; ++r)
         quantize_row(row.data(), 32, kInt8Format, {to.codes + 32 * r, to.scales + r});
     };
-    EXPECT_ANY_THROW(Linear(4, 32, kInt8Format, rows, {}, DType::f32)) << weight;
+    EXPECT_ANY_THROW(packed_weights(4, 32, kInt8Format, rows)) << weight;
   }
 }
 
