@@ -12,11 +12,16 @@ namespace {
 
 /// Elements in a register.
 constexpr int kWide = 32;
-/// So far ahead of the loads memory is asked for, in bytes.
-constexpr i64 kAhead = 2048;
+/// So far ahead of the loads memory is asked for, in bytes: far ahead to the second-level cache, since the first-level
+/// one can wait for few lines only, and from there.
+constexpr i64 kFarAhead = 4096;
+constexpr i64 kAhead = 512;
 
 inline __m512i load(const u16* p) { return _mm512_loadu_si512(p); }
-inline void ask_for(const u16* p) { _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T0); }
+inline void ask_for(const u16* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T0);
+}
 
 /// Sixteen registers to one: lane k of the result is the sum of x[k]'s lanes.
 inline __m512 sum_each(const __m512 (&x)[kLanes]) {

@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t kPanel = kTwelveBitColumns;
 constexpr std::int64_t kPanelVectors = kPanel / kColumns;
 constexpr int kCodes = 16;
-/// Panels that are looked at to choose the exponents, and words of 16 bits that hold two inputs of a panel.
-constexpr std::int64_t kSampledPanels = 32;
+/// Rows that are looked at to choose the exponents, and words of 16 bits that hold two inputs of a panel.
+constexpr std::int64_t kSampledRows = 128;
 constexpr std::int64_t kPairWords = kTwelveBitBytes / 2;
 
 constexpr int exponent(std::uint16_t bits) { return bits >> 7 & 0xff; }
@@ -108,13 +108,15 @@ const std::vector<std::uint16_t>& panel_rows(const TwelveBitPanels& panels, cons
 }
 
 /// Chooses the exponents that get codes. Whether those of enough weights are among them.
-bool choose_exponents(TwelveBitPanels& panels, std::int64_t n_panels, const WeightRows& rows) {
+bool choose_exponents(TwelveBitPanels& panels, const WeightRows& rows) {
   std::array<std::int64_t, 256> counts = {};
-  const std::int64_t n_sampled = std::min(n_panels, kSampledPanels);
+  const std::int64_t n_sampled = std::min(panels.out, kSampledRows);
+  std::vector<float> floats(static_cast<std::size_t>(panels.in));
+  std::vector<bf16> row(floats.size());
   for (std::int64_t i = 0; i < n_sampled; ++i) {
-    for (const std::uint16_t bits : panel_rows(panels, rows, i * n_panels / n_sampled)) {
-      ++counts[static_cast<std::size_t>(exponent(bits))];
-    }
+    rows(i * panels.out / n_sampled, 1, floats.data());
+    from_float(floats.data(), row.data(), DType::bf16, panels.in);
+    for (const bf16 weight : row) ++counts[static_cast<std::size_t>(exponent(weight.bits))];
   }
   std::int64_t all = 0;
   for (std::size_t e = 1; e < counts.size(); ++e) all += counts[e];
@@ -164,7 +166,7 @@ std::optional<TwelveBitWeights> TwelveBitWeights::pack(std::int64_t out, std::in
   TwelveBitWeights weights;
   TwelveBitPanels& panels = weights.panels_;
   panels = {nullptr, out, in, (in + 1) / 2, 0};
-  if (!choose_exponents(panels, n_panels, rows)) return {};
+  if (!choose_exponents(panels, rows)) return {};
   const std::int64_t panel_bytes = panels.n_pairs * kTwelveBitBytes;
   weights.bytes_ = static_cast<std::size_t>(n_panels * panel_bytes);
   weights.memory_ = arena.take(weights.bytes_);

@@ -31,6 +31,6 @@ const PressEntry kObservedAttentionPress = {
     "Tokens that got attention so far will get it again (heavy hitters). Each token's attention is averaged over the "
     "queries that saw it.",
     "s_j = (sum over queries i ≥ j of A_ij) / (n - j), mean over the group",
-    "As a reference; in bfloat16 it costs a second pass over the attention."};
+    "As a reference: every query so far counts, not those of a window."};
 
 }  // namespace kvpress
