@@ -12,16 +12,13 @@ namespace {
 
 /// Elements in a register.
 constexpr int kWide = 32;
-/// So far ahead of the loads memory is asked for, in bytes: far ahead to the second-level cache, since the first-level
-/// one can wait for few lines only, and from there.
-constexpr i64 kFarAhead = 4096;
-constexpr i64 kAhead = 512;
+/// So far ahead of the loads memory is asked for, in bytes; and only to the second-level cache, since the first-level
+/// one can wait for few lines at a time. With several rows every other entry is asked for, and the processor's own
+/// prefetching brings the rest: what is asked for comes in bursts then, which leave it nothing to wait with.
+constexpr i64 kAhead = 4096;
 
 inline __m512i load(const u16* p) { return _mm512_loadu_si512(p); }
-inline void ask_for(const u16* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T0);
-}
+inline void ask_for(const u16* p) { _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T1); }
 
 /// Sixteen registers to one: lane k of the result is the sum of x[k]'s lanes.
 inline __m512 sum_each(const __m512 (&x)[kLanes]) {
@@ -57,7 +54,7 @@ void score_keys(const u16* queries, i64 n_rows, const u16* keys, i64 n_keys, flo
 #pragma GCC unroll 16
       for (int k = 0; k < kLanes; ++k) {
         const u16* key = block + (k < last ? k : last) * kHeadDim;
-        if (r == 0) {
+        if (r == 0 && (n_rows == 1 || k % 2 == 0)) {
 #pragma GCC unroll 8
           for (int c = 0; c < Chunks; ++c) ask_for(key + c * kWide);
         }
@@ -90,7 +87,7 @@ void weigh_values(const u16* weights, const u16* values, i64 n_keys, i64 stride,
 #pragma GCC unroll 2
     for (int c = 0; c < Chunks; ++c) {
       ask_for(even + c * kWide);
-      ask_for(odd + c * kWide);
+      if (Rows == 1) ask_for(odd + c * kWide);
       const __m512i a = load(even + c * kWide);
       const __m512i b = load(odd + c * kWide);
       first[c] = _mm512_unpacklo_epi16(a, b);
