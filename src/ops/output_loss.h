@@ -10,8 +10,8 @@
 
 namespace kvpress {
 
-/// Rows whose logits are made at a time: enough that reading the output weights costs little.
-inline constexpr std::int64_t kOutputRows = 512;
+/// Rows whose logits are made at a time: enough that reading and decoding the output weights costs little.
+inline constexpr std::int64_t kOutputRows = 1024;
 
 /// out = head(hidden), hidden being float32 rows after the final norm, of whatever type the head takes.
 void output_logits(Matrix<const float> hidden, const Linear& head, Matrix<float> out);
