@@ -189,6 +189,7 @@ TEST(TwelveBit, ProductsEqualThoseOfTheSameWeightsInTwoBytes) {
 }
 
 TEST(TwelveBit, NotChangedByThreads) {
+  if (!has_fast_bfloat16()) GTEST_SKIP() << "no bfloat16 products here";
   const Problem problem(1000, 300);
   const Linear linear(problem.packed(), {}, DType::bf16);
   std::vector<bf16> x(600);
@@ -206,6 +207,7 @@ TEST(TwelveBit, NotChangedByThreads) {
 
 /// Infinite weights and those that are no numbers have exponent 255, one more than any code can be.
 TEST(TwelveBit, KeepsWeightsThatAreNoNumbers) {
+  if (!has_fast_bfloat16()) GTEST_SKIP() << "no bfloat16 products here";
   Problem problem(64, 1000);
   problem.weight[5] = std::numeric_limits<float>::infinity();
   problem.weight[2000] = std::numeric_limits<float>::quiet_NaN();
