@@ -109,8 +109,8 @@ TEST_F(SmolLM2, PerplexityOfTheFilesOwnWeights) {
   EXPECT_NEAR(prefill.perplexity() / reference["perplexity"].get<double>(), 1, 1e-4);
   settings.protocol.protocol = Protocol::decode;
   const RunResult decoded = run_protocol(held, {text(768)}, parse_press("no_press"), settings);
-  // Inputs in 8 bits cost 0.4 % on average, and from -0.1 to 1.0 % on texts as short as this: which inputs are rounded up
-  // hangs on last digits, and so on the processor.
+  // Inputs in 8 bits cost 0.4 % on average, and from -0.1 to 1.0 % on texts as short as this: which inputs are rounded
+  // up hangs on last digits, and so on the processor.
   EXPECT_NEAR(decoded.perplexity() / reference["perplexity"].get<double>(), 1, 1e-2);
 }
 
