@@ -1,37 +1,13 @@
-// What the files compiled for AVX-512 BF16 share. Everything here is local to the file that includes it: intrinsics and
-// functions of that file only, since an inline function of a library, compiled there, could be the copy that the linker
-// keeps for every processor.
+// The softmax of attention for the files compiled for AVX-512 BF16.
 #pragma once
 
-#include <cstdint>
-
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 warns of its own intrinsics: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105593
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-
-#include <immintrin.h>
-
 #include "kvpress/ops/attention_kernels.h"
+#include "kvpress/ops/avx512bf16-inl.h"
 
 namespace kvpress {
 namespace {
 
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
-using i64 = std::int64_t;
-
 constexpr int kLanes = 16;
-
-inline __m512bh pairs(__m512i x) { return reinterpret_cast<__m512bh>(x); }
-inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, pairs(a), pairs(b)); }
-
-inline u32 load_pair(const u16* p) {
-  u32 pair;
-  __builtin_memcpy(&pair, p, sizeof pair);
-  return pair;
-}
 
 /// 2^x for x <= 0 or so; below 2^-150 it is 0. Relative error below 2e-7 (the polynomial: 9e-8).
 inline __m512 exp2_fast(__m512 x) {

@@ -4,27 +4,15 @@
 
 #ifdef __AVX512BF16__
 
-#include <immintrin.h>
+#include "kvpress/ops/avx512bf16-inl.h"
 
 namespace kvpress {
 namespace {
 
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
-using i64 = std::int64_t;
-
 /// How far ahead of the products weights are asked for: the processor's own prefetching starts anew at each page.
 constexpr i64 kAhead = 2048 / sizeof(u16);
 
-inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
-  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-}
-
-inline __m512i broadcast_pair(const u16* x) {
-  u32 pair;
-  __builtin_memcpy(&pair, x, sizeof pair);
-  return _mm512_set1_epi32(static_cast<int>(pair));
-}
+inline __m512i broadcast_pair(const u16* x) { return _mm512_set1_epi32(static_cast<int>(load_pair(x))); }
 
 /// Vectors of columns at `w`, rows of pairs of inputs `step` elements apart. A single row takes even and odd pairs to
 /// sums of their own, since one instruction waits for the sum of the one before.

@@ -121,7 +121,7 @@ bool choose_exponents(TwelveBitPanels& panels, const WeightRows& rows) {
   std::int64_t all = 0;
   for (std::size_t e = 1; e < counts.size(); ++e) all += counts[e];
   std::int64_t most = -1;
-  for (int first = 0; first + kCodes <= static_cast<int>(counts.size()); ++first) {
+  for (int first = 0; first + kCodes < static_cast<int>(counts.size()); ++first) {
     std::int64_t within = 0;
     for (int code = 1; code < kCodes; ++code) within += counts[static_cast<std::size_t>(first + code)];
     if (within <= most) continue;

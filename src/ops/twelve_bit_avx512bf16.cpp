@@ -4,15 +4,12 @@
 
 #ifdef __AVX512BF16__
 
-#include <immintrin.h>
+#include "kvpress/ops/avx512bf16-inl.h"
 
 namespace kvpress {
 namespace {
 
 using u8 = std::uint8_t;
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
-using i64 = std::int64_t;
 
 constexpr int kVectors = 4;  // of a panel's columns
 
@@ -60,18 +57,9 @@ class Decoder {
   __m512i exponents_;
 };
 
-inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
-  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-}
-
 /// The inputs of pair p of a row; where there is but one, the other is 0.
 inline __m512i broadcast_pair(const u16* x, i64 p, i64 in) {
-  u32 pair = 0;
-  if (2 * p + 2 <= in) {
-    __builtin_memcpy(&pair, x + 2 * p, sizeof pair);
-  } else {
-    pair = x[2 * p];
-  }
+  const u32 pair = 2 * p + 2 <= in ? load_pair(x + 2 * p) : x[2 * p];
   return _mm512_set1_epi32(static_cast<int>(pair));
 }
 

@@ -6,8 +6,6 @@
 
 namespace kvpress {
 
-struct DecodedPanels;
-
 /// Columns (outputs) of a panel: four vectors of kColumns.
 inline constexpr std::int64_t kTwelveBitColumns = 64;
 /// Bytes of a panel's weights for two inputs.
