@@ -34,7 +34,7 @@ AnswerTimes AnswerTimes::repeat(std::size_t i) const {
   return {cache_tokens, cache_bytes, {prefill_sec[i]}, {compress_sec[i]}, {token_sec[i]}};
 }
 
-void time_answer(Model& model, std::span<const std::int32_t> context, const NamedPress& press,
+void time_answer(const Model& model, std::span<const std::int32_t> context, const NamedPress& press,
                  const AnswerSettings& settings, AnswerTimes& times) {
   const ModelConfig& config = model.config();
   Compressor compressor(press.plan({settings.ratio, {}}), settings.seed);

@@ -36,7 +36,7 @@ struct AnswerSettings {
 };
 
 /// Adds a repeat: prefills the context in one pass, compresses, decodes.
-void time_answer(Model& model, std::span<const std::int32_t> context, const NamedPress& press,
+void time_answer(const Model& model, std::span<const std::int32_t> context, const NamedPress& press,
                  const AnswerSettings& settings, AnswerTimes& times);
 
 /// What a decoded token costs more for each token in the cache, in seconds: least squares over each measured token's

@@ -66,7 +66,7 @@ std::vector<TokenizedText> cut_into_pieces(const std::vector<TokenizedText>& tex
 
 void read_texts(const Calibration& calibration, const std::function<void(const AttentionBlock&)>& on_block,
                 const std::function<void()>& after_text) {
-  Model& model = calibration.model;
+  const Model& model = calibration.model;
   BlockReader reader(on_block);
   AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
   for (const TokenizedText& text : calibration.texts) {
@@ -74,8 +74,11 @@ void read_texts(const Calibration& calibration, const std::function<void(const A
     const auto n = static_cast<std::int64_t>(text.ids.size());
     for (std::int64_t first = 0; first < n; first += kBlock) {
       const std::int64_t length = std::min(kBlock, n - first);
-      model.forward(std::span(text.ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length)),
-                    first, cache, &reader, {hidden.data(), 1, model.config().hidden_size});
+      model.forward({std::span(text.ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length)),
+                     first,
+                     cache,
+                     &reader,
+                     {hidden.data(), 1, model.config().hidden_size}});
       if (calibration.on_progress) calibration.on_progress(length);
     }
     if (after_text) after_text();

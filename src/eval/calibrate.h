@@ -18,7 +18,7 @@
 namespace kvpress {
 
 struct Calibration {
-  Model& model;
+  const Model& model;
   std::span<const TokenizedText> texts;  ///< each is read from position 0
   CacheFormat cache_format = {};
   std::int64_t n_sink = 4;  ///< expected_attention: first tokens of a text whose queries are left out

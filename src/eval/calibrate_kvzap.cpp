@@ -78,7 +78,7 @@ std::vector<Scores> log_scores(const Calibration& calibration, KVCache& cache, c
 }  // namespace
 
 std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) {
-  Model& model = calibration.model;
+  const Model& model = calibration.model;
   const ModelConfig& config = model.config();
   std::int64_t longest = 0;
   for (const TokenizedText& it : calibration.texts) longest = std::max<std::int64_t>(longest, std::ssize(it.ids));
@@ -91,7 +91,7 @@ std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) 
     const auto n = static_cast<std::int64_t>(text.ids.size());
     HiddenStates hidden;
     KVCache cache = model.make_cache(calibration.cache_format, 1);
-    model.forward(text.ids, 0, cache, &hidden, {last.data(), 1, config.hidden_size});
+    model.forward({text.ids, 0, cache, &hidden, {last.data(), 1, config.hidden_size}});
     const std::vector<Scores> wanted = log_scores(calibration, cache, text.ids);
     for (std::int64_t l = 0; l < config.n_layers; ++l) {
       hidden.of_layer(l, inputs);

@@ -28,7 +28,7 @@ void warn_of_blind_spots(const ProtocolSettings& protocol, std::int64_t longest,
 
 }  // namespace
 
-Experiment::Experiment(Model& model, std::vector<TokenizedText> texts, const RunSettings& settings)
+Experiment::Experiment(const Model& model, std::vector<TokenizedText> texts, const RunSettings& settings)
     : model_(model), texts_(std::move(texts)), settings_(settings) {
   check_settings(settings_.protocol);
   if (texts_.empty()) fail_usage("no text to score: the data set is empty");

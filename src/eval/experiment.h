@@ -23,7 +23,7 @@ struct Outcome {
 class Experiment {
  public:
   /// Keeps a reference to the model. Throws UsageError when the settings make no sense for the texts.
-  Experiment(Model& model, std::vector<TokenizedText> texts, const RunSettings& settings);
+  Experiment(const Model& model, std::vector<TokenizedText> texts, const RunSettings& settings);
 
   /// Runs the first segment once, unmeasured: products are compiled and pages touched before anything is timed.
   void warm_up();
@@ -52,7 +52,7 @@ class Experiment {
   double share_evicted(const RunResult& full) const;
   RunResult measure(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format) const;
 
-  Model& model_;
+  const Model& model_;
   std::vector<TokenizedText> texts_;
   RunSettings settings_;
   std::optional<RunResult> baseline_;

@@ -45,7 +45,7 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
   return order.back();
 }
 
-Generated generate(Model& model, std::span<const std::int32_t> prompt, const NamedPress& press,
+Generated generate(const Model& model, std::span<const std::int32_t> prompt, const NamedPress& press,
                    const GenerateSettings& settings, const OnToken& on_token) {
   if (prompt.empty()) fail_usage("--prompt: is empty; at least one token is needed");
   const ModelConfig& config = model.config();

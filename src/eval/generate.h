@@ -43,7 +43,7 @@ using OnToken = std::function<void(std::int32_t)>;
 
 /// The first token is predicted by the full prompt; the cache is compressed before the second. Throws UsageError for an
 /// empty prompt.
-Generated generate(Model& model, std::span<const std::int32_t> prompt, const NamedPress& press,
+Generated generate(const Model& model, std::span<const std::int32_t> prompt, const NamedPress& press,
                    const GenerateSettings& settings, const OnToken& on_token = {});
 
 /// One draw from logits (which it overwrites). `draw` is uniform in [0, 1).

@@ -68,7 +68,7 @@ KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens) {
   return kept;
 }
 
-KeptTokens kept_tokens(Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
+KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
                        const KeptSettings& settings, const OnProgress& on_progress) {
   if (ids.empty()) fail_usage("no text to read: it has no token");
   Compressor compressor(press.plan(press.is_none() ? Budget() : settings.budget), settings.seed);

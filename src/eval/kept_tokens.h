@@ -41,7 +41,7 @@ struct KeptSettings {
 
 /// Reads the text into a fresh cache with a fresh copy of the press, as protocols `continuation` (in one prefill) and
 /// `chunked` do. Throws UsageError for an empty text.
-KeptTokens kept_tokens(Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
+KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
                        const KeptSettings& settings, const OnProgress& on_progress = {});
 
 /// Tokens at either end of a text whose share is told.

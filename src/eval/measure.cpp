@@ -42,7 +42,7 @@ std::vector<std::int64_t> head_lengths(std::size_t n_heads, std::int64_t n_kept,
 
 }  // namespace
 
-PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
+PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
                              const CacheFormat& cache_format, bool with_loss, int repeats) {
   const std::vector<std::int32_t> tokens = random_tokens(model, n_tokens);
   const std::int64_t rows = with_loss ? n_tokens : 1;
@@ -68,7 +68,7 @@ PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPre
   return {n_tokens, median(prefill), median(compress), with_loss ? median(loss) : 0.0};
 }
 
-DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio,
+DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const NamedPress& press, double ratio,
                            const CacheFormat& cache_format, std::int64_t n_tokens) {
   const std::vector<std::int32_t> tokens = random_tokens(model, std::max<std::int64_t>(depth, 1));
   Compressor compressor(press.plan({ratio, {}}));
@@ -91,7 +91,7 @@ DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& p
   std::vector<double> seconds;
   for (std::int64_t i = -2; i < n_tokens; ++i) {  // the first two compile products and are not counted
     const Timer timer;
-    model.forward({&token, 1}, depth + i + 2, cache, nullptr, row);
+    model.forward({{&token, 1}, depth + i + 2, cache, nullptr, row});
     model.logits(row, output);
     token = static_cast<std::int32_t>(argmax(logits.data(), model.config().vocab_size));
     if (i >= 0) seconds.push_back(timer.seconds());

@@ -17,7 +17,7 @@ struct PrefillSpeed {
 };
 
 /// Each repeat has a fresh cache and press; one more goes first, unmeasured.
-PrefillSpeed measure_prefill(Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
+PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
                              const CacheFormat& cache_format, bool with_loss, int repeats);
 
 struct DecodeSpeed {
@@ -28,7 +28,7 @@ struct DecodeSpeed {
 };
 
 /// Fills the cache with `depth` tokens, compresses, then decodes n_tokens greedily.
-DecodeSpeed measure_decode(Model& model, std::int64_t depth, const NamedPress& press, double ratio,
+DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const NamedPress& press, double ratio,
                            const CacheFormat& cache_format, std::int64_t n_tokens);
 
 /// Attention alone, of one token over all layers, over caches of random keys and values.

@@ -38,7 +38,7 @@ std::vector<Window> windows_of(const ProtocolSettings& settings, std::int64_t n)
 
 class Runner {
  public:
-  Runner(Model& model, const NamedPress& press, const RunSettings& settings, const OnProgress& on_progress)
+  Runner(const Model& model, const NamedPress& press, const RunSettings& settings, const OnProgress& on_progress)
       : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {
     if (settings.timeline) recorder_.emplace(result_.timeline);
   }
@@ -228,7 +228,7 @@ class Runner {
     if (on_progress_) on_progress_(n);
   }
 
-  Model& model_;
+  const Model& model_;
   const NamedPress& press_;
   const RunSettings& settings_;
   const OnProgress& on_progress_;
@@ -273,7 +273,7 @@ std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step
   return curve;
 }
 
-RunResult run_protocol(Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
+RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
                        const RunSettings& settings, const OnProgress& on_progress) {
   check_settings(settings.protocol);
   reset_peak_resident();

@@ -84,7 +84,7 @@ struct RunSettings {
 using OnProgress = std::function<void(std::int64_t)>;
 
 /// Scores the texts with a fresh copy of the press. Throws UsageError when there is nothing to score.
-RunResult run_protocol(Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
+RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
                        const RunSettings& settings, const OnProgress& on_progress = {});
 
 /// Tokens that run_protocol() reports as progress in all.

@@ -34,7 +34,7 @@ void restore(KVCache& cache, const std::vector<std::int64_t>& sizes) {
 
 class Answerer {
  public:
-  Answerer(Model& model, const Tokenizer& tokenizer, const NamedPress& press, const TaskSettings& settings)
+  Answerer(const Model& model, const Tokenizer& tokenizer, const NamedPress& press, const TaskSettings& settings)
       : model_(model),
         tokenizer_(tokenizer),
         settings_(settings),
@@ -67,7 +67,7 @@ class Answerer {
       if (shares_contexts()) {
         std::int64_t at = n_context;
         const auto forward = [&](Ids ids) {
-          model_.forward(ids, at, cache, nullptr, row());
+          model_.forward({ids, at, cache, nullptr, row()});
           at += static_cast<std::int64_t>(ids.size());
         };
         forward(question);
@@ -111,7 +111,7 @@ class Answerer {
     return std::string(to_valid_utf8(tokenizer_.decode(ids), storage));
   }
 
-  Model& model_;
+  const Model& model_;
   const Tokenizer& tokenizer_;
   const TaskSettings& settings_;
   CompressionPlan plan_;
@@ -147,7 +147,7 @@ TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample,
   return tokens;
 }
 
-TaskRun answer_samples(Model& model, const Tokenizer& tokenizer, const std::vector<TaskSample>& samples,
+TaskRun answer_samples(const Model& model, const Tokenizer& tokenizer, const std::vector<TaskSample>& samples,
                        const NamedPress& press, const TaskSettings& settings, const std::function<void()>& on_answer) {
   Answerer answerer(model, tokenizer, press, settings);
   std::vector<std::vector<std::size_t>> groups;

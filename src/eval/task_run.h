@@ -57,7 +57,7 @@ TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample,
 /// Samples with the same context share its prefill and its compression: what a question and its answer added to the
 /// cache is taken away before the next. Under a press that compresses while decoding each stands alone. The answers are
 /// those of kvpress's pipeline: like there, a first token never ends an answer. `on_answer` is called after each.
-TaskRun answer_samples(Model& model, const Tokenizer& tokenizer, const std::vector<TaskSample>& samples,
+TaskRun answer_samples(const Model& model, const Tokenizer& tokenizer, const std::vector<TaskSample>& samples,
                        const NamedPress& press, const TaskSettings& settings,
                        const std::function<void()>& on_answer = {});
 

@@ -42,6 +42,8 @@ class AttentionListener {
   /// once a layer, when the block's entries have their places in the cache.
   virtual std::span<float* const> column_sums(std::int64_t /*layer*/, KVCache& /*cache*/) { return {}; }
   virtual void after_attention(const AttentionBlock& block) = 0;
+  /// Called when a layer is done with the whole block: the residual stream [n_new, hidden_size].
+  virtual void after_layer(std::int64_t /*layer*/, Matrix<const float> /*residual*/) {}
 };
 
 }  // namespace kvpress

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -69,22 +72,33 @@ struct Model::Impl {
   std::shared_ptr<const ModelFiles> files;
   AlignedVector<float> random_embedding;  // what weights.embedding shows when there is no file
   DecoderWeights weights;
-  Rope rope;
-
-  // Scratch of the forward pass, kept from call to call.
-  ActivationBuffer residual_buffer, normed_buffer, qkv_buffer, queries_buffer, attended_buffer, wide_buffer,
-      gated_buffer;
+  Rope rope;  // without any position: each workspace prepares its own
+  // Of calls that bring no workspace of their own: those that nobody uses at the moment.
+  mutable std::mutex idle_mutex;
+  mutable std::vector<Workspace> idle;
 
   void make_random(std::uint64_t seed);
   void embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const;
   void norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
-  LayerBlock begin_layer(std::int64_t layer, std::int64_t first_position, std::int64_t n_new, KVCache& cache,
-                         AttentionListener* listener) const;
-  void attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual, const Activations& attended);
-  void store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv,
+  LayerBlock begin_layer(std::int64_t layer, const Step& step) const;
+  void attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual, const Activations& attended,
+              Workspace::Buffers& buffers) const;
+  void store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv, const Rope& turns,
                              const Activations& queries) const;
-  void feed_forward(const LayerWeights& weights, Matrix<const float> input, const Activations& sum);
+  void feed_forward(const LayerWeights& weights, Matrix<const float> input, const Activations& sum,
+                    Workspace::Buffers& buffers) const;
+  void forward(const Step& step, Workspace::Buffers& buffers) const;
 };
+
+struct Workspace::Buffers {
+  ActivationBuffer residual, normed, qkv, queries, attended, wide, gated;
+  Rope rope;
+};
+
+Workspace::Workspace() : buffers_(std::make_unique<Buffers>()) {}
+Workspace::Workspace(Workspace&&) noexcept = default;
+Workspace& Workspace::operator=(Workspace&&) noexcept = default;
+Workspace::~Workspace() = default;
 
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
@@ -211,8 +225,9 @@ void Model::Impl::norm(const NormWeights& norm, Matrix<const float> x, const Act
   }
 }
 
-LayerBlock Model::Impl::begin_layer(std::int64_t layer, std::int64_t first_position, std::int64_t n_new, KVCache& cache,
-                                    AttentionListener* listener) const {
+LayerBlock Model::Impl::begin_layer(std::int64_t layer, const Step& step) const {
+  const auto& [tokens, first_position, cache, listener, hidden] = step;
+  const auto n_new = static_cast<std::int64_t>(tokens.size());
   LayerBlock block{layer, first_position, n_new, cache, listener, {}, {}};
   // Heads of a renumbered cache that differ in length go on from different positions.
   for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
@@ -226,7 +241,7 @@ LayerBlock Model::Impl::begin_layer(std::int64_t layer, std::int64_t first_posit
 /// Splits the projections of tokens [first, first + qkv.rows) of a block: queries and keys are turned to their
 /// positions, keys and values go to the cache.
 void Model::Impl::store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv,
-                                        const Activations& queries) const {
+                                        const Rope& turns, const Activations& queries) const {
   const std::int64_t d = config.head_dim;
   const std::int64_t group = config.group_size();
 #pragma omp parallel for schedule(static) if (qkv.rows > 1)
@@ -236,11 +251,11 @@ void Model::Impl::store_keys_and_rotate(const LayerBlock& block, std::int64_t fi
     float* query = queries.as<float>() + t * queries.cols;
     std::copy_n(qkv.row(t), queries.cols, query);
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      rope.apply(query + h * d, block.next[static_cast<std::size_t>(h / group)] + first + t);
+      turns.apply(query + h * d, block.next[static_cast<std::size_t>(h / group)] + first + t);
     }
     for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
       std::copy_n(qkv.row(t) + (config.n_heads + h) * d, d, key.data());
-      rope.apply(key.data(), block.next[static_cast<std::size_t>(h)] + first + t);
+      turns.apply(key.data(), block.next[static_cast<std::size_t>(h)] + first + t);
       const std::int64_t at = block.cache.head(block.layer, h).size() - block.n_new + first + t;
       block.cache.write_row(block.layer, h, at, key.data(), qkv.row(t) + (config.n_heads + config.n_kv_heads + h) * d);
     }
@@ -249,16 +264,16 @@ void Model::Impl::store_keys_and_rotate(const LayerBlock& block, std::int64_t fi
 
 /// Attention of tokens [first, first + residual.rows) of a block.
 void Model::Impl::attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual,
-                         const Activations& attended) {
+                         const Activations& attended, Workspace::Buffers& buffers) const {
   const LayerWeights& weights_of_layer = weights.layers[static_cast<std::size_t>(block.layer)];
   const std::int64_t n = residual.rows;
   const std::int64_t query_cols = config.n_heads * config.head_dim;
-  const Activations normed = normed_buffer.get(numerics.compute, n, config.hidden_size);
+  const Activations normed = buffers.normed.get(numerics.compute, n, config.hidden_size);
   norm(weights_of_layer.attention_norm, residual, normed);
-  const Activations qkv = qkv_buffer.get(DType::f32, n, weights_of_layer.qkv.out_features());
+  const Activations qkv = buffers.qkv.get(DType::f32, n, weights_of_layer.qkv.out_features());
   weights_of_layer.qkv(normed, qkv);
-  const Activations queries = queries_buffer.get(DType::f32, n, query_cols);
-  store_keys_and_rotate(block, first, qkv.as_float(), queries);
+  const Activations queries = buffers.queries.get(DType::f32, n, query_cols);
+  store_keys_and_rotate(block, first, qkv.as_float(), buffers.rope, queries);
 
   std::vector<HeadKV> kv;
   for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
@@ -274,69 +289,81 @@ void Model::Impl::attend(const LayerBlock& block, std::int64_t first, Matrix<con
                                             log_sum_exp.empty() ? nullptr : log_sum_exp.data(), block.column_sums);
   attention(args, attended);
   if (listener != nullptr) {
-    listener->after_attention({block.layer, block.first_position + first, n, config, weights_of_layer, rope, normed,
-                               queries.as_float(), qkv.as_float().columns(0, query_cols), args.log_sum_exp, block.cache,
-                               first + n == block.n_new});
+    listener->after_attention({block.layer, block.first_position + first, n, config, weights_of_layer, buffers.rope,
+                               normed, queries.as_float(), qkv.as_float().columns(0, query_cols), args.log_sum_exp,
+                               block.cache, first + n == block.n_new});
   }
 }
 
 /// sum += feed-forward(norm(input)); input may be what sum was before.
-void Model::Impl::feed_forward(const LayerWeights& layer, Matrix<const float> input, const Activations& sum) {
+void Model::Impl::feed_forward(const LayerWeights& layer, Matrix<const float> input, const Activations& sum,
+                               Workspace::Buffers& buffers) const {
   for (std::int64_t first = 0; first < input.rows; first += kMlpBlock) {
     const std::int64_t n = std::min(kMlpBlock, input.rows - first);
-    const Activations normed = normed_buffer.get(numerics.compute, n, config.hidden_size);
+    const Activations normed = buffers.normed.get(numerics.compute, n, config.hidden_size);
     norm(layer.mlp_norm, input.block(first, n), normed);
     Activations inner;
     if (config.gated) {
-      const Activations wide = wide_buffer.get(DType::f32, n, 2 * config.intermediate_size);
+      const Activations wide = buffers.wide.get(DType::f32, n, 2 * config.intermediate_size);
       layer.mlp_in(normed, wide);
-      inner = gated_buffer.get(numerics.compute, n, config.intermediate_size);
+      inner = buffers.gated.get(numerics.compute, n, config.intermediate_size);
       silu_multiply(wide.as_float(), inner);
     } else {
-      inner = wide_buffer.get(numerics.compute, n, config.intermediate_size);
+      inner = buffers.wide.get(numerics.compute, n, config.intermediate_size);
       layer.mlp_in(normed, inner);
     }
     layer.mlp_out(inner, sum.block(first, n), true);
   }
 }
 
-void Model::forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
-                    AttentionListener* listener, Matrix<float> hidden) {
-  forward(tokens, first_position, cache, listener, hidden, Trace());
+void Model::Impl::forward(const Step& step, Workspace::Buffers& buffers) const {
+  const auto n_new = static_cast<std::int64_t>(step.tokens.size());
+  if (n_new == 0) return;
+  const Activations residual = buffers.residual.get(DType::f32, n_new, config.hidden_size);
+  embed(step.tokens, residual.as_float());
+  if (buffers.rope.inverse_frequencies() != rope.inverse_frequencies()) buffers.rope = rope;
+  buffers.rope.prepare(step.first_position + n_new);
+  const bool whole = step.listener != nullptr && step.listener->wants_whole_block();
+  const std::int64_t rows_at_a_time = whole ? n_new : std::min(n_new, kLayerBlock);
+
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    check_interrupt();
+    const LayerWeights& layer = weights.layers[static_cast<std::size_t>(l)];
+    const LayerBlock block = begin_layer(l, step);
+    for (std::int64_t first = 0; first < n_new; first += rows_at_a_time) {
+      const Activations part = residual.block(first, std::min(rows_at_a_time, n_new - first));
+      const Activations attended = buffers.attended.get(numerics.compute, part.rows, config.n_heads * config.head_dim);
+      attend(block, first, part.as_float(), attended, buffers);
+      // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
+      if (config.parallel_residual) feed_forward(layer, part.as_float(), part, buffers);
+      layer.attention_out(attended, part, true);
+      if (!config.parallel_residual) feed_forward(layer, part.as_float(), part, buffers);
+    }
+    step.cache.settle(l);
+    if (step.listener != nullptr) step.listener->after_layer(l, residual.as_float());
+  }
+  if (step.hidden.rows > 0) {
+    const Matrix<float> last = residual.as_float().block(n_new - step.hidden.rows, step.hidden.rows);
+    norm(weights.final_norm, last, {step.hidden.data, DType::f32, step.hidden.rows, step.hidden.cols});
+  }
 }
 
-void Model::forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
-                    AttentionListener* listener, Matrix<float> hidden, const Trace& trace) {
-  Impl& it = *impl_;
-  const auto n_new = static_cast<std::int64_t>(tokens.size());
-  if (n_new == 0) return;
-  const Activations residual = it.residual_buffer.get(DType::f32, n_new, it.config.hidden_size);
-  it.embed(tokens, residual.as_float());
-  it.rope.prepare(first_position + n_new);
-  const bool whole = listener != nullptr && listener->wants_whole_block();
-  const std::int64_t step = whole ? n_new : std::min(n_new, kLayerBlock);
+void Model::forward(std::span<const Step> steps, Workspace& workspace) const {
+  for (const Step& step : steps) impl_->forward(step, *workspace.buffers_);
+}
 
-  for (std::int64_t l = 0; l < it.config.n_layers; ++l) {
-    check_interrupt();
-    const LayerWeights& layer = it.weights.layers[static_cast<std::size_t>(l)];
-    const LayerBlock block = it.begin_layer(l, first_position, n_new, cache, listener);
-    for (std::int64_t first = 0; first < n_new; first += step) {
-      const Activations part = residual.block(first, std::min(step, n_new - first));
-      const Activations attended =
-          it.attended_buffer.get(it.numerics.compute, part.rows, it.config.n_heads * it.config.head_dim);
-      it.attend(block, first, part.as_float(), attended);
-      // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
-      if (it.config.parallel_residual) it.feed_forward(layer, part.as_float(), part);
-      layer.attention_out(attended, part, true);
-      if (!it.config.parallel_residual) it.feed_forward(layer, part.as_float(), part);
+void Model::forward(const Step& step) const {
+  Workspace workspace;
+  {
+    const std::scoped_lock lock(impl_->idle_mutex);
+    if (!impl_->idle.empty()) {
+      workspace = std::move(impl_->idle.back());
+      impl_->idle.pop_back();
     }
-    cache.settle(l);
-    if (trace) trace(l, residual.as_float());
   }
-  if (hidden.rows > 0) {
-    const Matrix<float> last = residual.as_float().block(n_new - hidden.rows, hidden.rows);
-    it.norm(it.weights.final_norm, last, {hidden.data, DType::f32, hidden.rows, hidden.cols});
-  }
+  forward({&step, 1}, workspace);
+  const std::scoped_lock lock(impl_->idle_mutex);
+  impl_->idle.push_back(std::move(workspace));
 }
 
 void Model::logits(Matrix<const float> hidden, Matrix<float> out) const {

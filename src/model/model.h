@@ -28,6 +28,30 @@ DTypeChoice parse_dtype_choice(const std::string& text, const std::string& optio
 /// What a choice comes to for weights of which the file's largest tensor is stored as `stored`.
 Numerics choose_numerics(const DTypeChoice& choice, StoredType stored);
 
+/// One sequence's part of a pass: its new tokens, and where they belong.
+struct Step {
+  std::span<const std::int32_t> tokens;
+  std::int64_t first_position = 0;  ///< place in the text of the first of them
+  KVCache& cache;
+  AttentionListener* listener = nullptr;
+  /// Out: the final-normed hidden states of the last hidden.rows tokens (at most all of them).
+  Matrix<float> hidden = {};
+};
+
+/// Scratch of the forward pass, kept from call to call; for one thread at a time.
+class Workspace {
+ public:
+  Workspace();
+  Workspace(Workspace&&) noexcept;
+  Workspace& operator=(Workspace&&) noexcept;
+  ~Workspace();
+
+ private:
+  friend class Model;
+  struct Buffers;
+  std::unique_ptr<Buffers> buffers_;
+};
+
 class Model {
  public:
   /// Decodes and packs the weights; `files` is kept for its mappings. Throws Error naming file and tensor.
@@ -53,16 +77,13 @@ class Model {
   /// `n_carried`: floats that are kept beside each token for a press. `renumber`: CacheShape says what it does.
   KVCache make_cache(const CacheFormat& format, std::int64_t n_carried = 0, bool renumber = false) const;
 
-  /// Runs `tokens` (places first_position, ... in the text) through the model, appending to `cache`. Writes the
-  /// final-normed hidden states of the last hidden.rows tokens (at most all of them). `listener` may be null. Throws
-  /// Error for a token outside the vocabulary. Not to be called by two threads at once.
-  void forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
-               AttentionListener* listener, Matrix<float> hidden);
-
-  /// The same, and after each layer the residual stream [tokens, hidden_size] is shown to `trace` (for tests).
-  using Trace = std::function<void(std::int64_t layer, Matrix<const float> residual)>;
-  void forward(std::span<const std::int32_t> tokens, std::int64_t first_position, KVCache& cache,
-               AttentionListener* listener, Matrix<float> hidden, const Trace& trace);
+  /// Runs each step's tokens through the model, appending to its cache, and writes the final-normed hidden states it
+  /// asks for. Products run over the rows of all steps together; attention over each one's own cache. Throws Error for
+  /// a token outside the vocabulary. Several threads may run one model at a time, each with a workspace and caches of
+  /// its own.
+  void forward(std::span<const Step> steps, Workspace& workspace) const;
+  /// One step, in a workspace that the model keeps for such calls.
+  void forward(const Step& step) const;
 
   /// Logits of rows of final-normed hidden states: [rows, vocab_size].
   void logits(Matrix<const float> hidden, Matrix<float> out) const;

@@ -35,11 +35,13 @@ bool Compressor::compresses() const {
   return decodes_ ? n_decoded_ % plan_.compression_interval == 0 : active_;
 }
 
-void Compressor::forward(Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden) {
+void Compressor::forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache,
+                         Matrix<float> hidden) {
   const auto first_position = static_cast<std::int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   if (decodes_) n_decoded_ += static_cast<std::int64_t>(tokens.size());
-  model.forward(tokens, first_position, cache, prefill_ || decoding_ || pass_watcher_ ? this : nullptr, hidden);
+  AttentionListener* const listener = prefill_ || decoding_ || pass_watcher_ ? this : nullptr;
+  model.forward({tokens, first_position, cache, listener, hidden});
   if (!compresses()) return;
   if (pass_watcher_) pass_watcher_(PassMoment::attended, cache);
   {

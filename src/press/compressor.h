@@ -34,7 +34,7 @@ class Compressor : public AttentionListener {
 
   /// Model::forward() with the press at work: tokens follow those of the calls before. After it the cache is
   /// compressed, unless the compressor is not active.
-  void forward(Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
+  void forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
 
   /// Whether the next passes of the prefill are followed by compression, or only observed. On at first.
   void set_active(bool active) { active_ = active; }

@@ -104,7 +104,7 @@ struct LayerView {
 
 /// The whole cache after a pass that was to be followed by compression.
 struct ContextView {
-  Model& model;
+  const Model& model;
   KVCache& cache;
   std::span<const std::int32_t> tokens;  ///< of the text, from its first to the newest
   std::int64_t n_new = 0;                ///< the last so many came in the newest pass

@@ -31,7 +31,7 @@ class ReplayListener : public AttentionListener {
 void replay(const ContextView& context, std::span<const std::int32_t> tokens, bool log_sum_exp,
             const std::function<void(const AttentionBlock&)>& body) {
   ReplayListener listener(log_sum_exp, body);
-  context.model.forward(tokens, context.budget.n_seen, context.cache, &listener, {});
+  context.model.forward({tokens, context.budget.n_seen, context.cache, &listener});
 }
 
 AttentionArgs attention_over(const AttentionBlock& block, std::span<const KVHead* const> heads, bool per_query_head,

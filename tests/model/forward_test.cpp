@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <utility>
 
 #include "kvpress/base/threads.h"
 #include "kvpress/model/model.h"
@@ -22,6 +24,17 @@ float largest_difference(const float* a, const float* b, std::int64_t n) {
   return largest;
 }
 
+class Trace : public AttentionListener {
+ public:
+  using OnLayer = std::function<void(std::int64_t layer, Matrix<const float> residual)>;
+  explicit Trace(OnLayer on_layer) : on_layer_(std::move(on_layer)) {}
+  void after_attention(const AttentionBlock& /*block*/) override {}
+  void after_layer(std::int64_t layer, Matrix<const float> residual) override { on_layer_(layer, residual); }
+
+ private:
+  OnLayer on_layer_;
+};
+
 class Forward : public testing::TestWithParam<std::string> {};
 
 TEST_P(Forward, HiddenStatesAndLogitsEqualTransformers) {
@@ -33,16 +46,15 @@ TEST_P(Forward, HiddenStatesAndLogitsEqualTransformers) {
   AlignedVector<float> hidden(static_cast<std::size_t>(n * hidden_size));
   KVCache cache = model.make_cache(DType::f32);
   int layers = 0;
-  model.forward(
-      tokens, 0, cache, nullptr, {hidden.data(), n, hidden_size},
-      [&](std::int64_t layer, Matrix<const float> residual) {
-        const auto expected = reference.floats("hidden/layer" + std::to_string(layer));
-        for (std::int64_t row = 0; row * 8 < n; ++row) {
-          EXPECT_LT(largest_difference(residual.row(row * 8), expected.data() + row * hidden_size, hidden_size), 1e-3f)
-              << "layer " << layer << " position " << row * 8;
-        }
-        ++layers;
-      });
+  Trace trace([&](std::int64_t layer, Matrix<const float> residual) {
+    const auto expected = reference.floats("hidden/layer" + std::to_string(layer));
+    for (std::int64_t row = 0; row * 8 < n; ++row) {
+      EXPECT_LT(largest_difference(residual.row(row * 8), expected.data() + row * hidden_size, hidden_size), 1e-3f)
+          << "layer " << layer << " position " << row * 8;
+    }
+    ++layers;
+  });
+  model.forward({tokens, 0, cache, &trace, {hidden.data(), n, hidden_size}});
   EXPECT_EQ(layers, model.config().n_layers);
 
   const std::int64_t vocab = model.config().vocab_size;
@@ -65,12 +77,15 @@ TEST_P(Forward, BlocksAndSingleTokensGiveWhatOnePassGives) {
   const std::int64_t cols = model.config().hidden_size;
   AlignedVector<float> whole(static_cast<std::size_t>(n * cols)), parts(static_cast<std::size_t>(n * cols));
   KVCache a = model.make_cache(DType::f32);
-  model.forward(std::span(tokens).first(48), 0, a, nullptr, {whole.data(), n, cols});
+  model.forward({std::span(tokens).first(48), 0, a, nullptr, {whole.data(), n, cols}});
   KVCache b = model.make_cache(DType::f32);
   std::int64_t at = 0;
   for (const std::int64_t length : {17, 1, 1, 20, 1, 8}) {
-    model.forward(std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(length)), at, b,
-                  nullptr, {parts.data() + at * cols, length, cols});
+    model.forward({std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(length)),
+                   at,
+                   b,
+                   nullptr,
+                   {parts.data() + at * cols, length, cols}});
     at += length;
   }
   ASSERT_EQ(at, n);

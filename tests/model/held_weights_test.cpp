@@ -86,8 +86,8 @@ std::vector<float> logits_of(Model& model, bool one_by_one) {
   AlignedVector<float> logits(static_cast<std::size_t>(n * vocab));
   for (std::int64_t at = 0; at < n; at += step) {
     const Matrix<float> rows(hidden.data() + at * cols, step, cols);
-    model.forward(std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(step)), at, cache,
-                  nullptr, rows);
+    model.forward({std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(step)), at, cache,
+                   nullptr, rows});
     model.logits(rows, {logits.data() + at * vocab, step, vocab});
   }
   return {logits.begin(), logits.end()};

@@ -112,7 +112,7 @@ TEST_F(SecondLook, FirstTokensStayAndShortTextsAreNoError) {
 
 TEST_F(SecondLook, OneLayerAtATimeHoldsTheReplay) {
   KVCache plain = model_.make_cache(DType::f32, 1);
-  model_.forward(tokens(0, 400), 0, plain, nullptr, {});
+  model_.forward({tokens(0, 400), 0, plain});
   for (const char* press : kReplaying) {
     const NamedPress named = parse_press(press);
     Compressor compressor(named.plan({0.5, {}}, 0, std::nullopt));
@@ -177,7 +177,7 @@ TEST_F(SecondLook, OneThreadKeepsWhatTwoKeep) {
 
 TEST_F(SecondLook, AHeadThatLostEverythingIsReadAndGrows) {
   KVCache cache = model_.make_cache(DType::f32);
-  model_.forward(tokens(0, 40), 0, cache, nullptr, {});
+  model_.forward({tokens(0, 40), 0, cache});
   std::vector<Scores> scores(3, Scores(2, AlignedVector<float>(40, 1.0f)));
   scores[1][0].assign(40, -1.0f);
   scores[2][0].assign(40, -1.0f);
@@ -189,7 +189,7 @@ TEST_F(SecondLook, AHeadThatLostEverythingIsReadAndGrows) {
   EXPECT_EQ(cache.head(0, 0).size(), 40);
   const std::int64_t cols = model_.config().hidden_size;
   AlignedVector<float> hidden(static_cast<std::size_t>(3 * cols));
-  model_.forward(tokens(40, 3), 40, cache, nullptr, {hidden.data(), 3, cols});
+  model_.forward({tokens(40, 3), 40, cache, nullptr, {hidden.data(), 3, cols}});
   for (const float value : hidden) EXPECT_TRUE(std::isfinite(value));
   EXPECT_EQ(cache.head(1, 0).size(), 3);
   EXPECT_EQ(cache.head(1, 0).positions()[0], 40);
