@@ -18,36 +18,40 @@ void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
   if (!model_names.empty()) {
     command
         .add_option(model_names, model,
-                    "A folder, a .gguf file, demo, or a hub id, fetched where it is not in the cache")
+                    "Model: a folder, a .gguf file, demo, or a hub id, downloaded unless it is in the cache")
         ->required();
   }
-  command.add_option("--dtype", dtype, "float32, bfloat16, float16, or auto: the file's own")->capture_default_str();
+  command
+      .add_option("--dtype", dtype,
+                  "Number format of weights and computation: float32, bfloat16, float16, or auto (that of the file)")
+      ->capture_default_str();
   command
       .add_option("--weights", weights,
-                  "How products hold theirs: float (as --dtype), int8, int4, or file: quantized tensors as they are")
+                  "How weights are kept in memory: float (as --dtype), int8, int4, or file (the GGUF's quantization; "
+                  "fastest decode)")
       ->capture_default_str();
   command
-      .add_option(
-          "--cache-dtype", cache_dtype,
-          "Of the KV cache: auto (as --dtype), float32, bfloat16, float16, or int8, int4: all but the newest tokens")
+      .add_option("--cache-dtype", cache_dtype,
+                  "Number format of the KV cache: auto (as --dtype), float32, bfloat16, float16, or int8, int4 (except "
+                  "for the newest tokens)")
       ->capture_default_str();
   command
-      .add_option("--cache-residual", cache_residual, "Newest tokens of each head that int8 and int4 leave as they are")
+      .add_option("--cache-residual", cache_residual, "Newest tokens of each head that int8 and int4 do not quantize")
       ->capture_default_str();
-  command.add_option("--threads", threads, "0: one a core")->capture_default_str();
-  command.add_option("--device", device, "cpu")->capture_default_str();
-  command.add_option("--seed", seed, "For presses that draw, sampling, and intervals")->capture_default_str();
-  command.add_flag("--quiet", quiet, "Tell nothing on stderr but errors");
+  command.add_option("--threads", threads, "Number of threads; 0: one per core")->capture_default_str();
+  command.add_option("--device", device, "Device: cpu")->capture_default_str();
+  command.add_option("--seed", seed, "Seed of random presses, sampling, and intervals")->capture_default_str();
+  command.add_flag("--quiet", quiet, "Print only errors to stderr");
 }
 
 void ComputeOptions::apply() const {
   set_quiet(quiet);
   set_threads(threads);
   isa();  // a KVPRESS_ISA that cannot be is told before anything is done
-  if (device != "cpu") fail_usage("--device: '{}' is not in this build; use cpu", device);
+  if (device != "cpu") fail_usage("--device: '{}' is not supported; use cpu", device);
   dtype_choice();
   parse_cache_format(cache_dtype, DType::f32, "--cache-dtype");
-  if (cache_residual < 0) fail_usage("--cache-residual: {} is below 0; give a number of tokens", cache_residual);
+  if (cache_residual < 0) fail_usage("--cache-residual: {} is negative; give a number of tokens", cache_residual);
 }
 
 CacheFormat ComputeOptions::cache_format(DType automatic) const {
@@ -63,15 +67,16 @@ DTypeChoice ComputeOptions::dtype_choice() const {
 }
 
 void ProtocolOptions::add_to(CLI::App& command) {
-  command.add_option("--protocol", protocol, "window, chunked, continuation or decode")->capture_default_str();
+  command.add_option("--protocol", protocol, "How texts are scored: window, chunked, continuation or decode")
+      ->capture_default_str();
   command.add_option("--max-length", max_length,
                      "Tokens of a window or segment (default: 1024, or the trained context if less)");
-  command.add_option("--stride", stride, "window: tokens from window to window (default: half of --max-length)");
+  command.add_option("--stride", stride, "window: distance between windows in tokens (default: half of --max-length)");
   command.add_option("--chunk-size", chunk_size, "chunked: tokens between compressions")->capture_default_str();
   command.add_option("--context-tokens", context_tokens, "continuation, decode: tokens before scoring (default: half)");
-  command.add_option("--compression-interval", compression_interval, "decode: compress again every so many tokens");
+  command.add_option("--compression-interval", compression_interval, "decode: compress again after this many tokens");
   command.add_option("--target-size", target_size,
-                     "Tokens to keep, in place of a ratio; with --compression-interval: each time");
+                     "Tokens to keep per head, instead of a ratio; with --compression-interval, at each compression");
   command.add_option("--positions", positions, kPositionsHelp)->capture_default_str();
 }
 
@@ -93,8 +98,8 @@ ProtocolSettings ProtocolOptions::settings(const ModelConfig& config) const {
   check_settings(settings);
   if (settings.splits_text() && highest_position(settings, settings.max_length) > config.max_positions) {
     log_warning_once(
-        fmt::format("--max-length {} exceeds the {} tokens the model was trained for: there a press can look better "
-                    "than the full cache, which says nothing about the press",
+        fmt::format("--max-length {} exceeds the trained context of {} tokens; beyond it the full cache degrades, and "
+                    "a press that is better than it need not be good",
                     settings.max_length, config.max_positions));
   }
   return settings;
@@ -114,7 +119,7 @@ OpenedModel open_model(const std::string& name) {
 Tokenizer open_tokenizer(const ModelFiles& files) {
   if (files.gguf != nullptr) return Tokenizer::from_gguf(*files.gguf);
   if (files.tokenizer_json.empty())
-    fail("{}: has no tokenizer.json, which is needed to read text", files.path.string());
+    fail("{}: has no tokenizer.json; it is needed to tokenize text", files.path.string());
   return Tokenizer::from_json(files.tokenizer_json);
 }
 
@@ -125,7 +130,7 @@ void prepare_press(const NamedPress& press, const ModelConfig& config, const std
 
 void check_schedule(const NamedPress& press, const ProtocolSettings& protocol) {
   if (press.press != nullptr || !press.decoding || protocol.protocol == Protocol::decode) return;
-  fail_usage("press {}: compresses while decoding, which protocol {} never does; use --protocol decode", press.text,
+  fail_usage("press {}: compresses during decode, but protocol {} does not decode; use --protocol decode", press.text,
              to_string(protocol.protocol));
 }
 
@@ -183,13 +188,13 @@ ExperimentInfo experiment_info(const ComputeOptions& options, const LoadedModel&
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset, std::int64_t max_tokens,
                             bool max_tokens_given, const ProtocolSettings& settings, const ModelConfig& config) {
   if (max_tokens < 0)
-    fail_usage("--max-tokens: {} is negative; give the tokens to take of a text, or 0 for all", max_tokens);
+    fail_usage("--max-tokens: {} is negative; give a number of tokens, or 0 for no limit", max_tokens);
   // These protocols take a text whole: cut it to what the model was trained for, unless told otherwise.
   if (!settings.splits_text() && !max_tokens_given) {
     if (settings.context_tokens >= config.max_positions) {
       fail_usage(
-          "--context-tokens: {} leaves nothing to score within the {} tokens the model was trained for; take fewer, "
-          "or say with --max-tokens how much of the text to take",
+          "--context-tokens: {} leaves nothing to score within the trained context of {} tokens; use fewer, or set "
+          "--max-tokens to use more of the text",
           settings.context_tokens, config.max_positions);
     }
     max_tokens = max_tokens > 0 ? std::min(max_tokens, config.max_positions) : config.max_positions;

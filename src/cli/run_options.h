@@ -40,7 +40,7 @@ struct ComputeOptions {
 };
 
 inline constexpr const char* kPositionsHelp =
-    "text: tokens keep their places, evicting leaves gaps; cache: kept ones are renumbered 0, 1, ...";
+    "Positions of tokens: text (eviction leaves gaps) or cache (kept tokens are renumbered 0, 1, ...)";
 
 /// --protocol and what belongs to the protocols.
 struct ProtocolOptions {
@@ -58,7 +58,7 @@ struct ProtocolOptions {
   ProtocolSettings settings(const ModelConfig& config) const;
 };
 
-inline constexpr const char* kTimelineHelp = "true: memory along each run, as timeline.json in its folder";
+inline constexpr const char* kTimelineHelp = "true: write the memory along each run to timeline.json in its folder";
 
 /// Throws UsageError unless ratio is in [0, 1).
 void check_ratio(double ratio, const std::string& option);

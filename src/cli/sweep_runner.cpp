@@ -44,9 +44,9 @@ void refuse_same_names(const SweepRunner& runner) {
   for (const SweepRun& it : runner.runs()) {
     const std::string name = runner.name(it);
     if (!names.insert(name).second) {
-      fail_usage("--ratios: two runs would be called {}; take ratios that differ in their first four digits", name);
+      fail_usage("--ratios: two runs would have the name {}; use ratios that differ in the first four digits", name);
     }
-    if (name.size() > 240) fail_usage("--presses: '{}' is too long for the name of a folder", it.press);
+    if (name.size() > 240) fail_usage("--presses: '{}' is too long for a folder name", it.press);
   }
 }
 
@@ -55,13 +55,13 @@ void refuse_same_names(const SweepRunner& runner) {
 SweepRunner::SweepRunner(const SweepOptions& options) : options_(options), grid_(options.grid()) {
   runs_ = sweep_runs(grid_);
   for (const std::string& it : grid_.datasets) check_dataset_name(it, "--datasets");
-  if (options_.compute.model.empty()) fail_usage("--model: names no model; it is needed");
+  if (options_.compute.model.empty()) fail_usage("--model: is missing; give a model");
   refuse_same_names(*this);
   opened_ = open_model(options_.compute.model);
   for (const std::string& it : grid_.protocols) {
     protocols_.push_back(options_.settings(it, opened_.config));
     if (protocols_.back().has_fixed_budget()) {
-      fail_usage("--target-size: takes the place of the ratios that a sweep is made of; leave it out");
+      fail_usage("--target-size: would replace the ratios of the sweep; remove it");
     }
   }
   tokenizer_.emplace(open_tokenizer(*opened_.files));
