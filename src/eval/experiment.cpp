@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 
@@ -14,14 +15,14 @@ namespace {
 void warn_of_blind_spots(const ProtocolSettings& protocol, std::int64_t longest, std::int64_t trained_context) {
   if (protocol.protocol == Protocol::chunked && protocol.chunk_size >= std::min(protocol.max_length, longest)) {
     log_warning_once(
-        fmt::format("--chunk-size {} takes each segment whole: no token is scored over a compressed cache, "
-                    "so perplexity cannot see the compression",
+        fmt::format("--chunk-size {} is at least the segment length: no token is scored over a compressed cache, so "
+                    "perplexity does not show the effect of compression",
                     protocol.chunk_size));
   }
   if (!protocol.splits_text() && highest_position(protocol, longest) > trained_context) {
     log_warning_once(
-        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there a press can look "
-                    "better than the full cache, which says nothing about the press",
+        fmt::format("a text of {} tokens exceeds the trained context of {}; beyond it the full cache degrades, and a "
+                    "press that is better than it need not be good",
                     longest, trained_context));
   }
 }
@@ -35,7 +36,8 @@ Experiment::Experiment(const Model& model, std::vector<TokenizedText> texts, con
   std::int64_t longest = 0;
   for (const TokenizedText& text : texts_) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
-    if (n < 2) fail_usage("no text to score: a text of {} token(s); at least 2 are needed", n);
+    if (n < 2)
+      fail_usage("no text to score: the text has {}; at least 2 are needed", counted(text.ids.size(), "token"));
     if (!settings_.protocol.splits_text()) context_of(settings_.protocol, n);
     longest = std::max(longest, n);
   }

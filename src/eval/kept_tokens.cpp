@@ -70,7 +70,7 @@ KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens) {
 
 KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
                        const KeptSettings& settings, const OnProgress& on_progress) {
-  if (ids.empty()) fail_usage("no text to read: it has no token");
+  if (ids.empty()) fail_usage("no text to read: the text has no tokens");
   Compressor compressor(press.plan(press.is_none() ? Budget() : settings.budget), settings.seed);
   KVCache cache = compressor.make_cache(model, settings.cache_format, settings.positions == Positions::cache);
   const std::size_t chunk = settings.chunk_size > 0 ? static_cast<std::size_t>(settings.chunk_size) : ids.size();

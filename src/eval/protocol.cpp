@@ -33,7 +33,7 @@ Positions parse_positions(const std::string& text, const std::string& option, co
   if (text == "text") return Positions::text;
   if (text != "cache") fail_usage("{}: '{}' is not known; known: text, cache", option, text);
   if (config.rope_frequencies.empty()) {
-    fail_usage("{}: cache: the model has no rotary positions to renumber; use text", option);
+    fail_usage("{}: cache needs a model with RoPE; use text", option);
   }
   return Positions::cache;
 }
@@ -49,23 +49,23 @@ void check_settings(const ProtocolSettings& settings) {
   at_least("--compression-interval", settings.compression_interval, 0);
   if (settings.target_size) at_least("--target-size", *settings.target_size, 1);
   if (settings.protocol == Protocol::window && settings.stride > settings.max_length) {
-    fail_usage("--stride: {} leaves tokens between windows of --max-length {} unscored; at most {} makes sense",
+    fail_usage("--stride: {} leaves tokens between windows of --max-length {} unscored; use at most {}",
                settings.stride, settings.max_length, settings.max_length);
   }
   const bool repeats = settings.compression_interval > 0;
   if (repeats && !settings.target_size) {
-    fail_usage("--compression-interval: needs --target-size: compress every so many tokens, down to so many");
+    fail_usage(
+        "--compression-interval: --target-size is needed as well: the number of tokens to keep at each compression");
   }
   if (repeats && settings.protocol != Protocol::decode) {
-    fail_usage("--compression-interval: only protocol decode compresses again; this run uses {}",
-               to_string(settings.protocol));
+    fail_usage("--compression-interval: needs protocol decode; this run uses {}", to_string(settings.protocol));
   }
 }
 
 std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens) {
   const std::int64_t context = settings.context_tokens > 0 ? settings.context_tokens : n_tokens / 2;
   if (context >= n_tokens) {
-    fail_usage("--context-tokens: {} leaves nothing to score of a text of {} tokens", context, n_tokens);
+    fail_usage("--context-tokens: {} leaves nothing to score in a text of {} tokens; use fewer", context, n_tokens);
   }
   return context;
 }

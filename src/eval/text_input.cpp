@@ -97,7 +97,7 @@ std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const Text
     TextsInOrder texts(dataset);
     while (const std::optional<std::string> text = texts.next()) take(tokenize(tokenizer, *text, wanted), texts.name());
   }
-  if (result.empty()) fail_usage("{}: holds no text to score", dataset.name);
+  if (result.empty()) fail_usage("{}: contains no text to score", dataset.name);
   return result;
 }
 
