@@ -24,8 +24,8 @@ class Block : public Selector<Block> {
   void prepare(const PressSetup& setup) override {
     if (press_->needs().accumulated_attention) {
       fail_usage(
-          "press block: {} goes by attention summed over the whole text; inside goes a press that scores blocks "
-          "as they come, keydiff say",
+          "press block: {} uses attention summed over the whole text; use a press that scores single blocks, such as "
+          "keydiff",
           press_.text);
     }
     press_->prepare(setup);

@@ -25,8 +25,8 @@ class Chunk : public Selector<Chunk> {
   void prepare(const PressSetup& setup) override {
     if (press_->needs().accumulated_attention) {
       fail_usage(
-          "press chunk: {} goes by attention summed over the whole text; inside goes a press that scores a chunk "
-          "by itself, snapkv say",
+          "press chunk: {} uses attention summed over the whole text; use a press that scores single chunks, such as "
+          "snapkv",
           press_.text);
     }
     press_->prepare(setup);

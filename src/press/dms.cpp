@@ -27,7 +27,8 @@ class Dms : public Selector<Dms> {
   void prepare(const PressSetup& setup) override {
     if (!threshold_) {
       fail_usage(
-          "press dms: threshold is missing; write dms({0}, threshold=X), where entries that {0} scores below X go",
+          "press dms: threshold is missing; write dms({0}, threshold=X), where entries that {0} scores below X are "
+          "evicted",
           press_.text);
     }
     press_->prepare(setup);

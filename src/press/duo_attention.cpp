@@ -67,7 +67,7 @@ Pattern read_published(const fs::path& table, const PressSetup& setup) {
   for (const auto& [key, value] :
        {std::pair{"sink_size", &pattern.sink_size}, std::pair{"recent_size", &pattern.recent_size}}) {
     if (!json.is_object() || !json.contains(key) || !json[key].is_number_unsigned()) {
-      fail_usage("duo_attention: {}: {} must be there, a whole number", settings.string(), key);
+      fail_usage("duo_attention: {}: {} is missing or not a whole number", settings.string(), key);
     }
     *value = json[key].get<std::int64_t>();
   }

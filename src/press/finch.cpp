@@ -31,7 +31,7 @@ class Finch : public Selector<Finch> {
   }
   void prepare(const PressSetup& setup) override {
     if (rerotate_keys_ && setup.config.rope_frequencies.empty()) {
-      fail_usage("press finch: model '{}' has no rotary positions that could be renumbered; take rerotate_keys=false",
+      fail_usage("press finch: model '{}' has no RoPE, so positions cannot be renumbered; use rerotate_keys=false",
                  setup.model_name);
     }
   }

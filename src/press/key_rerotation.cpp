@@ -25,8 +25,7 @@ class KeyRerotation : public Press {
   void prepare(const PressSetup& setup) override {
     if (setup.config.rope_frequencies.empty()) {
       fail_usage(
-          "press key_rerotation: model '{}' has no rotary positions that could be renumbered; take the press "
-          "inside alone",
+          "press key_rerotation: model '{}' has no RoPE, so positions cannot be renumbered; use the inner press alone",
           setup.model_name);
     }
     press_->prepare(setup);

@@ -35,10 +35,10 @@ class KVzap : public Scorer<KVzap> {
     const TrainedFile file("press kvzap", "file", "kvzap_linear", file_, setup);
     const bool mlp = model_type_ == "mlp";
     if (mlp && !file.has("layers.0.0.weight") && file.has("layers.0.weight")) {
-      fail_usage("kvzap: {} holds a linear model; write model_type=linear", file_);
+      fail_usage("kvzap: {} contains a linear model; use model_type=linear", file_);
     }
     if (!mlp && !file.has("layers.0.weight") && file.has("layers.0.0.weight")) {
-      fail_usage("kvzap: {} holds a model of two layers; write model_type=mlp", file_);
+      fail_usage("kvzap: {} contains a model of two layers; use model_type=mlp", file_);
     }
     if (file.has(fmt::format("layers.{}.{}weight", config.n_layers, mlp ? "0." : ""))) {
       file.complain(fmt::format("{} is for more than the model's {} layers", file_, config.n_layers));

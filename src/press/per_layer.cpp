@@ -18,8 +18,9 @@ class PerLayer : public Editor<PerLayer> {
 
   void prepare(const PressSetup& setup) override {
     if (static_cast<std::int64_t>(ratios_.size()) != setup.config.n_layers) {
-      fail_usage("press per_layer: {} ratios for a model of {} layers; write compression_ratios=[...], one for each",
-                 ratios_.size(), setup.config.n_layers);
+      fail_usage(
+          "press per_layer: {} ratios for a model of {} layers; write compression_ratios=[...] with one per layer",
+          ratios_.size(), setup.config.n_layers);
     }
     press_->prepare(setup);
   }

@@ -70,9 +70,9 @@ std::unique_ptr<WrittenSchedule> make_schedule() {
 
 std::span<const ScheduleForm> schedule_forms() {
   static constexpr std::array<ScheduleForm, 3> kAll = {{
-      {"decoding", "compresses every compression_interval decoded tokens down to target_size", make_schedule<Decoding>},
-      {"compression_ratio_decoding", "the same, down to a ratio of the tokens seen", make_schedule<RatioDecoding>},
-      {"prefill_decoding", "one press after the prefill, another while decoding", make_schedule<PrefillDecoding>},
+      {"decoding", "compresses to target_size every compression_interval decoded tokens", make_schedule<Decoding>},
+      {"compression_ratio_decoding", "the same, to a ratio of the tokens seen", make_schedule<RatioDecoding>},
+      {"prefill_decoding", "one press after the prefill, another during decode", make_schedule<PrefillDecoding>},
   }};
   return kAll;
 }
