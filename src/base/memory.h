@@ -37,10 +37,13 @@ template <typename T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// Bytes straight from the kernel, in whole pages: growing keeps the content and may move it, shrinking gives the
-/// pages back at once (a heap would keep them). New bytes are zero. Movable, not copyable.
+/// pages back at once (a heap would keep them). New bytes are zero. A copy has pages of
+/// its own.
 class PageBuffer {
  public:
   PageBuffer() = default;
+  PageBuffer(const PageBuffer& other);
+  PageBuffer& operator=(const PageBuffer& other);
   PageBuffer(PageBuffer&& other) noexcept;
   PageBuffer& operator=(PageBuffer&& other) noexcept;
   ~PageBuffer();
@@ -74,6 +77,9 @@ class PageArena {
   std::size_t size_ = 0;
   std::size_t used_ = 0;
 };
+
+/// Bytes of a page of the kernel's.
+std::size_t page_size();
 
 /// Resident memory of this process now, and at its highest since the last reset, in bytes.
 std::size_t resident_bytes();

@@ -14,7 +14,7 @@ int available_cores();
 
 /// 0 means available_cores(). Holds for every later parallel loop and for oneDNN. Throws UsageError naming `option`
 /// for a negative number.
-void set_threads(int n, const std::string& option = "--threads");
+void set_threads(int n);
 int threads();
 
 /// Calls body(i) for i in [0, n), spread over the threads as they come free. Throws one of what the bodies threw, after

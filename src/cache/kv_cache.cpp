@@ -11,6 +11,10 @@
 namespace kvpress {
 namespace {
 
+/// Decoding grows by one token at a time; what is kept beside keys and values grows by so many: not by as little, nor
+/// to twice as much as std::vector would.
+constexpr std::size_t kStep = 128;
+
 /// Moves the rows at `indices` (ascending), less `first`, to the front: no row is overwritten before it was moved.
 void compact(std::byte* rows, std::size_t row_bytes, std::span<const std::int32_t> indices, std::int64_t first = 0) {
   for (std::size_t to = 0; to < indices.size(); ++to) {
@@ -108,8 +112,6 @@ void KVHead::resize(std::int64_t n) {
   }
   keys_.resize(static_cast<std::size_t>(n_tail_ - n_thin_) * row_bytes());
   values_.resize(static_cast<std::size_t>(n_tail_) * row_bytes());
-  // Decoding grows by one token at a time: not by as little, nor to twice as much as std::vector would.
-  constexpr std::size_t kStep = 128;
   const std::size_t capacity = (size + kStep - 1) / kStep * kStep;
   positions_.reserve(capacity);
   positions_.resize(size);
@@ -342,6 +344,19 @@ void KVCache::truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n)
   });
 }
 
+KVCache::Mark KVCache::mark() const {
+  Mark mark;
+  for (const KVHead& it : heads_) mark.sizes_.push_back(it.size());
+  return mark;
+}
+
+void KVCache::rewind(const Mark& mark) {
+  std::size_t i = 0;
+  for (std::int64_t l = 0; l < shape_.n_layers; ++l) {
+    for (std::int64_t h = 0; h < shape_.n_kv_heads; ++h) truncate(l, h, mark.sizes_[i++]);
+  }
+}
+
 void KVCache::thin_keys(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> channels) {
   KVHead& it = head(layer, kv_head);
   tracked(it, [&] { it.thin_keys(channels); });
@@ -361,6 +376,34 @@ std::size_t KVCache::bytes_per_token(const CacheShape& shape) {
                                         : (kv_block_bytes(d, bits) + kv_block_bytes(value_lines(d), bits)) / kKVGroup;
   const std::size_t one = numbers + sizeof(std::int32_t) + static_cast<std::size_t>(shape.n_carried) * sizeof(float);
   return heads * one;
+}
+
+std::size_t KVCache::most_bytes(const CacheShape& shape, std::int64_t n) {
+  const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
+  const auto size = static_cast<std::size_t>(n);
+  const int bits = shape.format.bits;
+  const std::size_t groups =
+      bits == 0 ? 0 : static_cast<std::size_t>(std::max<std::int64_t>(0, n - shape.format.residual) / kKVGroup);
+  const std::size_t group_bytes =
+      bits == 0 ? 0 : kv_block_bytes(shape.head_dim, bits) + kv_block_bytes(value_lines(shape.head_dim), bits);
+  // A group's worth of entries may wait for others before it is quantized again.
+  const std::size_t tail = std::min(size, size - groups * kKVGroup + (groups > 0 ? kKVGroup : 0));
+  const std::size_t numbers =
+      groups * group_bytes + tail * 2 * static_cast<std::size_t>(shape.head_dim) * size_of(shape.format.type);
+  const std::size_t beside =
+      (size + kStep) * (sizeof(std::int32_t) + static_cast<std::size_t>(shape.n_carried) * sizeof(float));
+  const std::size_t pages = (bits == 0 ? 2 : 4) * page_size();  // each buffer's last page may be nearly empty
+  return heads * (numbers + beside + pages);
+}
+
+std::int64_t KVCache::tokens_within(const CacheShape& shape, std::size_t bytes) {
+  std::int64_t fits = 0;
+  std::int64_t too_many = static_cast<std::int64_t>(bytes / std::max<std::size_t>(1, bytes_per_token(shape))) + 1;
+  while (too_many - fits > 1) {
+    const std::int64_t middle = fits + (too_many - fits) / 2;
+    (most_bytes(shape, middle) <= bytes ? fits : too_many) = middle;
+  }
+  return fits;
 }
 
 }  // namespace kvpress

@@ -153,6 +153,15 @@ class KVCache {
   /// Drops all entries of a head but its first n and gives their memory back.
   void truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n);
 
+  /// A point to come back to: what each head holds now.
+  class Mark {
+    friend class KVCache;
+    std::vector<std::int64_t> sizes_;
+  };
+  Mark mark() const;
+  /// Takes away what was added since. What was there must still be.
+  void rewind(const Mark& mark);
+
   /// Takes away all but `channels` (ascending) of every key of a head and gives their memory back. What is thin already
   /// stays as it is: the channels of a head are chosen once.
   void thin_keys(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> channels);
@@ -166,6 +175,11 @@ class KVCache {
   /// Bytes of one token in all layers and heads, without the rounding up to pages; of one that is quantized where the
   /// format quantizes.
   static std::size_t bytes_per_token(const CacheShape& shape);
+  /// The most that a cache allocates whose heads hold n tokens on average, however they are shared out among the heads:
+  /// whole pages included. For a budget of bytes.
+  static std::size_t most_bytes(const CacheShape& shape, std::int64_t n);
+  /// The largest n whose most_bytes() are within `bytes`; 0 when there is none.
+  static std::int64_t tokens_within(const CacheShape& shape, std::size_t bytes);
 
  private:
   std::size_t index(std::int64_t layer, std::int64_t kv_head) const {

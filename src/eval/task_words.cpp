@@ -77,7 +77,7 @@ Haystack::Haystack(std::string_view text) {
     begins = ends_sentence(words_.back());
     at = end;
   }
-  if (words_.empty()) fail_usage("--text: holds no word to hide anything among");
+  if (words_.empty()) fail_setting("text", "holds no word to hide anything among");
 }
 
 std::size_t Haystack::sentence_at(double share) const {

@@ -3,17 +3,17 @@
 #include "kvpress/press/budget.h"
 #include "kvpress/press/entries.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class PerLayer : public Editor<PerLayer> {
+class PerLayer : public Wrapper<Editor<PerLayer>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::any, "compresses each layer");
     visitor.reals("compression_ratios", ratios_, 0, kMaxRatio, "one for each layer; a layer with 0 is left alone");
   }
-  PressNeeds needs() const override { return press_->needs(); }
   bool follows_budget() const override { return false; }
 
   void prepare(const PressSetup& setup) override {
@@ -23,7 +23,6 @@ class PerLayer : public Editor<PerLayer> {
     }
     press_->prepare(setup);
   }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   void compress(const LayerView& layer) override {
     const Budget budget{ratios_.at(static_cast<std::size_t>(layer.block.layer)), {}};
@@ -37,7 +36,6 @@ class PerLayer : public Editor<PerLayer> {
  private:
   static constexpr double kMaxRatio = 0.9999;
 
-  InnerPress press_;
   std::vector<double> ratios_;
 };
 

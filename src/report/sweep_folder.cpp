@@ -55,7 +55,7 @@ SweepFolder SweepFolder::begin(const fs::path& path, Json plan) {
   if (error) fail("{}: cannot be made: {}", path.string(), error.message());
   FileLock lock = take_lock(path, FileLock::Mode::alone);
   if (fs::exists(path / "plan.json")) {
-    fail("{}: holds a sweep already; go on with it by --resume {}, or take another folder", path.string(),
+    fail("{}: holds a sweep already; resume it with {} {}, or take another folder", path.string(), setting("resume"),
          path.string());
   }
   const Json document = {{"format", kFormat}, {"plan", plan}, {"checksum", checksum_of(plan)}};

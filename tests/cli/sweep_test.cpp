@@ -216,7 +216,7 @@ TEST_F(Sweep, RefusesWhatWouldMixOrOverwrite) {
   const std::string to = path("sweep");
   ASSERT_EQ(sweep(kPlan + " -o " + to).code, 0);
   const auto before = results(to);
-  expect_refused(kPlan + " -o " + to, 1, "holds a sweep already; go on with it by --resume");
+  expect_refused(kPlan + " -o " + to, 1, "holds a sweep already; resume it with --resume");
   expect_refused("--resume " + to + " --presses knorm", 2, "--presses: belongs to the plan");
   expect_refused("--resume " + path("none"), 1, "is not a folder");
   expect_refused("--resume " + folder_.path().string(), 1, "holds no sweep");
