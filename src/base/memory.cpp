@@ -38,6 +38,16 @@ std::size_t kilobytes_in(const char* path, const std::string& key) {
 
 }  // namespace
 
+PageBuffer::PageBuffer(const PageBuffer& other) {
+  resize(other.allocated_);
+  if (allocated_ > 0) std::memcpy(data_, other.data_, allocated_);
+}
+
+PageBuffer& PageBuffer::operator=(const PageBuffer& other) {
+  if (this != &other) *this = PageBuffer(other);
+  return *this;
+}
+
 PageBuffer::PageBuffer(PageBuffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), allocated_(std::exchange(other.allocated_, 0)) {}
 

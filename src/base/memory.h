@@ -37,10 +37,12 @@ template <typename T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// Bytes straight from the kernel, in whole pages: growing keeps the content and may move it, shrinking gives the
-/// pages back at once (a heap would keep them). New bytes are zero. Movable, not copyable.
+/// pages back at once (a heap would keep them). New bytes are zero. A copy has pages of its own.
 class PageBuffer {
  public:
   PageBuffer() = default;
+  PageBuffer(const PageBuffer& other);
+  PageBuffer& operator=(const PageBuffer& other);
   PageBuffer(PageBuffer&& other) noexcept;
   PageBuffer& operator=(PageBuffer&& other) noexcept;
   ~PageBuffer();
