@@ -37,8 +37,7 @@ template <typename T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// Bytes straight from the kernel, in whole pages: growing keeps the content and may move it, shrinking gives the
-/// pages back at once (a heap would keep them). New bytes are zero. A copy has pages of
-/// its own.
+/// pages back at once (a heap would keep them). New bytes are zero. A copy has pages of its own.
 class PageBuffer {
  public:
   PageBuffer() = default;

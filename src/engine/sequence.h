@@ -108,10 +108,10 @@ class Sequence {
 
 class Sequence::Mark {
   friend class Sequence;
-  Mark(KVCache::Mark cache, const Compressor& compressor, bool decodes, const AlignedVector<float>& last_hidden)
+  Mark(CacheMark cache, const Compressor& compressor, bool decodes, const AlignedVector<float>& last_hidden)
       : cache_(std::move(cache)), compressor_(compressor), decodes_(decodes), last_hidden_(last_hidden) {}
 
-  KVCache::Mark cache_;
+  CacheMark cache_;
   Compressor compressor_;
   bool decodes_;
   AlignedVector<float> last_hidden_;
