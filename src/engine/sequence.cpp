@@ -64,10 +64,38 @@ std::int32_t Sequence::most_likely() {
   return static_cast<std::int32_t>(argmax(all.data(), std::ssize(all)));
 }
 
-Sequence::Mark Sequence::mark() const { return Mark(cache_.mark(), compressor_, decodes_, last_hidden_); }
+namespace {
+
+/// Calls body(values) for each channel that is carried beside the entries of a head, in a fixed order.
+template <typename Cache, typename Body>
+void for_each_carried(Cache& cache, Body&& body) {
+  for (std::int64_t l = 0; l < cache.shape().n_layers; ++l) {
+    for (std::int64_t h = 0; h < cache.shape().n_kv_heads; ++h) {
+      for (std::int64_t c = 0; c < cache.shape().n_carried; ++c) body(cache.head(l, h).carried(c));
+    }
+  }
+}
+
+}  // namespace
+
+Sequence::Mark Sequence::mark() const {
+  Mark mark(cache_.mark(), compressor_, decodes_, last_hidden_);
+  if (compressor_.has_press()) {
+    for_each_carried(cache_,
+                     [&](auto values) { mark.carried_.insert(mark.carried_.end(), values.begin(), values.end()); });
+  }
+  return mark;
+}
 
 void Sequence::rewind(const Mark& mark) {
   cache_.rewind(mark.cache_);
+  auto from = mark.carried_.begin();
+  if (!mark.carried_.empty()) {
+    for_each_carried(cache_, [&](auto values) {
+      std::copy_n(from, values.size(), values.begin());
+      from += std::ssize(values);
+    });
+  }
   const double seconds = compressor_.seconds();
   compressor_ = Compressor(mark.compressor_);
   compressor_.add_seconds(seconds - compressor_.seconds());

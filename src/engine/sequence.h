@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/kv_cache.h"
@@ -63,7 +64,8 @@ class Sequence {
   /// again. A mark is of one sequence.
   class Mark;
   Mark mark() const;
-  /// Throws std::logic_error when entries from before the mark have been evicted since.
+  /// Throws std::logic_error, and changes nothing, when entries from before the mark have been evicted or quantized
+  /// since. Where that may happen, take a fork() instead.
   void rewind(const Mark& mark);
   /// A copy that goes on by itself.
   Sequence fork() const { return Sequence(*this); }
@@ -112,6 +114,7 @@ class Sequence::Mark {
       : cache_(std::move(cache)), compressor_(compressor), decodes_(decodes), last_hidden_(last_hidden) {}
 
   CacheMark cache_;
+  std::vector<float> carried_;  // what a press that is still at work keeps beside each entry
   Compressor compressor_;
   bool decodes_;
   AlignedVector<float> last_hidden_;

@@ -33,14 +33,18 @@ class Answerer {
     const Timer answering;
     if (shares_contexts()) sequence.begin_decoding();
     const Sequence::Mark end_of_context = sequence.mark();
+    // What an answer quantizes cannot be taken back: then each question has a copy.
+    const bool by_copies = settings_.compression.cache_format.bits > 0 && which.size() > 1;
     TaskAnswer answer{{}, sequence.n_tokens(), sequence.cache_tokens(), sequence.cache_bytes()};
     for (const std::size_t i : which) {
       check_interrupt();
-      if (i != which.front()) sequence.rewind(end_of_context);
-      // The press sees the question, but it is no token that was decoded: the interval counts the answer's.
-      sequence.set_compressing(false);
-      sequence.append(tokenize_sample(tokenizer_, samples[i], settings_).question);
-      answer.text = write(sequence, samples[i].max_new_tokens);
+      if (by_copies) {
+        Sequence copy = sequence.fork();
+        answer.text = ask(copy, samples[i]);
+      } else {
+        if (i != which.front()) sequence.rewind(end_of_context);
+        answer.text = ask(sequence, samples[i]);
+      }
       run.answers[i] = answer;
       if (on_answer) on_answer();
     }
@@ -50,9 +54,12 @@ class Answerer {
   }
 
  private:
-  /// The most likely tokens after what was last run.
-  std::string write(Sequence& sequence, std::int64_t max_new_tokens) const {
-    Generated generated = generate(sequence, {.max_new_tokens = max_new_tokens, .eos_may_come_first = false});
+  /// The question, and the most likely tokens after it.
+  std::string ask(Sequence& sequence, const TaskSample& sample) const {
+    // The press sees the question, but it is no token that was decoded: the interval counts the answer's.
+    sequence.set_compressing(false);
+    sequence.append(tokenize_sample(tokenizer_, sample, settings_).question);
+    Generated generated = generate(sequence, {.max_new_tokens = sample.max_new_tokens, .eos_may_come_first = false});
     if (generated.end) generated.ids.push_back(*generated.end);  // decoded where it is no special token
     std::string storage;                                         // an answer may end inside a character
     return std::string(to_valid_utf8(tokenizer_.decode(generated.ids), storage));

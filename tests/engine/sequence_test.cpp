@@ -102,6 +102,12 @@ TEST_F(Sequences, RewindTakesAwayWhatAQuestionAdded) {
         const Sequence::Mark mark = sequence.mark();
         const double held = sequence.cache_tokens();
         for (const std::size_t question : {200, 300, 200}) {
+          if (format.bits > 0) {  // an answer may quantize what cannot be brought back
+            Sequence copy = sequence.fork();
+            copy.append(tokens(question, 10));
+            EXPECT_EQ(answer(copy, 5), fresh(question)) << press;
+            continue;
+          }
           sequence.append(tokens(question, 10));
           EXPECT_EQ(answer(sequence, 5), fresh(question)) << press;
           sequence.rewind(mark);
