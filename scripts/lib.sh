@@ -21,7 +21,7 @@ TEST_PACKAGES=(chromium fonts-dejavu-core slurm-wlm munge)
 # neither root nor a network.
 install_packages() {
   command -v dpkg-query apt-get >/dev/null ||
-    die "this is not Debian: install the counterparts of '$*' by hand, then use --no-install"
+    die "this is not Debian: install the equivalents of '$*' by hand, then use --no-install"
   local missing=() name
   for name in "$@"; do
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null) == installed ]] || missing+=("$name")

@@ -1,4 +1,4 @@
-// A press of one's own: the tokens with the largest values stay, and the newest in any case. s_j = ||v_j||.
+// An example of a press: keeps the tokens with the largest values, and always the newest. s_j = ||v_j||.
 #include <algorithm>
 #include <cmath>
 
@@ -12,7 +12,7 @@ namespace {
 class ValueNorm : public Scorer<ValueNorm> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("n_recent", n_recent_, 0, "last tokens that always stay");
+    visitor.integer("n_recent", n_recent_, 0, "last tokens that are always kept");
   }
 
   void score(const LayerView& layer, Scores& scores) override {
@@ -39,9 +39,9 @@ const PressEntry kValueNormPress = {"value_norm",
                                     "",
                                     "values",
                                     make_press<ValueNorm>,
-                                    "What a token adds to attention's result is its weight times its value. Small "
-                                    "values add little whatever their weight.",
-                                    "s_j = ‖v_j‖; the last n_recent tokens stay",
-                                    "To try out how a press is written."};
+                                    "A token contributes its weight times its value to the output of attention. "
+                                    "Small values contribute little, whatever their weight.",
+                                    "s_j = ‖v_j‖; the last n_recent tokens are kept",
+                                    "As an example of a press."};
 
 }  // namespace kvpress

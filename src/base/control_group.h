@@ -1,4 +1,4 @@
-// What control groups (of a container or a batch system) leave to this process.
+// Limits that control groups (of a container or a batch system) set for this process.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@ namespace kvpress {
 
 struct GroupLimits {
   double cores = std::numeric_limits<double>::infinity();
-  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< bytes that may still be taken
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< bytes that may still be allocated
 };
 
-/// The tightest of the process's own group and all around it. `mount` is where groups are mounted, versions 1 and 2;
-/// `membership` is what /proc/self/cgroup says. What cannot be read limits nothing.
+/// The tightest limits of the process's group and of all enclosing groups. `mount` is the mount point of control
+/// groups, versions 1 and 2; `membership` is the content of /proc/self/cgroup. Files that cannot be read set no limit.
 GroupLimits read_group_limits(const std::filesystem::path& mount, const std::string& membership);
 
-/// Those of this process, as they are now.
+/// The current limits of this process.
 GroupLimits group_limits();
 
 }  // namespace kvpress

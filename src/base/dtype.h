@@ -1,4 +1,4 @@
-// The number formats that computing and caching use. (What a file may store besides is formats/tensor_file.h's.)
+// Number formats of computation and cache. (formats/tensor_file.h has the formats that files store.)
 #pragma once
 
 #include <bit>
@@ -12,18 +12,18 @@ enum class DType : std::uint8_t { f32, bf16, f16 };
 
 constexpr std::size_t size_of(DType type) { return type == DType::f32 ? 4 : 2; }
 
-/// "float32", "bfloat16", "float16": the names users type and reports print.
+/// "float32", "bfloat16", "float16": the names in options and reports.
 std::string_view to_string(DType type);
 
-/// The inverse; also takes "f32", "bf16", "f16", "fp32", "fp16", "half". Throws UsageError naming `option`.
+/// The inverse; also accepts "f32", "bf16", "f16", "fp32", "fp16", "half". Throws UsageError naming `option`.
 DType parse_dtype(std::string_view text, std::string_view option);
 
-/// bfloat16 bits. Rounds to nearest even; NaN stays NaN.
+/// The bits of a bfloat16. from_float() rounds to nearest even; NaN stays NaN.
 struct bf16 {
   std::uint16_t bits = 0;
 };
 
-/// IEEE half bits.
+/// The bits of an IEEE half-precision number.
 struct f16 {
   std::uint16_t bits = 0;
 };

@@ -1,4 +1,4 @@
-// Files: memory-mapped for reading, written whole or not at all.
+// Files: memory-mapped reading and atomic writing.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace kvpress {
 
-/// A read-only mapping of a whole file. Movable; the bytes live as long as the object. Throws Error naming the path.
+/// A read-only mapping of a whole file. Movable; bytes() is valid as long as the object. Throws Error with the path.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -26,17 +26,17 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-/// The whole file as a string. Throws Error naming the path.
+/// The content of the file. Throws Error with the path.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes to a temporary name in the same folder, syncs, and renames: readers see the old file or the new one, never
-/// half of it. Throws Error naming the path; nothing is left behind then.
+/// Writes a temporary file in the same folder, syncs, and renames it: readers see the old file or the new one, never a
+/// partial file. Throws Error with the path, after removing the temporary file.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
-/// Throws the Error that write_file() would, before the work that leads to the content is done. Leaves nothing behind.
+/// Throws the Error that write_file() would throw. Call it before long work that produces the content. Leaves no file.
 void check_can_write(const std::filesystem::path& path);
 
-/// "No such file or directory" and the like, for the errno of the call just made.
+/// The text for the errno of the last call, such as "No such file or directory".
 std::string errno_text();
 
 }  // namespace kvpress

@@ -16,7 +16,7 @@ namespace {
 
 int open_lock(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) fail("{}: cannot be made: {}", path.string(), errno_text());
+  if (fd < 0) fail("{}: cannot be created: {}", path.string(), errno_text());
   return fd;
 }
 

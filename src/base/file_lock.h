@@ -1,4 +1,4 @@
-// A lock on a file that ends with the process that holds it, however it ends.
+// A file lock that is released when the process that holds it ends for any reason.
 #pragma once
 
 #include <filesystem>
@@ -7,18 +7,18 @@
 
 namespace kvpress {
 
-/// An advisory lock (flock) on a file made for it. The kernel lets go of it when the process dies. Movable.
+/// An advisory lock (flock) on a lock file. The kernel releases it when the process dies. Movable.
 class FileLock {
  public:
   enum class Mode {
-    alone,    ///< nobody else may hold it
-    together  ///< others may hold it together as well
+    alone,    ///< exclusive
+    together  ///< shared
   };
 
-  /// Nothing when another process holds it the other way. The file is made where it does not exist, and left there.
-  /// Throws Error naming the path when it cannot be made.
+  /// Empty if another process holds a conflicting lock. Creates the file if needed, and does not remove it. Throws
+  /// Error with the path if it cannot be created.
   static std::optional<FileLock> try_take(const std::filesystem::path& path, Mode mode);
-  /// Waits until it is free.
+  /// Waits until the lock is free.
   static FileLock take(const std::filesystem::path& path, Mode mode);
 
   FileLock(FileLock&& other) noexcept;

@@ -1,4 +1,4 @@
-// A hash of short byte strings: fast, and good enough for tables of words. Not for anything an attacker may flood.
+// A fast hash of short byte strings, for hash tables of words. Not resistant to collision attacks.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@ inline std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 32);
 }
 
+/// The hash of the bytes of `text`; the same on every little-endian machine.
 inline std::uint64_t hash_bytes(std::string_view text) {
   std::uint64_t hash = text.size();
   const char* at = text.data();

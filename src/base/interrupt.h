@@ -1,13 +1,13 @@
-// Ctrl-C: a flag that the signal handler sets and long work looks at, so that a run ends within a second and its files
-// stay whole.
+// Ctrl-C: the signal handler sets a flag that long work checks, so that a run ends within a second and its files stay
+// complete.
 #pragma once
 
 namespace kvpress {
 
-/// SIGINT and SIGTERM set the flag from now on; a second one ends the process at once.
+/// From now on SIGINT and SIGTERM set the flag; a second signal ends the process immediately.
 void install_interrupt_handler();
 
-/// Throws Interrupted when the flag is set. Cheap: call it once per layer or block.
+/// Throws Interrupted if the flag is set. It is cheap: call it once per layer or block.
 void check_interrupt();
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// What a run tells on stderr: notes, warnings, and how far it is. Results never go through here.
+// Notes, warnings and progress on stderr. Results are printed elsewhere.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,17 +11,17 @@
 
 namespace kvpress {
 
-/// With quiet on, only errors reach stderr.
+/// If quiet, only errors are printed to stderr.
 void set_quiet(bool quiet);
 bool is_quiet();
 
 void log_info(std::string_view line);
 void log_warning(std::string_view line);
-/// A warning that is told once in the life of the process, whatever calls it how often.
+/// Prints the warning only the first time in the process.
 void log_warning_once(const std::string& line);
 
-/// Progress of a known number of steps: a bar that redraws itself on a terminal, a plain line every few seconds
-/// elsewhere, nothing when quiet. The bar is removed when the object ends.
+/// Progress over a known number of steps: a bar on a terminal, otherwise a line every few seconds; nothing if quiet.
+/// The destructor removes the bar.
 class Progress {
  public:
   Progress(std::string label, std::int64_t total);

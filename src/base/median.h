@@ -1,4 +1,4 @@
-// The median: what a repeated time is told by.
+// The median, used for repeated time measurements.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace kvpress {
 
-/// The middle value, or the mean of the two in the middle. At least one value is needed.
+/// The middle value, or the mean of the two middle values. `values` must not be empty.
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t half = values.size() / 2;

@@ -74,7 +74,8 @@ void PageBuffer::resize(std::size_t bytes) {
   } else {
     moved = ::mremap(data_, allocated_, wanted, MREMAP_MAYMOVE);
   }
-  if (moved == MAP_FAILED) fail("memory: cannot get {} for the cache: {}", format_bytes(wanted), std::strerror(errno));
+  if (moved == MAP_FAILED)
+    fail("memory: cannot allocate {} for the cache: {}", format_bytes(wanted), std::strerror(errno));
   data_ = static_cast<std::byte*>(moved);
   allocated_ = wanted;
 }
@@ -88,7 +89,7 @@ std::shared_ptr<std::byte> PageArena::take(std::size_t bytes) {
     const std::size_t mapped = size >= kLargePage ? size + kLargePage : size;
     void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
-      fail("memory: cannot get {} for weights: {}", format_bytes(static_cast<double>(size)), std::strerror(errno));
+      fail("memory: cannot allocate {} for weights: {}", format_bytes(static_cast<double>(size)), std::strerror(errno));
     }
     const auto unaligned = reinterpret_cast<std::uintptr_t>(memory);
     const std::uintptr_t start = mapped > size ? (unaligned + kLargePage - 1) / kLargePage * kLargePage : unaligned;

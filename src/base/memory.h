@@ -1,4 +1,4 @@
-// Memory: vectors aligned for SIMD, page-granular buffers that really give memory back, and what the machine has.
+// Memory: vectors aligned for SIMD, page buffers that return memory to the system, and memory statistics.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace kvpress {
 
-/// Cache lines and the widest vectors are 64 bytes.
+/// Bytes of a cache line and of the widest vectors.
 inline constexpr std::size_t kAlignment = 64;
 
 template <typename T>
@@ -21,7 +21,7 @@ struct AlignedAllocator {
   AlignedAllocator(const AlignedAllocator<U>&) {}  // NOLINT(google-explicit-constructor): allocators convert
   T* allocate(std::size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{kAlignment})); }
   void deallocate(T* p, std::size_t) { ::operator delete (p, std::align_val_t{kAlignment}); }
-  /// resize() leaves new elements uninitialised: scratch is always written before it is read.
+  /// resize() leaves new elements uninitialized: buffers are always written before they are read.
   template <typename U>
   void construct(U* p) {
     ::new (static_cast<void*>(p)) U;
@@ -36,8 +36,8 @@ struct AlignedAllocator {
 template <typename T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
-/// Bytes straight from the kernel, in whole pages: growing keeps the content and may move it, shrinking gives the
-/// pages back at once (a heap would keep them). New bytes are zero. A copy has pages of its own.
+/// Memory from the kernel, in whole pages. Growing keeps the content and may move it; shrinking returns the pages
+/// immediately (a heap would keep them). New bytes are zero. A copy has pages of its own.
 class PageBuffer {
  public:
   PageBuffer() = default;
@@ -47,12 +47,12 @@ class PageBuffer {
   PageBuffer& operator=(PageBuffer&& other) noexcept;
   ~PageBuffer();
 
-  /// Makes room for exactly `bytes`, rounded up to pages. Throws Error when the machine has no more memory.
+  /// Sets the size to `bytes`, rounded up to pages. Throws Error if there is not enough memory.
   void resize(std::size_t bytes);
 
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
-  /// What is really held: a multiple of the page size.
+  /// Allocated bytes, a multiple of the page size.
   std::size_t allocated() const { return allocated_; }
 
  private:
@@ -60,14 +60,13 @@ class PageBuffer {
   std::size_t allocated_ = 0;
 };
 
-/// Memory for what is read from end to end again and again, such as weights: pieces of large pages (where the kernel
-/// gives them), which spare the processor most of its looking up of addresses. Pieces that are freed give their
-/// memory back once all of their chunk are.
+/// Memory for data that is read sequentially again and again, such as weights: pieces of large pages (if the kernel
+/// provides them), which avoid most TLB misses. The memory of a chunk is returned when all its pieces are freed.
 class PageArena {
  public:
-  /// Addresses are taken `chunk_bytes` at a time; memory only as it is written to.
+  /// Reserves addresses in chunks of `chunk_bytes`; memory is used only when written.
   explicit PageArena(std::size_t chunk_bytes = std::size_t{256} << 20) : chunk_bytes_(chunk_bytes) {}
-  /// Zeros, aligned to kAlignment. Throws Error when the machine has no more memory.
+  /// `bytes` zero bytes, aligned to kAlignment. Throws Error if there is not enough memory.
   std::shared_ptr<std::byte> take(std::size_t bytes);
 
  private:
@@ -77,19 +76,19 @@ class PageArena {
   std::size_t used_ = 0;
 };
 
-/// Bytes of a page of the kernel's.
+/// Bytes of a memory page.
 std::size_t page_size();
 
-/// Resident memory of this process now, and at its highest since the last reset, in bytes.
+/// Resident memory of this process: now, and the peak since the last reset, in bytes.
 std::size_t resident_bytes();
 std::size_t peak_resident_bytes();
-/// Starts the peak anew (where the kernel allows it; else the peak goes on from the start of the process).
+/// Resets the peak, if the kernel allows it; otherwise the peak counts from the start of the process.
 void reset_peak_resident();
 
-/// Memory this process may still take: what the machine has available, or what control groups leave it, if less.
+/// Bytes that this process can still allocate: the memory available on the machine, or the control-group limit if less.
 std::size_t available_bytes();
 
-/// "1.5 GiB", "320 MiB".
+/// Bytes with a binary unit: "1.5 GiB", "320 MiB".
 std::string format_bytes(double bytes);
 
 }  // namespace kvpress

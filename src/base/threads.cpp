@@ -20,7 +20,7 @@ int available_cores() {
 }
 
 void set_threads(int n) {
-  if (n < 0) fail_setting("threads", "{} is negative; give the number of threads, or 0 for one a core", n);
+  if (n < 0) fail_setting("threads", "{} is negative; give a number of threads, or 0 for one per core", n);
   omp_set_num_threads(n == 0 ? available_cores() : n);
 }
 

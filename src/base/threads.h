@@ -1,4 +1,4 @@
-// Threads: how many, and loops over them. OpenMP's pool, which oneDNN uses too.
+// The number of threads and parallel loops. Uses OpenMP's thread pool, which oneDNN shares.
 #pragma once
 
 #include <omp.h>
@@ -9,23 +9,23 @@
 
 namespace kvpress {
 
-/// The cores this process may run on (its affinity), or what control groups leave it, if less. At least 1.
+/// The number of cores that the affinity of this process and its control groups allow. At least 1.
 int available_cores();
 
-/// 0 means available_cores(). Holds for every later parallel loop and for oneDNN. Throws UsageError naming `option`
-/// for a negative number.
+/// Sets the number of threads of later parallel loops and of oneDNN; 0 means available_cores(). Throws UsageError if n
+/// is negative.
 void set_threads(int n);
 int threads();
 
-/// Calls body(i) for i in [0, n), spread over the threads as they come free. Throws one of what the bodies threw, after
-/// all have been called.
+/// Calls body(i) for i in [0, n), distributed dynamically over the threads. After all calls, rethrows one of the
+/// exceptions that the body has thrown.
 template <typename Body>
 void parallel_for(std::int64_t n, Body&& body) {
   if (n <= 1) {
     for (std::int64_t i = 0; i < n; ++i) body(i);
     return;
   }
-  std::exception_ptr thrown;  // what leaves an OpenMP region would end the program
+  std::exception_ptr thrown;  // an exception that leaves an OpenMP region would end the program
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t i = 0; i < n; ++i) {
     try {
@@ -38,7 +38,7 @@ void parallel_for(std::int64_t n, Body&& body) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
-/// "AMD EPYC 9B14", as the machine names its processor.
+/// The name of the processor, such as "AMD EPYC 9B14".
 std::string cpu_name();
 
 }  // namespace kvpress

@@ -1,10 +1,11 @@
-// Wall-clock time.
+// Wall-clock timers.
 #pragma once
 
 #include <chrono>
 
 namespace kvpress {
 
+/// Measures the seconds since its construction.
 class Timer {
  public:
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }

@@ -1,4 +1,4 @@
-// The version of the program, as CMake knows it.
+// The version of kvpress, from CMake.
 #pragma once
 
 #include <string_view>

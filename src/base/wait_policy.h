@@ -1,11 +1,12 @@
-// How threads wait for each other.
+// How OpenMP threads wait for work.
 #pragma once
 
 namespace kvpress {
 
-/// GNU OpenMP's threads spin for long before they sleep: beside any other work on the machine that costs many times the
-/// run itself, since the core that a thread spins on is the one another needs. The library reads its environment before
-/// main(), so this starts the program anew with a short spin, unless the user has chosen. Call it first in main().
+/// Threads of GNU OpenMP spin for a long time before they sleep. If other programs use the cores, this slows a run down
+/// many times, since a spinning thread occupies a core that another thread needs. The library reads its environment
+/// before main(), so this restarts the program with a short spin, unless the user has set a policy. Call it first in
+/// main().
 void restart_with_short_spin(char** argv);
 
 }  // namespace kvpress

@@ -40,21 +40,22 @@ struct BenchOptions {
 
 void check(const BenchOptions& options) {
   if (options.compute.model.empty() == options.shape.empty()) {
-    fail_usage("--model: give a model with it, or a shape with --shape, and not both");
+    fail_usage("--model: exactly one of --model and --shape is needed");
   }
   for (const std::int64_t n : options.prefill) {
-    if (n < 1) fail_usage("--prefill: {} tokens; at least 1 is needed", n);
+    if (n < 1) fail_usage("--prefill: {} is too small; at least 1 token is needed", n);
   }
   for (const std::int64_t n : options.depths) {
-    if (n < 0) fail_usage("--depths: {} is negative", n);
+    if (n < 0) fail_usage("--depths: {} is negative; give numbers of tokens", n);
   }
   for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
   check_ratio(options.press_ratio, "--press-ratio");
   for (const int n : options.batches) {
-    if (n < 1) fail_usage("--batch: {} sequences; at least 1 is needed", n);
+    if (n < 1) fail_usage("--batch: {} is too small; at least 1 is needed", n);
   }
-  if (options.decode_tokens < 1) fail_usage("--decode-tokens: {}; at least 1 is needed", options.decode_tokens);
-  if (options.repeats < 1) fail_usage("--repeats: {}; at least 1 is needed", options.repeats);
+  if (options.decode_tokens < 1)
+    fail_usage("--decode-tokens: {} is too small; at least 1 is needed", options.decode_tokens);
+  if (options.repeats < 1) fail_usage("--repeats: {} is too small; at least 1 is needed", options.repeats);
 }
 
 LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& presses, std::int64_t n_block,
@@ -100,7 +101,7 @@ Json bench_prefill(const BenchOptions& options, const LoadedModel& loaded, const
       } else if (full_sec) {  // also what attention does for the press, which compress_sec has not
         const double more = (speed.prefill_sec + speed.compress_sec) / *full_sec - 1;
         rows.back()["beside_no_press"] = more;
-        beside = fmt::format("  {:+.1f} % on no_press", 100 * more);
+        beside = fmt::format("  {:+.1f} % over no_press", 100 * more);
       }
       fmt::print(
           "prefill {:>6} tokens  {:<20}  {:>8.4f} s{}  {:>9.0f} tokens/s  press {:>8.4f} s ({:.1f} %){}\n", n,
@@ -130,7 +131,7 @@ Json bench_decode(const BenchOptions& options, const LoadedModel& loaded, const 
                         {"cache_bytes", speed.cache_bytes},
                         {"sec_per_token", 1 / speed.tokens_per_second()},
                         {"tokens_per_sec", speed.tokens_per_second()}});
-        fmt::print("decode  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held ({})  batch {:>2}  {:>8.1f} tokens/s\n", depth,
+        fmt::print("decode  at {:>6} tokens  ratio {:.2f}  {:>8.1f} kept ({})  batch {:>2}  {:>8.1f} tokens/s\n", depth,
                    ratio, speed.cache_tokens, format_bytes(static_cast<double>(speed.cache_bytes)), batch,
                    speed.tokens_per_second());
       }
@@ -149,7 +150,7 @@ Json bench_attention(const BenchOptions& options, const LoadedModel& loaded) {
     for (const double ratio : options.ratios) {
       for (const bool ragged : {false, true}) {
         if (ratio == 0 && !ragged) {
-          fmt::print("attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held, even    {:>8.3f} ms\n", depth, ratio,
+          fmt::print("attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} kept, uniform  {:>8.3f} ms\n", depth, ratio,
                      full.cache_tokens, 1e3 * full.seconds);
         }
         const AttentionSpeed speed = ratio == 0 && !ragged ? full
@@ -165,8 +166,8 @@ Json bench_attention(const BenchOptions& options, const LoadedModel& loaded) {
                         {"of_ideal", speed.seconds / ideal}});
         if (ratio == 0 && !ragged) continue;
         fmt::print(
-            "attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} held, {:<6}  {:>8.3f} ms  ideal {:>8.3f} ms  {:.2f} x\n",
-            depth, ratio, speed.cache_tokens, ragged ? "ragged" : "even", 1e3 * speed.seconds, 1e3 * ideal,
+            "attend  at {:>6} tokens  ratio {:.2f}  {:>8.1f} kept, {:<7}  {:>8.3f} ms  ideal {:>8.3f} ms  {:.2f} x\n",
+            depth, ratio, speed.cache_tokens, ragged ? "ragged" : "uniform", 1e3 * speed.seconds, 1e3 * ideal,
             speed.seconds / ideal);
       }
     }
@@ -207,33 +208,38 @@ void run(const BenchOptions& options) {
 
 void add_bench_command(CLI::App& program) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = program.add_subcommand("bench", "Speed of prefill, presses and decoding");
+  CLI::App* command = program.add_subcommand("bench", "Measure the speed of prefill, presses and decode");
   options->compute.add_to(*command, "");
-  command->add_option("-m,--model", options->compute.model, "A folder, a .gguf file, demo, or a hub id");
-  command->add_option("--shape", options->shape, "Random weights: pythia-70m, pythia-160m or smollm2-135m");
-  command->add_option("--prefill", options->prefill, "Tokens of the prefill, by commas")
+  command->add_option("-m,--model", options->compute.model, "Model: a folder, a .gguf file, demo, or a hub id");
+  command->add_option("--shape", options->shape,
+                      "Instead of a model, random weights of this shape: pythia-70m, pythia-160m or smollm2-135m");
+  command->add_option("--prefill", options->prefill, "Prefill lengths in tokens, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--loss", options->loss, "true: the loss of every token as well")->capture_default_str();
-  command->add_option("--presses", options->presses, "Presses to time after a prefill")->capture_default_str();
-  command->add_option("--press-ratio", options->press_ratio, "Share they evict")->capture_default_str();
-  command->add_option("--depths", options->depths, "Tokens before decoding, by commas")
+  command->add_option("--loss", options->loss, "true: also compute the loss of every token")->capture_default_str();
+  command->add_option("--presses", options->presses, "Presses to time after a prefill, separated by commas")
+      ->capture_default_str();
+  command->add_option("--press-ratio", options->press_ratio, "Their compression ratio")->capture_default_str();
+  command->add_option("--depths", options->depths, "Tokens in the cache before decode, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--ratios", options->ratios, "Shares of them evicted, by commas")
+  command->add_option("--ratios", options->ratios, "Compression ratios of that cache, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
   command
       ->add_option("--attention", options->attention,
-                   "true: attention alone as well, over caches of even and of ragged heads, against the ideal")
+                   "true: also time attention alone, with uniform and with ragged heads, relative to the ideal")
       ->capture_default_str();
-  command->add_option("--decode-press", options->decode_press, "What evicts them")->capture_default_str();
-  command->add_option("--decode-tokens", options->decode_tokens, "Tokens decoded at each depth")->capture_default_str();
-  command->add_option("--batch", options->batches, "Sequences that are decoded together, by commas: 1,2,4,8")
+  command->add_option("--decode-press", options->decode_press, "Press that compresses that cache")
+      ->capture_default_str();
+  command->add_option("--decode-tokens", options->decode_tokens, "Tokens to decode at each depth")
+      ->capture_default_str();
+  command->add_option("--batch", options->batches, "Numbers of sequences to decode together, by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--repeats", options->repeats, "The median of so many is told")->capture_default_str();
-  command->add_option("-o,--output", options->output, "Write the numbers here as JSON");
+  command->add_option("--repeats", options->repeats, "Number of repeats; the median is reported")
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "Write the numbers to this file as JSON");
   command->footer(
       "Examples:\n"
       "  kvpress bench --shape pythia-70m --prefill 1024,8192 --loss true --depths 512,4096 --ratios 0,0.5,0.9\n"

@@ -47,23 +47,25 @@ constexpr std::int64_t kLeastScored = 128;
 
 void check(const BreakEvenOptions& options) {
   const auto at_least_one = [](std::int64_t value, const char* option) {
-    if (value < 1) fail_usage("{}: {}; at least 1 is needed", option, value);
+    if (value < 1) fail_usage("{}: {} is too small; at least 1 is needed", option, value);
   };
   for (const double it : options.ratios) {
     check_ratio(it, "--ratios");
-    if (it == 0) fail_usage("--ratios: 0 is the full cache, which every ratio is compared with; leave it out");
+    if (it == 0) fail_usage("--ratios: 0 is the full cache, which is always measured; remove it");
   }
-  if (options.ratios.empty()) fail_usage("--ratios: is empty; give shares of the tokens to evict, like 0.5,0.75");
+  if (options.ratios.empty()) fail_usage("--ratios: is empty; give compression ratios such as 0.5,0.75");
   for (const std::int64_t it : options.contexts) at_least_one(it, "--context-tokens");
   for (const std::int64_t it : options.answers) {
     at_least_one(it, "--answers");
-    if (it > kLongestAnswer) fail_usage("--answers: {} is more than {}", it, kLongestAnswer);
+    if (it > kLongestAnswer) fail_usage("--answers: {} is too large; at most {} is allowed", it, kLongestAnswer);
   }
-  if (options.answers.empty()) fail_usage("--answers: is empty; give lengths in tokens, like 100,1000");
-  if (options.score_tokens < 0) fail_usage("--score-tokens: {} is negative", options.score_tokens);
-  if (options.decode_tokens < 2) fail_usage("--decode-tokens: {}; at least 2 are needed", options.decode_tokens);
+  if (options.answers.empty()) fail_usage("--answers: is empty; give lengths in tokens, such as 100,1000");
+  if (options.score_tokens < 0)
+    fail_usage("--score-tokens: {} is negative; give a number of tokens, or 0 for the default", options.score_tokens);
+  if (options.decode_tokens < 2)
+    fail_usage("--decode-tokens: {} is too small; at least 2 are needed", options.decode_tokens);
   at_least_one(options.repeats, "--repeats");
-  if (!(options.tolerance > 0)) fail_usage("--tolerance: {}; a number of nats above 0 is needed", options.tolerance);
+  if (!(options.tolerance > 0)) fail_usage("--tolerance: {} is not above 0; give nats per token", options.tolerance);
   options.text.check();
 }
 
@@ -71,10 +73,9 @@ std::vector<NamedPress> parsed_presses(const std::string& text) {
   std::vector<NamedPress> presses;
   for (const std::string& it : split_presses(text)) {
     NamedPress press = parse_press(it);
-    if (press.is_none()) fail_usage("--presses: no_press is what every press is compared with; leave it out");
+    if (press.is_none()) fail_usage("--presses: no_press is always measured; remove it");
     if (press.decoding) {
-      fail_usage("--presses: {} compresses while decoding; breakeven is about presses that compress the context once",
-                 it);
+      fail_usage("--presses: {} compresses during decode; breakeven needs presses that compress the context once", it);
     }
     presses.push_back(std::move(press));
   }
@@ -86,8 +87,8 @@ std::int64_t scored_after(const BreakEvenOptions& options, std::int64_t context,
   if (options.score_tokens > 0) return options.score_tokens;
   if (context >= trained) {
     fail_usage(
-        "--context-tokens: {} leaves nothing to score within the {} tokens the model was trained for; take fewer, or "
-        "say with --score-tokens how many to score beyond",
+        "--context-tokens: {} leaves nothing to score within the trained context of {} tokens; use fewer, or set "
+        "--score-tokens to score beyond it",
         context, trained);
   }
   return std::min(kScoreTokens, trained - context);
@@ -117,7 +118,7 @@ struct Study {
     std::vector<std::size_t> order(n_runs() + 1);
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::mt19937_64 random(options.compute.seed);
-    Progress progress(fmt::format("times at {} tokens", context.n_context),
+    Progress progress(fmt::format("timing at {} tokens", context.n_context),
                       static_cast<std::int64_t>(order.size()) * options.repeats);
     for (int repeat = 0; repeat < options.repeats; ++repeat) {
       std::shuffle(order.begin(), order.end(), random);
@@ -162,8 +163,9 @@ struct Study {
     measure_quality(context);
     measure_times(context);
     if (context.n_scored < kLeastScored) {
-      log_warning(fmt::format("only {} tokens were scored after {}: an interval takes at least {}, and a longer text",
-                              context.n_scored, n_context, kLeastScored));
+      log_warning(fmt::format(
+          "only {} tokens were scored after {} tokens of context; an interval needs at least {}: use longer texts",
+          context.n_scored, n_context, kLeastScored));
     }
     return context;
   }
@@ -177,11 +179,12 @@ std::vector<TokenizedText> long_enough(std::vector<TokenizedText> texts, const s
   const std::size_t n_before = texts.size();
   std::erase_if(texts, [&](const TokenizedText& it) { return static_cast<std::int64_t>(it.ids.size()) <= longest; });
   if (texts.empty()) {
-    fail_usage("--context-tokens: {} leaves nothing to score, the longest text of {} has {} tokens; take fewer",
-               longest, name, most);
+    fail_usage("--context-tokens: {} leaves nothing to score: the longest text of {} has {} tokens; use fewer", longest,
+               name, most);
   }
   if (texts.size() < n_before) {
-    log_info(fmt::format("left out: {} of {} texts, no longer than the context", n_before - texts.size(), n_before));
+    log_info(
+        fmt::format("skipped {} of {} texts that are not longer than the context", n_before - texts.size(), n_before));
   }
   return texts;
 }
@@ -202,7 +205,7 @@ void run(BreakEvenOptions& options) {
     check_can_draw(std::filesystem::path(options.output) / "breakeven.png");
     std::error_code error;
     std::filesystem::create_directories(options.output, error);
-    if (error) fail("{}: cannot be made: {}", options.output, error.message());
+    if (error) fail("{}: cannot be created: {}", options.output, error.message());
   }
   const OpenedModel opened = open_model(options.compute.model);
   CompressionSettings compression = options.budget.settings(options.compute, opened.config);
@@ -253,36 +256,38 @@ void run(BreakEvenOptions& options) {
 
 void add_breakeven_command(CLI::App& program) {
   auto options = std::make_shared<BreakEvenOptions>();
-  CLI::App* command =
-      program.add_subcommand("breakeven", "From which answer on a compressed cache saves time, and at what price");
+  CLI::App* command = program.add_subcommand(
+      "breakeven", "Measure from which answer length a press saves time, and its cost in quality");
   options->compute.add_to(*command, "-m,--model");
   options->text.dataset = "pg19";
   options->text.add_to(*command, "--dataset");
   const auto list = [&](const char* name, auto& values, const char* help) {
     return command->add_option(name, values, help)->delimiter(',');
   };
-  command->add_option("--press,--presses", options->presses, "By commas; that compress the context once")
+  command
+      ->add_option("--press,--presses", options->presses, "Presses that compress the context once, separated by commas")
       ->capture_default_str();
-  list("--ratios,--compression-ratio", options->ratios, "Shares of the tokens to evict, by commas")
+  list("--ratios,--compression-ratio", options->ratios,
+       "Compression ratios (share of the tokens to evict), separated by commas")
       ->capture_default_str();
   options->budget.add_to(*command, "");
   list("--context-tokens", options->contexts,
-       "Lengths of the context, by commas (default: half of what the model was trained for)");
-  list("--answers", options->answers, "Lengths of the answer at which the saving is told, by commas")
+       "Context lengths, separated by commas (default: half of the trained context)");
+  list("--answers", options->answers, "Answer lengths at which the saving is reported, separated by commas")
       ->capture_default_str();
   command
       ->add_option("--tolerance", options->tolerance,
-                   "Nats per token: the largest ratio whose delta NLL stays below, interval included, is told")
+                   "Nats per token: report the largest ratio whose delta NLL, including its interval, is below this")
       ->capture_default_str();
   command->add_option("--score-tokens", options->score_tokens,
-                      "Tokens after the context that quality is measured on (default: 1024, or what the model was "
-                      "trained for)");
+                      "Tokens to score after the context (default: 1024, or the rest of the trained context if less)");
   command
       ->add_option("--decode-tokens", options->decode_tokens,
-                   "Tokens of an answer that are timed; what is told beyond is computed and marked so")
+                   "Answer tokens to decode and time; longer answers are extrapolated and marked *")
       ->capture_default_str();
-  command->add_option("--repeats", options->repeats, "Of each timing; medians count")->capture_default_str();
-  command->add_option("-o,--output-dir", options->output, "A folder for breakeven.json, .csv, .png and .svg");
+  command->add_option("--repeats", options->repeats, "Repeats of each timing; medians are reported")
+      ->capture_default_str();
+  command->add_option("-o,--output-dir", options->output, "Folder for breakeven.json, .csv, .png and .svg");
   command->footer(
       "Examples:\n"
       "  kvpress breakeven -m demo --press expected_attention\n"

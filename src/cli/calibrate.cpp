@@ -34,14 +34,13 @@ struct CalibrateOptions {
 void check(const CalibrateOptions& options) {
   for (const auto& [option, value] :
        {std::pair{"--max-tokens", options.max_tokens}, std::pair{"--n-sink", options.n_sink}}) {
-    if (value < 0) fail_usage("{}: {} is negative", option, value);
+    if (value < 0) fail_usage("{}: {} is negative; give a number of tokens", option, value);
   }
   options.text.check();
-  if (options.max_length < 0)
-    fail_usage("--max-length: {} is negative; 0 takes the trained context", options.max_length);
+  if (options.max_length < 0) fail_usage("--max-length: {} is negative; 0 is the default", options.max_length);
   const auto folder = std::filesystem::path(options.output).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder)) {
-    fail_usage("--output: {}: there is no such folder", folder.string());
+    fail_usage("--output: {}: no such folder; create it first", folder.string());
   }
 }
 
@@ -57,8 +56,8 @@ void run(const CalibrateOptions& options) {
   const std::int64_t longest = method.repeats_text ? std::max<std::int64_t>(1, trained / 2 - 32) : trained;
   const std::int64_t max_length = options.max_length > 0 ? options.max_length : std::min<std::int64_t>(2048, longest);
   if (max_length > longest) {
-    log_warning_once(fmt::format("--max-length {} exceeds the {} tokens that the model's trained context has room for",
-                                 max_length, longest));
+    log_warning_once(
+        fmt::format("--max-length {} exceeds the {} tokens that fit into the trained context", max_length, longest));
   }
   const auto texts = cut_into_pieces(tokenize_texts(tokenizer, dataset, options.max_tokens), max_length);
   const std::int64_t n_tokens = progress_total(texts);
@@ -89,7 +88,7 @@ void run(const CalibrateOptions& options) {
 
 void add_calibrate_command(CLI::App& program) {
   auto options = std::make_shared<CalibrateOptions>();
-  CLI::App* command = program.add_subcommand("calibrate", "Make the trained parts of a press from texts");
+  CLI::App* command = program.add_subcommand("calibrate", "Make the file of a press with trained parts from texts");
   std::string methods;
   for (const CalibrationMethod& it : calibration_methods()) {
     methods += fmt::format("{}{} ({})", methods.empty() ? "" : "; ", it.name, it.summary);
@@ -97,13 +96,14 @@ void add_calibrate_command(CLI::App& program) {
   command->add_option("method", options->method, methods)->required();
   options->compute.add_to(*command, "-m,--model-name,--model");
   options->text.add_to(*command, "--dataset-name,--dataset");
-  command->add_option("--max-tokens", options->max_tokens, "Tokens to take of each text; 0: all")
+  command->add_option("--max-tokens", options->max_tokens, "Truncate each text to this many tokens; 0: no limit")
       ->capture_default_str();
-  command->add_option("--max-length", options->max_length,
-                      "Tokens of the pieces that texts are read in (default: 2048, or the trained context if less)");
-  command->add_option("--n-sink", options->n_sink, "expected_attention: first tokens of a piece to leave out")
+  command->add_option(
+      "--max-length", options->max_length,
+      "Length of the pieces that texts are divided into (default: 2048, or the trained context if less)");
+  command->add_option("--n-sink", options->n_sink, "expected_attention: first tokens of each piece to ignore")
       ->capture_default_str();
-  command->add_option("-o,--output", options->output, "The safetensors file to write")->required();
+  command->add_option("-o,--output", options->output, "Safetensors file to write")->required();
   command->footer(
       "Examples:\n"
       "  kvpress calibrate qfilter -m demo --dataset pg19 -o demo_qfilter.safetensors\n"

@@ -60,7 +60,7 @@ std::vector<NamedPress> chosen_presses(const CompareOptions& options, const Open
       try {
         opened.prepare(press, &tokenizer);
       } catch (const Error& error) {
-        if (reasons.insert(error.what()).second) log_info(fmt::format("left out: {}", error.what()));
+        if (reasons.insert(error.what()).second) log_info(fmt::format("skipped: {}", error.what()));
         continue;
       }
       presses.push_back(std::move(press));
@@ -136,22 +136,26 @@ void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) 
 
 void add_compare_command(CLI::App& program) {
   auto options = std::make_shared<CompareOptions>();
-  CLI::App* command =
-      program.add_subcommand("compare", "Which press to take: all of them in one table, the best first");
+  CLI::App* command = program.add_subcommand("compare", "Compare presses at several ratios in one table, sorted by KL");
   options->compute.add_to(*command, "-m,--model");
   options->text.add_to(*command, "--dataset");
   CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens, kMaxTokensHelp);
-  command->add_option("--presses", options->presses, "By commas; all: every one that can run on this model")
+  command
+      ->add_option("--presses", options->presses,
+                   "Presses, separated by commas; all: every press that can run on this model")
       ->capture_default_str();
-  command->add_option("--ratios", options->ratios, "Shares of the tokens to evict, by commas")
+  command
+      ->add_option("--ratios", options->ratios,
+                   "Compression ratios (share of the tokens to evict), separated by commas")
       ->delimiter(',')
       ->capture_default_str();
   command
       ->add_option("--cache-dtypes", options->cache_dtypes,
-                   "Several in place of one --cache-dtype, by commas: every run with each, all in one table")
+                   "Instead of --cache-dtype: cache types to compare, separated by commas")
       ->delimiter(',');
-  command->add_option("--format", options->format, "text, csv, json or markdown")->capture_default_str();
-  command->add_option("-o,--output", options->output, "Write the table here");
+  command->add_option("--format", options->format, "Format of the table: text, csv, json or markdown")
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "Write the table to this file");
   options->protocol.add_to(*command);
   command->footer(
       "Examples:\n"

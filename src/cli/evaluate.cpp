@@ -99,30 +99,37 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
   settings.compression.cache_format = loaded.cache_format;
   for (const PreparedTexts& it : prepared) run_dataset(options, it, presses, loaded, settings);
   const bool compresses = std::any_of(presses.begin(), presses.end(), [](const auto& it) { return !it.is_none(); });
-  if (protocol.protocol == Protocol::window && compresses) fmt::print("Caution: {}.\n", kWindowCaveat);
+  if (protocol.protocol == Protocol::window && compresses) fmt::print("Warning: {}.\n", kWindowCaveat);
 }
 
 }  // namespace
 
 void add_evaluate_command(CLI::App& program) {
   auto options = std::make_shared<EvaluateOptions>();
-  CLI::App* command = program.add_subcommand("evaluate", "Run presses on data sets; a result folder for each run");
+  CLI::App* command =
+      program.add_subcommand("evaluate", "Run presses on data sets and write a result folder for each run");
   options->compute.add_to(*command, "-m,--model");
-  CLI::Option* dataset = command
-                             ->add_option("--dataset", options->datasets,
-                                          "wikitext_ppl, pg19_ppl, hf:ORG/NAME, or a path; several by commas")
-                             ->capture_default_str();
+  CLI::Option* dataset =
+      command
+          ->add_option("--dataset", options->datasets,
+                       "Data sets, separated by commas: wikitext_ppl, pg19_ppl, hf:ORG/NAME, or a path")
+          ->capture_default_str();
   add_text_options(options->text, *command, dataset);
-  command->add_option("--press-name", options->press_name, "See kvpress presses")->capture_default_str();
-  command->add_option("--press-sequence", options->press_sequence, "Several presses by commas, in one process");
-  command->add_option("--compression-ratio", options->compression_ratio, "Share of the tokens to evict, in [0, 1)")
+  command->add_option("--press-name", options->press_name, "Press; see kvpress presses")->capture_default_str();
+  command->add_option("--press-sequence", options->press_sequence,
+                      "Several presses, separated by commas, instead of --press-name");
+  command
+      ->add_option("--compression-ratio", options->compression_ratio,
+                   "Compression ratio: share of the tokens to evict, in [0, 1)")
       ->capture_default_str();
-  CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens,
-                                                "Of each text (default: wikitext_ppl 4096, others 8192)");
-  command->add_option("--prefill-only", options->prefill_only, "true: runtime_sec counts prefill and compression alone")
+  CLI::Option* max_tokens =
+      command->add_option("--max-tokens", options->max_tokens,
+                          "Truncate each text to this many tokens (default: wikitext_ppl 4096, others 8192)");
+  command
+      ->add_option("--prefill-only", options->prefill_only, "true: runtime_sec includes only prefill and compression")
       ->capture_default_str();
   command->add_option("--timeline", options->timeline, kTimelineHelp)->capture_default_str();
-  command->add_option("--output-dir", options->output_dir, "Where result folders go")->capture_default_str();
+  command->add_option("--output-dir", options->output_dir, "Folder for the result folders")->capture_default_str();
   options->protocol.add_to(*command);
   command->footer(
       "Examples:\n"

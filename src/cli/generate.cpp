@@ -30,7 +30,7 @@ void check(const GenerateOptions& options) {
   check_ratio(options.compression_ratio, "--compression-ratio");
   check_settings(options.settings);
   if (options.prompt.empty() == options.prompt_file.empty()) {
-    fail_usage("--prompt: give a text with it, or a file with --prompt-file, and not both");
+    fail_usage("--prompt: exactly one of --prompt and --prompt-file is needed");
   }
 }
 
@@ -49,8 +49,8 @@ void run(const GenerateOptions& options) {
   const auto n_prompt = static_cast<std::int64_t>(ids.size());
   const std::int64_t highest = compression.highest_position(n_prompt, options.settings.max_new_tokens);
   if (highest > opened.config.max_positions) {
-    log_warning_once(fmt::format("{} tokens exceed the {} the model was trained for; expect nonsense there", highest,
-                                 opened.config.max_positions));
+    log_warning_once(fmt::format("{} tokens exceed the trained context of {}; the text beyond it is unreliable",
+                                 highest, opened.config.max_positions));
   }
   const LoadedModel loaded =
       load_model(opened, options.compute.load_settings(), n_prompt, n_prompt + options.settings.max_new_tokens);
@@ -69,31 +69,35 @@ void run(const GenerateOptions& options) {
   });
   fmt::print("\n");
   const auto n_new = static_cast<double>(generated.ids.size());
-  log_info(fmt::format(
-      "{}: prefill {} tokens in {:.3f} s ({:.0f} tokens/s), press {:.3f} s, {} new tokens in {:.3f} s "
-      "({:.1f} tokens/s); the cache holds {:.1f} tokens a head, {}{}",
-      press.text, n_prompt, context.prefill, static_cast<double>(n_prompt) / context.prefill, context.compress,
-      generated.ids.size(), generated.seconds, n_new / generated.seconds, sequence.cache_tokens(),
-      format_bytes(static_cast<double>(sequence.cache_bytes())), generated.end ? "; ended by itself" : ""));
+  log_info(
+      fmt::format("{}: prefill {} tokens in {:.3f} s ({:.0f} tokens/s), press {:.3f} s, {} new tokens in {:.3f} s "
+                  "({:.1f} tokens/s); the cache holds {:.1f} tokens per head, {}{}",
+                  press.text, n_prompt, context.prefill, static_cast<double>(n_prompt) / context.prefill,
+                  context.compress, generated.ids.size(), generated.seconds, n_new / generated.seconds,
+                  sequence.cache_tokens(), format_bytes(static_cast<double>(sequence.cache_bytes())),
+                  generated.end ? "; stopped at an end-of-text token" : ""));
 }
 
 }  // namespace
 
 void add_generate_command(CLI::App& program) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = program.add_subcommand("generate", "Continue a text under a press, greedily or sampled");
+  CLI::App* command = program.add_subcommand("generate", "Continue a text with a press, greedily or by sampling");
   options->compute.add_to(*command, "-m,--model");
-  command->add_option("-p,--prompt", options->prompt, "The text to continue");
-  command->add_option("--prompt-file", options->prompt_file, "A file that holds it (also .gz, .xz, .zst)");
+  command->add_option("-p,--prompt", options->prompt, "Text to continue");
+  command->add_option("--prompt-file", options->prompt_file, "File with the text to continue (also .gz, .xz, .zst)");
   command->add_option("-n,--max-new-tokens", options->settings.max_new_tokens)->capture_default_str();
-  command->add_option("--press,--press-name", options->press, "See kvpress presses")->capture_default_str();
-  command->add_option("--compression-ratio", options->compression_ratio, "Share of the prompt to evict, in [0, 1)")
+  command->add_option("--press,--press-name", options->press, "Press; see kvpress presses")->capture_default_str();
+  command
+      ->add_option("--compression-ratio", options->compression_ratio,
+                   "Compression ratio: share of the prompt to evict, in [0, 1)")
       ->capture_default_str();
-  options->budget.add_to(*command, "Compress again every so many tokens");
-  command->add_option("--temperature", options->settings.temperature, "0: always the likeliest")->capture_default_str();
+  options->budget.add_to(*command, "Compress again after this many tokens");
+  command->add_option("--temperature", options->settings.temperature, "0: always the most likely next token")
+      ->capture_default_str();
   command->add_option("--top-p", options->settings.top_p)->capture_default_str();
   command->add_option("--top-k", options->settings.top_k, "0: no limit")->capture_default_str();
-  command->add_flag("--ignore-eos", options->settings.ignore_eos, "Go on after an end-of-text token");
+  command->add_flag("--ignore-eos", options->settings.ignore_eos, "Continue after an end-of-text token");
   command->footer(
       "Examples:\n"
       "  kvpress generate -m demo -p \"It was a dark night\" --temperature 0.8 --seed 1\n"

@@ -54,7 +54,7 @@ Output output_of(const fs::path& path) {
 void check_output(const fs::path& path, std::size_t n_runs) {
   const Output output = output_of(path);
   if (n_runs > 1 && (output == Output::picture || output == Output::numbers)) {
-    fail_usage("--output: {} holds one press at one ratio, and {} are asked for; give a folder or a .html",
+    fail_usage("--output: {} can hold only one press at one ratio, not {} runs; give a folder or a .html",
                path.string(), n_runs);
   }
   if (output == Output::picture) check_can_draw(path);
@@ -62,7 +62,7 @@ void check_output(const fs::path& path, std::size_t n_runs) {
     check_can_draw(path / "kept_tokens.png");
     std::error_code error;
     fs::create_directories(path, error);
-    if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+    if (error) fail("{}: cannot be created: {}", path.string(), error.message());
   } else if (output != Output::none) {
     check_can_write(path);
   }
@@ -105,14 +105,14 @@ std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vect
 void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) {
   options.compute.apply();
   options.text.check();
-  if (options.chunk_size < 0) fail_usage("--chunk-size: {} is negative; 0 reads the text at once", options.chunk_size);
+  if (options.chunk_size < 0) fail_usage("--chunk-size: {} is negative; 0 means one pass", options.chunk_size);
   const std::vector<double> ratios = options.budget.ratios(parse_ratios(options.ratios, "--ratios"));
   std::vector<NamedPress> presses;
   std::size_t n_runs = 0;
   for (const std::string& it : split_presses(options.presses)) {
     presses.push_back(parse_press(it));
     if (presses.back().press == nullptr && !presses.back().is_none()) {
-      fail_usage("press {}: compresses while decoding, and a heat map shows what is kept of a text that is read", it);
+      fail_usage("press {}: compresses only during decode; a heat map needs a press that compresses the prefill", it);
     }
     n_runs += presses.back().uses_ratio() ? ratios.size() : 1;
   }
@@ -128,11 +128,11 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
       prepare_texts(tokenizer, load_texts(options.text.request()), max_tokens, whole, opened.config);
   const std::vector<std::int32_t>& ids = texts.texts.front().ids;
   const auto n = static_cast<std::int64_t>(ids.size());
-  if (texts.texts.size() > 1) log_info(fmt::format("of {} texts the first is shown", texts.texts.size()));
+  if (texts.texts.size() > 1) log_info(fmt::format("only the first of {} texts is used", texts.texts.size()));
   if (n > opened.config.max_positions && compression.positions == Positions::text) {
     log_warning_once(
-        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there its attention "
-                    "says little, and so does what presses keep",
+        fmt::format("a text of {} tokens exceeds the trained context of {}; beyond it, attention and the tokens that "
+                    "presses keep are unreliable",
                     n, opened.config.max_positions));
   }
   const std::int64_t n_block = options.chunk_size > 0 ? std::min(options.chunk_size, n) : n;
@@ -154,7 +154,7 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
   }
   fmt::print("{}: {} tokens, {} layers of {} KV heads, {}{}\n\n{}", texts.name, n, opened.config.n_layers,
              opened.config.n_kv_heads, options.compute.model,
-             options.chunk_size > 0 ? fmt::format(", in chunks of {}", options.chunk_size) : ", read at once",
+             options.chunk_size > 0 ? fmt::format(", in chunks of {}", options.chunk_size) : ", in one pass",
              kept_tokens_table(runs));
   write_results(runs, options.output);
 }
@@ -163,22 +163,25 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
 
 void add_heatmap_command(CLI::App& program) {
   auto options = std::make_shared<HeatmapOptions>();
-  CLI::App* command =
-      program.add_subcommand("heatmap", "Which tokens of a text each layer and head keeps, as pictures and a page");
+  CLI::App* command = program.add_subcommand(
+      "heatmap", "Show which tokens of a text each layer and head keeps, as pictures and a page");
   options->compute.add_to(*command, "-m,--model");
   options->text.add_to(*command, "--dataset");
   CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens,
-                                                "Of the text (default: as many as the model was trained for)");
-  command->add_option("--press,--presses", options->presses, "By commas; see kvpress presses")->capture_default_str();
+                                                "Truncate the text to this many tokens (default: the trained context)");
+  command->add_option("--press,--presses", options->presses, "Presses, separated by commas; see kvpress presses")
+      ->capture_default_str();
   command
       ->add_option("--compression-ratio,--ratios", options->ratios,
-                   "Shares of the tokens to evict: numbers and first:last:step, by commas")
+                   "Compression ratios: numbers and first:last:step, separated by commas")
       ->capture_default_str();
-  command->add_option("--chunk-size", options->chunk_size, "Tokens between compressions; 0: once, after the whole text")
+  command
+      ->add_option("--chunk-size", options->chunk_size,
+                   "Tokens between compressions; 0: one compression after the whole text")
       ->capture_default_str();
   options->budget.add_to(*command, "");
   command->add_option("-o,--output", options->output,
-                      "A folder for all of it, or a file: .html, or of one run .png, .svg or .json");
+                      "Folder for all files, or one file: .html, or for one run .png, .svg or .json");
   command->footer(
       "Examples:\n"
       "  kvpress heatmap -m demo --press snapkv --compression-ratio 0.5 --max-tokens 512 -o heatmap\n"

@@ -46,7 +46,7 @@ void print_summary(const OpenedModel& opened) {
   line("trained context", fmt::format("{} tokens", config.max_positions));
   line("tensors", fmt::format("{} ({}), {}", opened.files->tensors->tensors().size(), fmt::join(types, ", "),
                               format_bytes(bytes)));
-  line("tokenizer", opened.has_tokenizer() ? opened.tokenizer().description() : "none beside the model");
+  line("tokenizer", opened.has_tokenizer() ? opened.tokenizer().description() : "none");
   std::vector<std::string> weights;
   const auto held = [&](std::string_view name, DType compute, HeldWeights form) {
     const double held_bytes = held_weight_bytes(config, {compute, compute, form}, opened.files->tensors.get());
@@ -58,14 +58,14 @@ void print_summary(const OpenedModel& opened) {
   held("int4", DType::f32, HeldWeights::as_int4);
   const auto& tensors = opened.files->tensors->tensors();
   if (std::any_of(tensors.begin(), tensors.end(), [](const auto& it) { return quant_layout(it.type).block > 0; })) {
-    held("as in the file", DType::f32, HeldWeights::as_file);
+    held("file", DType::f32, HeldWeights::as_file);
   }
   line("weights in memory", fmt::format("{}", fmt::join(weights, ", ")));
   for (const DType type : {DType::bf16, DType::f32}) {
     const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
     const auto per_token = static_cast<double>(KVCache::bytes_per_token(shape));
     line("cache",
-         fmt::format("{:.0f} bytes a token in {}, {} at {} tokens", per_token, to_string(type),
+         fmt::format("{:.0f} bytes per token in {}, {} at {} tokens", per_token, to_string(type),
                      format_bytes(per_token * static_cast<double>(config.max_positions)), config.max_positions));
   }
 }
@@ -89,10 +89,11 @@ void add_inspect_command(CLI::App& program) {
     bool quiet = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = program.add_subcommand("inspect", "Architecture, sizes, tokenizer and cache of a model");
-  command->add_option("model,-m,--model", options->model, "A folder, a .gguf file, demo, or a hub id")->required();
-  command->add_flag("--tensors", options->tensors, "The table of tensors as well");
-  command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");
+  CLI::App* command = program.add_subcommand("inspect", "Show architecture, sizes, tokenizer and cache of a model");
+  command->add_option("model,-m,--model", options->model, "Model: a folder, a .gguf file, demo, or a hub id")
+      ->required();
+  command->add_flag("--tensors", options->tensors, "Also print the table of tensors");
+  command->add_flag("--quiet", options->quiet, "Print only errors to stderr");
   command->footer("Examples:\n  kvpress inspect demo\n  kvpress inspect model.gguf --tensors");
   command->callback([options] {
     set_quiet(options->quiet);

@@ -77,10 +77,10 @@ int main(int argc, char** argv) {
   occupy_standard_streams();
   kvpress::restart_with_short_spin(argv);
   kvpress::name_settings(option_of);
-  CLI::App program("Measure what compressing the KV cache of a language model costs and buys.", "kvpress");
+  CLI::App program("Measure the cost and the benefit of KV-cache compression.", "kvpress");
   program.set_version_flag("--version", std::string(kvpress::version()));
   program.require_subcommand(1);
-  program.footer("kvpress COMMAND --help shows a command's options and examples.");
+  program.footer("kvpress COMMAND --help shows the options of a command, and examples.");
   kvpress::add_ppl_command(program);
   kvpress::add_evaluate_command(program);
   kvpress::add_compare_command(program);
@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
     check_command(program, argc, argv);
     program.parse(normalized(argc, argv));
     std::fflush(stdout);
-    if (std::ferror(stdout) != 0) return complain("standard output: cannot be written to", 1);
+    if (std::ferror(stdout) != 0) return complain("standard output: cannot be written", 1);
     return 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
   } catch (const kvpress::Interrupted& error) {
     return complain(error.what(), 130);
   } catch (const std::bad_alloc&) {
-    return complain("memory: not enough for this run; take fewer tokens or a smaller model", 1);
+    return complain("memory: not enough for this run; use fewer tokens or a smaller model", 1);
   } catch (const std::exception& error) {
     return complain(error.what(), 1);
   }

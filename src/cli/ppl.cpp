@@ -35,7 +35,7 @@ struct PplOptions {
 void check_timeline_file(const std::filesystem::path& path) {
   if (path.empty()) return;
   if (path.extension() != ".json" && path.extension() != ".png" && path.extension() != ".svg") {
-    fail_usage("--timeline: '{}' is no .json, .png or .svg; give a name that ends so", path.string());
+    fail_usage("--timeline: '{}' has an unknown extension; use .json, .png or .svg", path.string());
   }
   check_can_write(path);
   if (path.extension() != ".json") check_can_draw(path);
@@ -103,18 +103,20 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
 void add_ppl_command(CLI::App& program) {
   auto options = std::make_shared<PplOptions>();
   CLI::App* command =
-      program.add_subcommand("ppl", "Perplexity, KL, time and memory of one press against the full cache");
+      program.add_subcommand("ppl", "Measure perplexity, KL, time and memory of one press relative to the full cache");
   options->compute.add_to(*command, "-m,--model-name,--model");
   options->text.add_to(*command, "--dataset-name,--dataset");
   CLI::Option* max_tokens = command->add_option("--max-tokens", options->max_tokens, kMaxTokensHelp);
-  command->add_option("--press,--press-name", options->press, "See kvpress presses")->capture_default_str();
-  command->add_option("--compression-ratio", options->compression_ratio, "Share of the tokens to evict, in [0, 1)")
+  command->add_option("--press,--press-name", options->press, "Press; see kvpress presses")->capture_default_str();
+  command
+      ->add_option("--compression-ratio", options->compression_ratio,
+                   "Compression ratio: share of the tokens to evict, in [0, 1)")
       ->capture_default_str();
   options->protocol.add_to(*command);
-  command->add_flag("--prefill-only", options->prefill_only, "runtime_sec counts prefill and compression alone");
+  command->add_flag("--prefill-only", options->prefill_only, "runtime_sec includes only prefill and compression");
   command->add_option("--timeline", options->timeline,
-                      "Write memory along both runs here: numbers (.json) or a picture (.png, .svg)");
-  command->add_option("-o,--output", options->output, "Write the JSON document here, and a table to stdout");
+                      "Write the memory along both runs to this file: numbers (.json) or a picture (.png, .svg)");
+  command->add_option("-o,--output", options->output, "Write the JSON document to this file, and print a table");
   command->footer(
       "Examples:\n"
       "  kvpress ppl -m demo --press knorm --compression-ratio 0.5\n"

@@ -22,21 +22,21 @@ void print_parameters(Parameterized& it, std::string_view indent) {
 }
 
 void print_short() {
-  fmt::print("no_press\n  keeps everything: the full cache that every press is compared with\n");
+  fmt::print("no_press\n  keeps everything: the full cache, with which presses are compared\n");
   for (const PressEntry* entry : press_entries()) {
     fmt::print("\n{}\n  {}\n", entry->name, entry->summary);
     if (!entry->paper.empty()) fmt::print("  paper: {}\n", entry->paper);
     fmt::print("  needs: {}\n", entry->needs);
     print_parameters(*entry->make(), "  ");
   }
-  fmt::print("\nWhen presses run:\n");
+  fmt::print("\nSchedules:\n");
   for (const ScheduleForm& form : schedule_forms()) {
     fmt::print("\n{}\n  {}\n", form.name, form.summary);
     print_parameters(*form.make(), "  ");
   }
-  fmt::print("\nNames of kvpress that stand for compositions:\n\n");
+  fmt::print("\nNames of kvpress's evaluation registry:\n\n");
   for (const FlatName& it : flat_names()) {
-    fmt::print("{:<36} {}{}\n", it.name, it.stands_for, it.registry_only ? " (in evaluate)" : "");
+    fmt::print("{:<36} {}{}\n", it.name, it.stands_for, it.registry_only ? " (only in evaluate and sweep)" : "");
   }
 }
 
@@ -46,7 +46,7 @@ void print_long() {
     fmt::print("  formula: {}\n", entry->formula);
     if (!entry->paper.empty()) fmt::print("  paper:   {}\n", entry->paper);
     fmt::print("  needs:   {}\n", entry->needs);
-    fmt::print("  take it: {}\n", entry->when);
+    fmt::print("  when:    {}\n", entry->when);
     print_parameters(*entry->make(), "    ");
     fmt::print("\n");
   }
@@ -75,10 +75,9 @@ void add_presses_command(CLI::App& program) {
     bool markdown = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      program.add_subcommand("presses", "List the presses: what each does, its paper, parameters and needs");
-  command->add_flag("--long", options->all, "Also the idea, the formula, and when to take it");
-  command->add_flag("--markdown", options->markdown, "The same as Markdown");
+  CLI::App* command = program.add_subcommand("presses", "List the presses with paper, parameters and needs");
+  command->add_flag("--long", options->all, "Also print the idea, the formula, and when to use the press");
+  command->add_flag("--markdown", options->markdown, "Print the long form as Markdown");
   command->footer(
       "Examples:\n  kvpress presses\n  kvpress presses --long\n"
       "  kvpress ppl -m demo --dataset-name pg19 --press 'snapkv(window_size=32)'");

@@ -26,15 +26,15 @@ void run(const PullOptions& options) {
   set_quiet(options.quiet);
   std::optional<HubName> name = parse_hub_name(options.name);
   if (!name) {
-    fail_usage("'{}' is not the id of a model: ORG/NAME, as EleutherAI/pythia-70m, or ORG/NAME/FILE.gguf",
+    fail_usage("'{}' is not a model id; give ORG/NAME, such as EleutherAI/pythia-70m, or ORG/NAME/FILE.gguf",
                options.name);
   }
   if (!options.revision.empty()) {
     if (!is_safe_relative(options.revision)) {
-      fail_usage("--revision: '{}' is not a branch, tag or commit", options.revision);
+      fail_usage("--revision: '{}' is not the name of a branch, tag or commit", options.revision);
     }
     if (options.name.find('@') != std::string::npos && options.revision != name->revision) {
-      fail_usage("--revision: {} says {} already", options.name, name->revision);
+      fail_usage("--revision: {} already names revision {}; remove one of them", options.name, name->revision);
     }
     name->revision = options.revision;
   }
@@ -53,18 +53,15 @@ void run(const PullOptions& options) {
 
 void add_pull_command(CLI::App& program) {
   auto options = std::make_shared<PullOptions>();
-  CLI::App* command = program.add_subcommand("pull", "Fetch a model of the hub into its local cache");
+  CLI::App* command = program.add_subcommand("pull", "Download a model from the hub into the local cache");
   command->add_option("id", options->name, "ORG/NAME, ORG/NAME@REVISION, or a file: ORG/NAME/FILE.gguf")->required();
-  command->add_option("files", options->files, "Files of it, in place of what this program needs");
-  command->add_option("--revision", options->revision, "A branch, tag or commit (default: main)");
-  command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");
+  command->add_option("files", options->files, "Files to download (default: those that kvpress needs)");
+  command->add_option("--revision", options->revision, "Branch, tag or commit (default: main)");
+  command->add_flag("--quiet", options->quiet, "Print only errors to stderr");
   command->footer(
-      "Prints the folder that holds it. What is there already is not fetched again.\n"
-      "From the environment: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.\n"
-      "Examples:\n"
-      "  kvpress pull EleutherAI/pythia-70m\n"
-      "  kvpress pull EleutherAI/pythia-70m --revision step1000\n"
-      "  kvpress pull ggml-org/models/tinyllamas/stories260K.gguf");
+      "Prints the folder of the model. Files in the cache are not downloaded again.\nEnvironment variables: HF_TOKEN, "
+      "HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.\nExamples:\n  kvpress pull EleutherAI/pythia-70m\n  kvpress "
+      "pull EleutherAI/pythia-70m --revision step1000\n  kvpress pull ggml-org/models/tinyllamas/stories260K.gguf");
   command->callback([options] { run(*options); });
 }
 

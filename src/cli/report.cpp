@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
@@ -36,7 +37,7 @@ void run(const ReportOptions& options) {
   const std::vector<RunRow> rows = read_result_folders(folders, !extras.kept_tokens.empty());
   if (rows.empty()) {  // heat maps alone
     write_file(page, kept_tokens_page(extras.kept_tokens, options.title));
-    fmt::print("{} heat maps: wrote {}\n", extras.kept_tokens.size(), page.string());
+    fmt::print("{}: wrote {}\n", counted(extras.kept_tokens.size(), "heat map"), page.string());
     return;
   }
   extras.title = options.title;
@@ -50,23 +51,24 @@ void run(const ReportOptions& options) {
       written += ", " + (folder / "timeline.png").string();
     }
   }
-  fmt::print("{} runs: wrote {}\n", rows.size(), written);
+  fmt::print("{}: wrote {}\n", counted(rows.size(), "run"), written);
 }
 
 }  // namespace
 
 void add_report_command(CLI::App& program) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* command = program.add_subcommand("report", "Result folders as an HTML page and as pictures");
+  CLI::App* command = program.add_subcommand("report", "Make an HTML page and pictures of result folders");
   command
       ->add_option("folders", options->folders,
-                   "Folders that hold result folders, at any depth: of kvpress evaluate and sweep, and of kvpress's "
-                   "own evaluation; and heat maps of kvpress heatmap")
+                   "Folders that contain, at any depth, result folders of kvpress evaluate or sweep or of kvpress's "
+                   "evaluation, or heat maps of kvpress heatmap")
       ->required();
-  command->add_option("-o,--output", options->output, "The page; the pictures go beside it")->capture_default_str();
-  command->add_option("--title", options->title, "Of the page")->capture_default_str();
-  command->add_flag("--no-pictures", options->no_pictures, "The page alone, without gnuplot");
-  command->add_flag("--quiet", options->quiet, "Tell nothing on stderr but errors");
+  command->add_option("-o,--output", options->output, "File of the page; pictures are written to the same folder")
+      ->capture_default_str();
+  command->add_option("--title", options->title, "Title of the page")->capture_default_str();
+  command->add_flag("--no-pictures", options->no_pictures, "Write only the page, without gnuplot");
+  command->add_flag("--quiet", options->quiet, "Print only errors to stderr");
   command->footer(
       "Examples:\n"
       "  kvpress report runs -o runs/report.html\n"

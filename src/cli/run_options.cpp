@@ -14,33 +14,37 @@ void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
   if (!model_names.empty()) {
     command
         .add_option(model_names, model,
-                    "A folder, a .gguf file, demo, or a hub id, fetched where it is not in the cache")
+                    "Model: a folder, a .gguf file, demo, or a hub id, downloaded unless it is in the cache")
         ->required();
   }
-  command.add_option("--dtype", dtype, "float32, bfloat16, float16, or auto: the file's own")->capture_default_str();
+  command
+      .add_option("--dtype", dtype,
+                  "Number format of weights and computation: float32, bfloat16, float16, or auto (that of the file)")
+      ->capture_default_str();
   command
       .add_option("--weights", weights,
-                  "How products hold theirs: float (as --dtype), int8, int4, or file: quantized tensors as they are")
+                  "How weights are kept in memory: float (as --dtype), int8, int4, or file (the GGUF's quantization; "
+                  "fastest decode)")
       ->capture_default_str();
   command
-      .add_option(
-          "--cache-dtype", cache_dtype,
-          "Of the KV cache: auto (as --dtype), float32, bfloat16, float16, or int8, int4: all but the newest tokens")
+      .add_option("--cache-dtype", cache_dtype,
+                  "Number format of the KV cache: auto (as --dtype), float32, bfloat16, float16, or int8, int4 (except "
+                  "for the newest tokens)")
       ->capture_default_str();
   command
-      .add_option("--cache-residual", cache_residual, "Newest tokens of each head that int8 and int4 leave as they are")
+      .add_option("--cache-residual", cache_residual, "Newest tokens of each head that int8 and int4 do not quantize")
       ->capture_default_str();
-  command.add_option("--threads", threads, "0: one a core")->capture_default_str();
-  command.add_option("--device", device, "cpu")->capture_default_str();
-  command.add_option("--seed", seed, "For presses that draw, sampling, and intervals")->capture_default_str();
-  command.add_flag("--quiet", quiet, "Tell nothing on stderr but errors");
+  command.add_option("--threads", threads, "Number of threads; 0: one per core")->capture_default_str();
+  command.add_option("--device", device, "Device: cpu")->capture_default_str();
+  command.add_option("--seed", seed, "Seed of random presses, sampling, and intervals")->capture_default_str();
+  command.add_flag("--quiet", quiet, "Print only errors to stderr");
 }
 
 void ComputeOptions::apply() const {
   set_quiet(quiet);
   set_threads(threads);
   isa();  // a KVPRESS_ISA that cannot be is told before anything is done
-  if (device != "cpu") fail_usage("--device: '{}' is not in this build; use cpu", device);
+  if (device != "cpu") fail_usage("--device: '{}' is not supported; use cpu", device);
   load_settings().cache_format(DType::f32);
 }
 
@@ -57,15 +61,16 @@ void BudgetOptions::add_to(CLI::App& command, const std::string& interval_help) 
   const bool repeats = !interval_help.empty();
   command.add_option(
       "--budget", budget,
-      "What stays, in place of a compression ratio: tokens (2048), bytes of a sequence's cache (256MiB), "
+      "What to keep, instead of a compression ratio: tokens per head (2048), bytes of a sequence's cache (256MiB), "
       "or a ratio (0.5)");
   command.add_option(
       "--target-size", target_size,
-      repeats ? "The same in tokens; with --compression-interval: after each compression" : "The same in tokens");
+      repeats ? "Tokens to keep per head, instead of a ratio; with --compression-interval, at each compression"
+              : "Tokens to keep per head, instead of a ratio");
   if (repeats) command.add_option("--compression-interval", compression_interval, interval_help);
   command
       .add_option("--positions", positions,
-                  "text: tokens keep their places, evicting leaves gaps; cache: kept ones are renumbered 0, 1, ...")
+                  "Positions of tokens: text (eviction leaves gaps) or cache (kept tokens are renumbered 0, 1, ...)")
       ->capture_default_str();
 }
 
@@ -91,13 +96,14 @@ std::vector<double> BudgetOptions::ratios(const std::vector<double>& given) cons
 }
 
 void ProtocolOptions::add_to(CLI::App& command) {
-  command.add_option("--protocol", protocol, "window, chunked, continuation or decode")->capture_default_str();
+  command.add_option("--protocol", protocol, "How texts are scored: window, chunked, continuation or decode")
+      ->capture_default_str();
   command.add_option("--max-length", max_length,
                      "Tokens of a window or segment (default: 1024, or the trained context if less)");
-  command.add_option("--stride", stride, "window: tokens from window to window (default: half of --max-length)");
+  command.add_option("--stride", stride, "window: distance between windows in tokens (default: half of --max-length)");
   command.add_option("--chunk-size", chunk_size, "chunked: tokens between compressions")->capture_default_str();
   command.add_option("--context-tokens", context_tokens, "continuation, decode: tokens before scoring (default: half)");
-  budget.add_to(command, "decode: compress again every so many tokens");
+  budget.add_to(command, "decode: compress again after this many tokens");
 }
 
 ProtocolSettings ProtocolOptions::protocol_settings(const ModelConfig& config) const {
@@ -120,8 +126,8 @@ RunSettings ProtocolOptions::settings(const ComputeOptions& compute, const Model
   if (settings.protocol.splits_text() &&
       highest_position(settings.protocol, settings.compression, settings.protocol.max_length) > config.max_positions) {
     log_warning_once(
-        fmt::format("--max-length {} exceeds the {} tokens the model was trained for: there a press can look better "
-                    "than the full cache, which says nothing about the press",
+        fmt::format("--max-length {} exceeds the trained context of {} tokens; beyond it the full cache degrades, and "
+                    "a press that is better than it need not be good",
                     settings.protocol.max_length, config.max_positions));
   }
   return settings;

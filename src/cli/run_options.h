@@ -76,7 +76,7 @@ std::optional<T> given(const CLI::Option& option, const T& value) {
   return option.count() > 0 ? std::optional(value) : std::nullopt;
 }
 
-inline constexpr const char* kTimelineHelp = "true: memory along each run, as timeline.json in its folder";
+inline constexpr const char* kTimelineHelp = "true: write the memory along each run to timeline.json in its folder";
 
 /// Throws UsageError unless ratio is in [0, 1).
 void check_ratio(double ratio, const std::string& option);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
@@ -43,8 +44,8 @@ std::string folder_of(const SweepCommand& command) {
   const int named = !command.output.empty() + !command.resume.empty() + !command.collect.empty();
   if (named != 1 && !(command.dry_run && named == 0)) {
     fail_usage(
-        "-o, --resume, --collect: name a folder with one of them: a new sweep's, one to go on with, or one to "
-        "sum up");
+        "-o, --resume, --collect: exactly one of them is needed: the folder of a new sweep, of one to resume, or of "
+        "one to summarize");
   }
   return command.output + command.resume + command.collect;
 }
@@ -52,14 +53,14 @@ std::string folder_of(const SweepCommand& command) {
 /// Throws Error that says what is not as it was when the sweep began.
 void refuse_changes(const Json& then, const Json& now, const std::string& folder) {
   const std::string remedy =
-      fmt::format("its runs would not belong together with those of {}; begin a new sweep", folder);
+      fmt::format("new runs would not be comparable with those in {}; start a new sweep", folder);
   if (then["version"] != now["version"] || then["program"] != now["program"]) {
-    fail("{}: the program is not the one that began the sweep ({} then, {} now, or another build of it); {}", folder,
-         then["version"].get<std::string>(), now["version"].get<std::string>(), remedy);
+    fail("{}: the program has changed since the sweep was started (version {} then, {} now, or another build); {}",
+         folder, then["version"].get<std::string>(), now["version"].get<std::string>(), remedy);
   }
   if (then["model"] != now["model"])
-    fail("{}: the model's files have changed since the sweep began; {}", folder, remedy);
-  if (then["texts"] != now["texts"]) fail("{}: the texts have changed since the sweep began; {}", folder, remedy);
+    fail("{}: the model files have changed since the sweep was started; {}", folder, remedy);
+  if (then["texts"] != now["texts"]) fail("{}: the texts have changed since the sweep was started; {}", folder, remedy);
 }
 
 /// Indices of the runs that are not there yet, in the slice. Throws Error for a damaged one.
@@ -102,8 +103,8 @@ void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
       written += ", timeline.png";
     }
   }
-  fmt::print("{}: {} runs in {}{}\n", path.string(), records.size(), written,
-             n_left == 0 ? "" : fmt::format("; {} of {} runs are missing", n_left, runner.runs().size()));
+  fmt::print("{}: {} in {}{}\n", path.string(), counted(records.size(), "run"), written,
+             n_left == 0 ? "" : fmt::format("; {} of {} missing", n_left, counted(runner.runs().size(), "run")));
 }
 
 void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, bool prefill_only,
@@ -117,14 +118,14 @@ void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, bool 
     total += runner.tokens(run) * (first && run.press != "no_press" ? 2 : 1);
     before = &run;
   }
-  Progress progress(fmt::format("{} runs", todo.size()), total);
+  Progress progress(counted(todo.size(), "run"), total);
   for (const std::size_t i : todo) {
     run_and_write(runner, runner.runs()[i], prefill_only, folder, [&](std::int64_t n) { progress.advance(n); });
   }
 }
 
 void work_by_mpi(const SweepRunner& runner, const std::vector<std::size_t>& todo, const SweepFolder& folder) {
-  Progress progress(fmt::format("{} runs on {} ranks", todo.size(), mpi_place().size),
+  Progress progress(fmt::format("{} on {} ranks", counted(todo.size(), "run"), mpi_place().size),
                     static_cast<std::int64_t>(todo.size()));
   hand_out_runs(runner, todo, folder, [&](const SweepRun&) { progress.advance(); });
   folder.remove_leftovers();
@@ -132,9 +133,10 @@ void work_by_mpi(const SweepRunner& runner, const std::vector<std::size_t>& todo
 
 void print_plan(SweepRunner& runner) {
   const SweepGrid& grid = runner.plan().grid;
-  fmt::print("{} runs: {} data sets x {} protocols x ({} presses x {} ratios + the full cache) x {} repeats\n",
-             runner.runs().size(), grid.datasets.size(), grid.protocols.size(), grid.presses.size(), grid.ratios.size(),
-             grid.repeats);
+  fmt::print("{}: {} x {} x ({} x {} + the full cache) x {}\n", counted(runner.runs().size(), "run"),
+             counted(grid.datasets.size(), "data set"), counted(grid.protocols.size(), "protocol"),
+             counted(grid.presses.size(), "press"), counted(grid.ratios.size(), "ratio"),
+             counted(static_cast<std::size_t>(grid.repeats), "repeat"));
   double tokens = 0;
   for (const SweepRun& it : runner.runs()) {
     fmt::print("  {}\n", sweep_run_name(runner.plan(), it));
@@ -142,8 +144,8 @@ void print_plan(SweepRunner& runner) {
   }
   const double per_token = runner.measure_seconds_per_token();
   fmt::print(
-      "{:.0f} tokens to score; about {:.0f} s here, at the {:.3f} ms per token that a short run of the full cache "
-      "takes; up to {} of memory\n",
+      "{:.0f} tokens to score; about {:.0f} s on this machine, estimated from {:.3f} ms per token in a short run of "
+      "the full cache; up to {} of memory\n",
       tokens, tokens * per_token, 1000 * per_token, format_bytes(runner.memory()));
 }
 
@@ -154,7 +156,7 @@ SweepSlice slice_by(const std::string& text, std::size_t n) {
   std::size_t k = 0;
   char rest = 0;
   if (std::sscanf(text.c_str(), "%zu/%zu%c", &i, &k, &rest) != 2 || i >= k) {  // NOLINT(cert-err34-c)
-    fail_usage("--slice: '{}' is no slice; 0/16 is the first of sixteen, 15/16 the last", text);
+    fail_usage("--slice: '{}' is not a slice; use 0/16 for the first of 16 slices, 15/16 for the last", text);
   }
   return slice_of(n, i, k);
 }
@@ -174,7 +176,7 @@ void run(SweepCommand& command, CLI::App& app) {
   if (command.output.empty() && !command.dry_run) {
     refuse_plan_options(app, command.collect.empty() ? "--resume" : "--collect");
     if (!command.plan_file.empty())
-      fail_usage("{}: --resume has its plan already; leave the file out", command.plan_file);
+      fail_usage("{}: --resume uses the plan in the folder; remove the plan file", command.plan_file);
     apply_plan_options(app, SweepFolder::read_plan(path)["options"]);
   } else if (!command.plan_file.empty()) {
     apply_plan_file(app, command.plan_file);
@@ -220,13 +222,14 @@ void run(SweepCommand& command, CLI::App& app) {
 void add_sweep_command(CLI::App& program) {
   auto command = std::make_shared<SweepCommand>();
   CLI::App* app =
-      program.add_subcommand("sweep", "Many presses at many ratios; can be stopped and resumed at any time");
-  app->add_option("plan", command->plan_file, "A YAML file with options of the plan; those given here override it");
-  app->add_option("-o,--output", command->output, "The folder of a new sweep");
-  app->add_option("--resume", command->resume, "Go on with the sweep in this folder: only what is missing is run");
-  app->add_option("--collect", command->collect, "Sum up the sweep in this folder; runs nothing");
-  app->add_flag("--dry-run", command->dry_run, "Print the runs, with an estimate of time and memory");
-  app->add_option("--slice", command->slice, "With --resume: only this part of the runs, 0/16 to 15/16 say");
+      program.add_subcommand("sweep", "Run many presses at many ratios; can be interrupted and resumed at any time");
+  app->add_option("plan", command->plan_file, "YAML file with plan options; options on the command line override it");
+  app->add_option("-o,--output", command->output, "Folder of a new sweep");
+  app->add_option("--resume", command->resume, "Resume the sweep in this folder: make only the missing runs");
+  app->add_option("--collect", command->collect, "Summarize the sweep in this folder; makes no runs");
+  app->add_flag("--dry-run", command->dry_run, "Print the runs and an estimate of time and memory");
+  app->add_option("--slice", command->slice,
+                  "With --resume: make only this slice of the runs, for example 0/16 to 15/16");
   command->slurm.add_to(*app);
   command->options.add_to(*app);
   app->footer(

@@ -7,6 +7,7 @@
 #include <deque>
 #include <thread>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/file_lock.h"
 #include "kvpress/base/hash.h"
@@ -46,7 +47,7 @@ constexpr std::int64_t kNoneAnyMore = -2;  // answered: the same, and some rank 
 class Mpi {
  public:
   Mpi() {
-    if (MPI_Init(nullptr, nullptr) != MPI_SUCCESS) fail("MPI: cannot be started");
+    if (MPI_Init(nullptr, nullptr) != MPI_SUCCESS) fail("MPI: cannot be initialized");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   }
   Mpi(const Mpi&) = delete;
@@ -128,8 +129,8 @@ class Dispatcher {
     mpi_.all_alive = !died_;
     if (!error_.empty()) fail("{}", error_);
     if (!waiting_.empty()) {
-      fail("{}: every rank died, {} runs are left; go on with --resume {}", folder_.path().string(), waiting_.size(),
-           folder_.path().string());
+      fail("{}: all ranks died and {} are missing; continue with --resume {}", folder_.path().string(),
+           counted(waiting_.size(), "run"), folder_.path().string());
     }
   }
 
@@ -153,7 +154,7 @@ class Dispatcher {
     const Message asked = receive(source, kAsk);
     std::string error = asked.text;
     if (!rank.started) {
-      error = asked.text == works_with_ ? "" : "has another program, model or texts than rank 0";
+      error = asked.text == works_with_ ? "" : "program, model or texts differ from those of rank 0";
       rank.started = true;
     }
     if (!error.empty() && error_.empty()) error_ = fmt::format("rank {}: {}", source, error);
@@ -187,7 +188,8 @@ class Dispatcher {
       Rank& rank = ranks_[r];
       if (rank.gone || !rank.started) continue;
       if (!FileLock::try_take(lock_of_rank(folder_.path(), static_cast<int>(r)), FileLock::Mode::alone)) continue;
-      log_warning(fmt::format("rank {} died; {}", r, rank.run == kNone ? "it had no run" : "its run goes to another"));
+      log_warning(
+          fmt::format("rank {} died; {}", r, rank.run == kNone ? "it had no run" : "its run is given to another rank"));
       died_ = true;
       rank.gone = true;
       if (rank.run != kNone && !folder_.has(sweep_run_name(runner_.plan(), run_of(rank))))
@@ -250,7 +252,9 @@ void do_runs_for_rank_0(SweepRunner& runner, bool prefill_only, const std::files
 #else
 
 namespace {
-[[noreturn]] void refuse() { fail_usage("mpirun: this build has no MPI; install libopenmpi-dev and build again"); }
+[[noreturn]] void refuse() {
+  fail_usage("mpirun: this build has no MPI support; install libopenmpi-dev and build again");
+}
 }  // namespace
 
 void hand_out_runs(const SweepRunner&, const std::vector<std::size_t>&, const SweepFolder&, const OnRunDone&) {

@@ -15,7 +15,7 @@ namespace kvpress {
 namespace {
 
 /// Options of the plan are in a group of their own, by which they are told from those of the command.
-constexpr const char* kPlanGroup = "The plan";
+constexpr const char* kPlanGroup = "Plan options";
 
 std::vector<CLI::Option*> options_of_plan(CLI::App& command) {
   return command.get_options([](CLI::Option* it) { return it->get_group() == kPlanGroup; });
@@ -43,7 +43,7 @@ void set(CLI::Option& option, const std::string& value, const std::string& sourc
     option.add_result(value);
     option.run_callback();
   } catch (const CLI::ParseError& error) {
-    fail_usage("{}: {}: '{}' cannot be its value", source, key_of(option), value);
+    fail_usage("{}: {}: '{}' is not a valid value", source, key_of(option), value);
   }
 }
 
@@ -52,11 +52,11 @@ std::string value_of(const YAML::Node& node, const std::string& source, const st
   std::vector<std::string> items;
   if (node.IsSequence()) {
     for (const auto& it : node) {
-      if (!it.IsScalar()) fail_usage("{}: {}: a list of plain values is needed", source, key);
+      if (!it.IsScalar()) fail_usage("{}: {}: the list contains an item that is not a plain value", source, key);
       items.push_back(it.as<std::string>());
     }
   }
-  if (items.empty()) fail_usage("{}: {}: has no value", source, key);
+  if (items.empty()) fail_usage("{}: {}: has no value; give one or a list", source, key);
   return fmt::format("{}", fmt::join(items, ","));
 }
 
@@ -66,18 +66,23 @@ void SweepOptions::add_to(CLI::App& command) {
   const std::vector<CLI::Option*> before = command.get_options([](CLI::Option*) { return true; });
   compute.add_to(command, "-m,--model");
   command.get_option("--model")->required(false);
-  command.add_option("--datasets", datasets, "wikitext_ppl, pg19_ppl, paths; by commas")->capture_default_str();
-  command.add_option("--presses", presses, "By commas; no_press always runs as well")->capture_default_str();
-  command.add_option("--ratios", ratios, "Numbers and first:last:step, by commas")->capture_default_str();
-  command.add_option("--repeats", repeats, "Runs of each kind; the median of their times is told")
+  command
+      .add_option("--datasets", datasets,
+                  "Data sets, separated by commas: wikitext_ppl, pg19_ppl, hf:ORG/NAME, or paths")
       ->capture_default_str();
-  command.add_option("--max-samples", max_samples, "Rows or books (default: 64 and 1)");
-  command.add_option("--max-tokens", max_tokens, "Of each text (default: 4096 and 8192)");
-  command.add_option("--prefill-only", prefill_only, "true: runtime_sec counts prefill and compression alone")
+  command.add_option("--presses", presses, "Presses, separated by commas; no_press is always run as well")
+      ->capture_default_str();
+  command.add_option("--ratios", ratios, "Compression ratios: numbers and first:last:step, separated by commas")
+      ->capture_default_str();
+  command.add_option("--repeats", repeats, "Repeats of each run; medians of times are reported")->capture_default_str();
+  command.add_option("--max-samples", max_samples, "Use only this many rows or books (default: 64 and 1)");
+  command.add_option("--max-tokens", max_tokens, "Truncate each text to this many tokens (default: 4096 and 8192)");
+  command.add_option("--prefill-only", prefill_only, "true: runtime_sec includes only prefill and compression")
       ->capture_default_str();
   command.add_option("--timeline", timeline, kTimelineHelp)->capture_default_str();
   protocol.add_to(command);
-  command.get_option("--protocol")->description("window, chunked, continuation, decode; by commas");
+  command.get_option("--protocol")
+      ->description("Protocols, separated by commas: window, chunked, continuation, decode");
   for (CLI::Option* it : command.get_options([](CLI::Option*) { return true; })) {
     const bool own = std::find(before.begin(), before.end(), it) == before.end();
     if (own && it->get_lnames().front() != "quiet") it->group(kPlanGroup);
@@ -117,16 +122,17 @@ void apply_plan_file(CLI::App& command, const std::string& path) {
   try {
     plan = YAML::Load(read_file(path));
   } catch (const YAML::Exception& error) {
-    fail_usage("{}: line {}: is not YAML: {}", path, error.mark.line + 1, error.msg);
+    fail_usage("{}: line {}: is not valid YAML: {}", path, error.mark.line + 1, error.msg);
   }
-  if (!plan.IsMap()) fail_usage("{}: is not a plan; lines such as 'presses: [knorm, snapkv]' are needed", path);
+  if (!plan.IsMap()) fail_usage("{}: is not a plan; a plan has lines such as 'presses: [knorm, snapkv]'", path);
   std::vector<std::string> seen;
   for (const auto& it : plan) {
-    if (!it.first.IsScalar()) fail_usage("{}: line {}: a name is needed", path, it.first.Mark().line + 1);
+    if (!it.first.IsScalar())
+      fail_usage("{}: line {}: the name of an option is needed", path, it.first.Mark().line + 1);
     const auto key = it.first.as<std::string>();
     CLI::Option* option = option_of(command, key, path);
     if (std::find(seen.begin(), seen.end(), key_of(*option)) != seen.end()) {
-      fail_usage("{}: '{}' is there twice", path, key);
+      fail_usage("{}: '{}' is given twice", path, key);
     }
     seen.push_back(key_of(*option));
     if (option->count() == 0) set(*option, value_of(it.second, path, key), path);
@@ -152,7 +158,7 @@ void apply_plan_options(CLI::App& command, const Json& options) {
 void refuse_plan_options(CLI::App& command, const std::string& beside) {
   for (const CLI::Option* it : options_of_plan(command)) {
     if (it->count() > 0) {
-      fail_usage("--{}: belongs to the plan, which {} takes from the folder; leave it out, or begin a new sweep",
+      fail_usage("--{}: is part of the plan, which {} reads from the folder; remove it, or start a new sweep",
                  it->get_lnames().front(), beside);
     }
   }

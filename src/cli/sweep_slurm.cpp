@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/file.h"
 
@@ -36,33 +37,30 @@ std::pair<std::string, bool> output_of(const std::string& command) {
 std::string script(const std::size_t n_tasks, const fs::path& folder) {
   const std::string program = fs::read_symlink("/proc/self/exe").string();
   return fmt::format(
-      "#!/bin/bash\n"
-      "#SBATCH --job-name=kvpress-sweep\n"
-      "#SBATCH --array=0-{}\n"
-      "#SBATCH --output=\"{}\"\n"
-      "# Each task does a slice of the runs. A task that was cut off can be submitted again: it does what is missing.\n"
-      "exec {} sweep --resume {} --slice \"$SLURM_ARRAY_TASK_ID/{}\"\n",
+      "#!/bin/bash\n#SBATCH --job-name=kvpress-sweep\n#SBATCH --array=0-{}\n#SBATCH --output=\"{}\"\n# Each task makes "
+      "a slice of the runs. An interrupted task can be submitted again: it makes the missing runs.\nexec {} sweep "
+      "--resume {} --slice \"$SLURM_ARRAY_TASK_ID/{}\"\n",
       n_tasks - 1, (folder / "slurm-%a.log").string(), quoted(program), quoted(folder.string()), n_tasks);
 }
 
 }  // namespace
 
 void SlurmOptions::add_to(CLI::App& command) {
-  command.add_flag("--slurm", wanted, "Submit the runs as an array job of Slurm, and end; sum up with --collect later");
-  command.add_option("--slurm-tasks", tasks, "Tasks of that job")->capture_default_str();
-  command.add_option("--slurm-arguments", arguments, "For sbatch, '--partition=long --time=2:00:00' say");
+  command.add_flag("--slurm", wanted, "Submit the runs as a Slurm array job and exit; summarize later with --collect");
+  command.add_option("--slurm-tasks", tasks, "Number of tasks of the job")->capture_default_str();
+  command.add_option("--slurm-arguments", arguments, "Arguments for sbatch, such as '--partition=long --time=2:00:00'");
 }
 
 void submit_to_slurm(const SlurmOptions& options, std::size_t n_runs, const fs::path& path) {
-  if (options.tasks < 1) fail_usage("--slurm-tasks: {}; at least 1 is needed", options.tasks);
+  if (options.tasks < 1) fail_usage("--slurm-tasks: {} is too small; at least 1 is needed", options.tasks);
   const fs::path folder = fs::absolute(path);
   const std::size_t n_tasks = std::min<std::size_t>(static_cast<std::size_t>(options.tasks), n_runs);
   const fs::path job = folder / "job.sh";
   write_file(job, script(n_tasks, folder));
   const auto [said, done] = output_of(fmt::format("sbatch {} {}", options.arguments, quoted(job.string())));
-  if (!done) fail("sbatch: {}; the job is in {}, to be submitted by hand", said, job.string());
-  fmt::print("{}: {} runs in {} tasks; when they have ended: kvpress sweep --collect {}\n", said, n_runs, n_tasks,
-             path.string());
+  if (!done) fail("sbatch: {}; submit the job by hand: {}", said, job.string());
+  fmt::print("{}: {} in {}; when they have finished: kvpress sweep --collect {}\n", said, counted(n_runs, "run"),
+             counted(n_tasks, "task"), path.string());
 }
 
 }  // namespace kvpress

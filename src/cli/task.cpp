@@ -64,7 +64,7 @@ double parse_number(const std::string& text, const char* option, const std::stri
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
-    fail_usage("{}: '{}' is no list of numbers; write 0,0.5,1 or 0:1:0.25 (first:last:step)", option, whole);
+    fail_usage("{}: '{}' is not a list of numbers; write 0,0.5,1 or 0:1:0.25 (first:last:step)", option, whole);
   }
   return value;
 }
@@ -82,12 +82,12 @@ std::vector<double> parse_depths(const std::string& text) {
   }
   if (!range) return values;
   if (values.size() != 3 || !(values[2] > 0) || values[1] < values[0]) {
-    fail_usage("{}: '{}' is no range; write first:last:step, like 0:1:0.25", kOption, text);
+    fail_usage("{}: '{}' is not a range; write first:last:step, such as 0:1:0.25", kOption, text);
   }
   const double first = values[0];
   const double last = values[1];
   const double step = values[2];
-  if ((last - first) / step > 1000) fail_usage("{}: '{}' has more than 1000 values", kOption, text);
+  if ((last - first) / step > 1000) fail_usage("{}: '{}' has more than 1000 values; use a larger step", kOption, text);
   values.clear();
   // A last value that rounding puts a hair beyond the end still counts.
   for (int i = 0; first + i * step <= last + 1e-9; ++i) values.push_back(std::min(last, first + i * step));
@@ -193,17 +193,18 @@ std::int64_t fit_lengths(const TaskSet& set, const Tokenizer& tokenizer, const M
   if (n_context + n_rest <= config.max_positions) return n_context + n_rest;
   if (!set.column_axis.empty()) {
     fail_usage(
-        "--lengths: a context of {} tokens with its question and answer takes {}, more than the {} that the model was "
-        "trained for; take shorter ones",
+        "--lengths: a context of {} tokens with question and answer has {} tokens, more than the trained context of "
+        "{}; use a shorter length",
         n_context, n_context + n_rest, config.max_positions);
   }
   const std::int64_t most = config.max_positions - n_rest;
   if (most < 1) {
     fail_usage(
-        "--max-new-tokens: question and answer take {} tokens, no less than the {} that the model was trained for",
+        "--max-new-tokens: question and answer have {} tokens and leave no room in the trained context of {}; use "
+        "fewer",
         n_rest, config.max_positions);
   }
-  log_warning(fmt::format("{} of {} contexts are cut to their first {} tokens: the model was trained for {}",
+  log_warning(fmt::format("{} of {} contexts are truncated to their first {} tokens: the trained context is {}",
                           std::count_if(contexts.begin(), contexts.end(), [&](std::int64_t it) { return it > most; }),
                           contexts.size(), most, config.max_positions));
   settings.max_context_length = most;
@@ -289,16 +290,18 @@ void write_results(const TaskOptions& options, const TaskReport& report) {
 
 void check(const TaskOptions& options) {
   for (const double it : options.ratios) check_ratio(it, "--ratios");
-  if (options.ratios.empty()) fail_usage("--ratios: is empty; give shares of the tokens to evict, like 0.5,0.75");
-  if (options.max_new_tokens < 0) fail_usage("--max-new-tokens: {} is negative; 0: the task's", options.max_new_tokens);
-  if (options.max_context_length < 0) fail_usage("--max-context-length: {} is negative", options.max_context_length);
-  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 takes all", options.max_samples);
+  if (options.ratios.empty()) fail_usage("--ratios: is empty; give compression ratios such as 0.5,0.75");
+  if (options.max_new_tokens < 0)
+    fail_usage("--max-new-tokens: {} is negative; 0 means the number of the task", options.max_new_tokens);
+  if (options.max_context_length < 0)
+    fail_usage("--max-context-length: {} is negative; 0 means the trained context", options.max_context_length);
+  if (options.max_samples < 0) fail_usage("--max-samples: {} is negative; 0 means all", options.max_samples);
   const bool from_hub = !hub_dataset(options.task).empty();
   if (!from_hub && !(options.config.empty() && options.split.empty())) {
-    fail_usage("{}: is for a data set of the hub", options.config.empty() ? "--split" : "--config");
+    fail_usage("{}: applies only to a data set of the hub; remove it", options.config.empty() ? "--split" : "--config");
   }
   if (is_made(options.task)) {
-    if (!options.scorer.empty()) fail_usage("--scorer: task {} has its own; it is for a .jsonl file", options.task);
+    if (!options.scorer.empty()) fail_usage("--scorer: task {} has its own scorer; remove it", options.task);
     return;
   }
   if (!from_hub && !is_rows_file(options.task)) {
@@ -322,7 +325,7 @@ void run(TaskOptions& options) {
     // Before hours of work: the picture needs a program that may be missing.
     if (is_made(options.task)) check_can_draw(std::filesystem::path(options.output) / "task.png");
     std::filesystem::create_directories(options.output, error);
-    if (error) fail("{}: cannot be made: {}", options.output, error.message());
+    if (error) fail("{}: cannot be created: {}", options.output, error.message());
   }
 
   const OpenedModel opened = open_model(options.compute.model);
@@ -336,8 +339,9 @@ void run(TaskOptions& options) {
 
   for (const std::int64_t it : options.grid.lengths) {
     if (it >= opened.config.max_positions && is_made(options.task)) {
-      fail_usage("--lengths: {} leaves no room for a question in the {} tokens that the model was trained for", it,
-                 opened.config.max_positions);
+      fail_usage(
+          "--lengths: {} leaves no room for a question in the trained context of {} tokens; use a shorter length", it,
+          opened.config.max_positions);
     }
   }
 
@@ -375,46 +379,54 @@ void run(TaskOptions& options) {
 
 void add_task_command(CLI::App& program) {
   auto options = std::make_shared<TaskOptions>();
-  CLI::App* command = program.add_subcommand("task", "What a compressed cache still knows: questions about a context");
+  CLI::App* command = program.add_subcommand("task", "Ask questions about a compressed context, and score the answers");
   command
       ->add_option("task", options->task,
-                   "needle, kv_recall, variable_tracking, or rows of a data set: ruler, longbench, ..., hf:ORG/NAME, "
-                   "or a .jsonl")
+                   "Task: needle, kv_recall, variable_tracking, or rows of a data set: ruler, longbench, ..., "
+                   "hf:ORG/NAME, or a .jsonl")
       ->required();
   options->compute.add_to(*command, "-m,--model");
-  command->add_option("--lengths", options->lengths, "Tokens of the context, by commas")
+  command->add_option("--lengths", options->lengths, "Context lengths in tokens, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--depths", options->depths, "Where in it the answer stands: 0,0.5,1 or first:last:step")
+  command->add_option("--depths", options->depths, "Positions of the answer in the context: 0,0.5,1 or first:last:step")
       ->capture_default_str();
-  command->add_option("--samples", options->grid.samples, "Questions a cell")->capture_default_str();
-  command->add_option("--needles", options->grid.needles, "needle: facts that are hidden; one is asked for")
+  command->add_option("--samples", options->grid.samples, "Questions per cell")->capture_default_str();
+  command->add_option("--needles", options->grid.needles, "needle: number of hidden facts; the question is about one")
       ->capture_default_str();
-  command->add_option("--hops", options->hops, "variable_tracking: variables between the value and the last")
+  command->add_option("--hops", options->hops, "variable_tracking: assignments from the first variable to the last")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--chains", options->grid.chains, "variable_tracking: values that go around; one is asked for")
+  command
+      ->add_option("--chains", options->grid.chains, "variable_tracking: number of chains; the question is about one")
       ->capture_default_str();
-  command->add_option("--text", options->text, "The haystack: pg19, wikitext, or a .jsonl or .txt file")
+  command->add_option("--text", options->text, "Haystack: pg19, wikitext, or a .jsonl or .txt file")
       ->capture_default_str();
-  command->add_option("--presses", options->presses, "By commas; see kvpress presses")->capture_default_str();
-  command->add_option("--ratios", options->ratios, "Shares of the context's tokens to evict, by commas")
+  command->add_option("--presses", options->presses, "Presses, separated by commas; see kvpress presses")
+      ->capture_default_str();
+  command
+      ->add_option("--ratios", options->ratios,
+                   "Compression ratios (share of the context to evict), separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  options->budget.add_to(*command, "Compress again every so many tokens of the answer");
-  command->add_option("--max-new-tokens", options->max_new_tokens, "Of an answer; 0: what the task gives");
+  options->budget.add_to(*command, "Compress again after this many tokens of the answer");
+  command->add_option("--max-new-tokens", options->max_new_tokens,
+                      "Maximum number of tokens of an answer; 0: that of the task");
   command->add_option("--scorer", options->scorer,
-                      "Of the rows: " + fmt::format("{}", fmt::join(dataset_scorers(), ", ")));
-  command->add_option("--dataset-config,--config", options->config, "Of a data set of the hub: 4096");
-  command->add_option("--split", options->split, "Of a data set of the hub: test");
-  command->add_option("--max-samples", options->max_samples, "Rows of a data set to take; 0: all")
+                      "Scorer of the rows: " + fmt::format("{}", fmt::join(dataset_scorers(), ", ")));
+  command->add_option("--dataset-config,--config", options->config,
+                      "Configuration of a data set of the hub, such as 4096");
+  command->add_option("--split", options->split, "Split of a data set of the hub, such as test");
+  command->add_option("--max-samples", options->max_samples, "Use only this many rows of a data set; 0: all")
       ->capture_default_str();
   command->add_option("--max-context-length", options->max_context_length,
-                      "Cut contexts after so many tokens; 0: where the model's end");
-  command->add_flag("--query-aware", options->query_aware, "The press sees the question: it is part of the context");
-  command->add_option("--chat-format", options->chat, "auto: the model's own; plain, chatml, llama3")
+                      "Truncate contexts to this many tokens; 0: the trained context");
+  command->add_flag("--query-aware", options->query_aware,
+                    "Make the question part of the context, so that the press sees it");
+  command->add_option("--chat-format", options->chat, "Chat format: auto (that of the model), plain, chatml, llama3")
       ->capture_default_str();
-  command->add_option("-o,--output", options->output, "A folder: predictions and metrics of each run, table, picture");
+  command->add_option("-o,--output", options->output,
+                      "Folder for predictions and metrics of each run, table and picture");
   command->footer(
       "Examples:\n"
       "  kvpress task needle -m SmolLM2-135M-Instruct.Q4_1.gguf --lengths 512,1024 --depths 0:1:0.25 \\\n"

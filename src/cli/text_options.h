@@ -30,6 +30,6 @@ struct TextOptions {
 /// The options but the data set's, for a command that has its own.
 void add_text_options(TextOptions& options, CLI::App& command, CLI::Option* dataset);
 
-inline constexpr const char* kMaxTokensHelp = "Cut each text after so many tokens";
+inline constexpr const char* kMaxTokensHelp = "Truncate each text to this many tokens";
 
 }  // namespace kvpress

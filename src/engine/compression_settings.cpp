@@ -12,15 +12,16 @@ Positions parse_positions(const std::string& text, const std::string& setting, c
   if (text == "text") return Positions::text;
   if (text != "cache") fail_usage("{}: '{}' is not known; known: text, cache", setting, text);
   if (config.rope_frequencies.empty()) {
-    fail_usage("{}: cache: the model has no rotary positions to renumber; use text", setting);
+    fail_usage("{}: cache needs a model with RoPE; use text", setting);
   }
   return Positions::cache;
 }
 
 void CompressionSettings::set_budgets(double ratio, const Budget& fixed, std::int64_t interval) {
-  if (interval < 0) fail_setting("compression_interval", "{} is negative; 0 is never", interval);
+  if (interval < 0)
+    fail_setting("compression_interval", "{} is negative; give a number of tokens, or 0 for none", interval);
   if (interval > 0 && !fixed.is_fixed()) {
-    fail_setting("compression_interval", "needs {}: compress every so many tokens, down to so many",
+    fail_setting("compression_interval", "{} is needed as well: the number of tokens to keep at each compression",
                  setting("target_size"));
   }
   budget = fixed.is_fixed() && interval == 0 ? fixed : Budget::of_ratio(ratio);

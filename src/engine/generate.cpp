@@ -46,10 +46,12 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
 }
 
 void check_settings(const GenerateSettings& settings) {
-  if (settings.max_new_tokens < 1) fail_setting("max_new_tokens", "{} is too few; at least 1", settings.max_new_tokens);
-  if (!(settings.temperature >= 0)) fail_setting("temperature", "{} is negative; 0 is greedy", settings.temperature);
-  if (!(settings.top_p > 0 && settings.top_p <= 1)) fail_setting("top_p", "{} must be in (0, 1]", settings.top_p);
-  if (settings.top_k < 0) fail_setting("top_k", "{} is negative; 0 is no limit", settings.top_k);
+  if (settings.max_new_tokens < 1)
+    fail_setting("max_new_tokens", "{} is too small; at least 1 is needed", settings.max_new_tokens);
+  if (!(settings.temperature >= 0))
+    fail_setting("temperature", "{} is negative; 0 means greedy decoding", settings.temperature);
+  if (!(settings.top_p > 0 && settings.top_p <= 1)) fail_setting("top_p", "{} is not in (0, 1]", settings.top_p);
+  if (settings.top_k < 0) fail_setting("top_k", "{} is negative; 0 means no limit", settings.top_k);
 }
 
 Generated generate(Sequence& sequence, const GenerateSettings& settings, const OnToken& on_token) {

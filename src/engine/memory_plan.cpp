@@ -34,8 +34,8 @@ MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const Cac
 void check_memory(const MemoryPlan& plan, double available) {
   if (plan.total() <= available) return;
   fail(
-      "memory: the run needs about {} ({} weights, {} cache, {} activations), {} are available; take fewer tokens, a "
-      "smaller {}, a {} of 2 bytes or {} int8",
+      "memory: the run needs about {} ({} weights, {} cache, {} activations), but {} are available; use fewer tokens, "
+      "a smaller {}, a 2-byte {} or {} int8",
       format_bytes(plan.total()), format_bytes(plan.weights), format_bytes(plan.cache), format_bytes(plan.activations),
       format_bytes(available), setting("chunk_size"), setting("cache_dtype"), setting("weights"));
 }

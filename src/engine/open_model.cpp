@@ -8,7 +8,7 @@ namespace kvpress {
 
 CacheFormat LoadSettings::cache_format(DType automatic) const {
   CacheFormat format = parse_cache_format(cache_dtype, automatic, setting("cache_dtype"));
-  if (cache_residual < 0) fail_setting("cache_residual", "{} is below 0; give a number of tokens", cache_residual);
+  if (cache_residual < 0) fail_setting("cache_residual", "{} is negative; give a number of tokens", cache_residual);
   format.residual = cache_residual;
   return format;
 }
@@ -18,7 +18,7 @@ bool OpenedModel::has_tokenizer() const { return files->gguf != nullptr || !file
 Tokenizer OpenedModel::tokenizer() const {
   if (files->gguf != nullptr) return Tokenizer::from_gguf(*files->gguf);
   if (files->tokenizer_json.empty()) {
-    fail("{}: has no tokenizer.json, which is needed to read text", files->path.string());
+    fail("{}: has no tokenizer.json; it is needed to tokenize text", files->path.string());
   }
   return Tokenizer::from_json(files->tokenizer_json);
 }

@@ -19,13 +19,13 @@ constexpr std::int64_t kBlock = 2048;
 
 std::span<const CalibrationMethod> calibration_methods() {
   static constexpr std::array kAll = {
-      CalibrationMethod{"qfilter", "the main direction of each KV head's queries", "qfilter(file={})",
+      CalibrationMethod{"qfilter", "main direction of the queries of each KV head", "qfilter(file={})",
                         calibrate_qfilter},
-      CalibrationMethod{"expected_attention", "mean and covariance of each head's queries before RoPE",
+      CalibrationMethod{"expected_attention", "mean and covariance of the queries of each head before RoPE",
                         "expected_attention(stats={})", calibrate_expected_attention},
-      CalibrationMethod{"duo_attention", "how far back each head looks, from mean queries and keys",
+      CalibrationMethod{"duo_attention", "how far back each head attends, from mean queries and keys",
                         "duo_attention(file={})", calibrate_duo_attention},
-      CalibrationMethod{"kvzap_linear", "a linear model of each layer that predicts KVzip+ scores",
+      CalibrationMethod{"kvzap_linear", "linear model per layer that predicts KVzip+ scores",
                         "kvzap(model_type=linear, file={})", calibrate_kvzap_linear, true},
   };
   return kAll;

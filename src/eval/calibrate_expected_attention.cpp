@@ -1,5 +1,6 @@
 // Statistics for expected attention (https://arxiv.org/abs/2510.00636): mean and covariance of each head's queries
 // before RoPE over all texts, without the first n_sink tokens of each; the covariance divided by the count less one.
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/eval/calibrate.h"
 #include "kvpress/press/query_statistics.h"
@@ -15,8 +16,8 @@ std::vector<NamedTensor> calibrate_expected_attention(const Calibration& calibra
   });
   const auto count = static_cast<double>(layers.front().count());
   if (count < 2) {
-    fail_usage("calibrate expected_attention: the texts have {} token(s) past their first {}; at least 2 are needed",
-               count, calibration.n_sink);
+    fail_usage("calibrate expected_attention: the texts have {} after their first {}; at least 2 are needed",
+               counted(static_cast<std::size_t>(count), "token"), calibration.n_sink);
   }
   NamedTensor mean{"query_mean", {config.n_layers, config.n_heads, d}, {}};
   NamedTensor covariance{"query_cov", {config.n_layers, config.n_heads, d, d}, {}};

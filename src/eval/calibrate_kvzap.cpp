@@ -30,7 +30,7 @@ void check_memory_of_fit(const ModelConfig& config, std::int64_t longest) {
   const auto available = static_cast<double>(available_bytes());
   if (sums + hidden > available) {
     fail(
-        "calibrate kvzap_linear: {} are needed to fit {} layers of {} inputs, {} are free; take a smaller {} "
+        "calibrate kvzap_linear: fitting {1} layers of {2} inputs needs {0}, but {3} are available; use a smaller {4} "
         "or a smaller model",
         format_bytes(sums + hidden), config.n_layers, config.hidden_size, format_bytes(available),
         setting("max_length"));
@@ -125,8 +125,8 @@ std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) 
     tensors.push_back({fmt::format("layers.{}.weight", l), {config.n_kv_heads, config.hidden_size}, fit.weight});
     tensors.push_back({fmt::format("layers.{}.bias", l), {config.n_kv_heads}, fit.bias});
   }
-  log_info(
-      fmt::format("calibrate kvzap_linear: explains {:.0f} % of the scores' variance on these texts", 100 * explained));
+  log_info(fmt::format("calibrate kvzap_linear: explains {:.0f} % of the variance of the scores on these texts",
+                       100 * explained));
   return tensors;
 }
 

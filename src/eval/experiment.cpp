@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 
@@ -15,14 +16,14 @@ void warn_of_blind_spots(const RunSettings& settings, std::int64_t longest, std:
   const ProtocolSettings& protocol = settings.protocol;
   if (protocol.protocol == Protocol::chunked && protocol.chunk_size >= std::min(protocol.max_length, longest)) {
     log_warning_once(
-        fmt::format("{} {} takes each segment whole: no token is scored over a compressed cache, "
-                    "so perplexity cannot see the compression",
+        fmt::format("{} {} is at least the segment length: no token is scored over a compressed cache, so "
+                    "perplexity does not show the effect of compression",
                     setting("chunk_size"), protocol.chunk_size));
   }
   if (!protocol.splits_text() && highest_position(protocol, settings.compression, longest) > trained_context) {
     log_warning_once(
-        fmt::format("a text of {} tokens exceeds the {} the model was trained for: there a press can look "
-                    "better than the full cache, which says nothing about the press",
+        fmt::format("a text of {} tokens exceeds the trained context of {}; beyond it the full cache degrades, and a "
+                    "press that is better than it need not be good",
                     longest, trained_context));
   }
 }
@@ -36,7 +37,8 @@ Experiment::Experiment(const Model& model, std::vector<TokenizedText> texts, con
   std::int64_t longest = 0;
   for (const TokenizedText& text : texts_) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
-    if (n < 2) fail_usage("no text to score: a text of {} token(s); at least 2 are needed", n);
+    if (n < 2)
+      fail_usage("no text to score: the text has {}; at least 2 are needed", counted(text.ids.size(), "token"));
     if (!settings_.protocol.splits_text()) context_of(settings_.protocol, n);
     longest = std::max(longest, n);
   }

@@ -101,7 +101,8 @@ std::optional<bool> after_phrase(std::string_view text, std::initializer_list<st
 }
 
 double code_debug(const std::string& predicted, const TaskSample& sample) {
-  if (sample.answers.size() < 2) fail_usage("task {}: an answer must be a function's name and a letter", sample.task);
+  if (sample.answers.size() < 2)
+    fail_usage("task {}: an answer must be the name of a function and a letter", sample.task);
   const std::vector<std::string> labels = {sample.answers[1], sample.answers[0]};
   std::string text(stripped(predicted));
   if (const auto letter = lone_letter(text, 'J'); letter && std::string(1, *letter) == labels[0]) return 1;
@@ -113,7 +114,7 @@ double code_debug(const std::string& predicted, const TaskSample& sample) {
 
 double math_find(const std::string& predicted, const TaskSample& sample) {
   const Json label = value_of(sample);
-  if (!label.is_number()) fail_usage("task {}: an answer is no number", sample.task);
+  if (!label.is_number()) fail_usage("task {}: an answer is not a number", sample.task);
   const auto first = predicted.find_first_of("0123456789");
   if (first == std::string::npos) return 0;
   auto end = std::min(predicted.find_first_not_of("0123456789", first), predicted.size());
@@ -192,7 +193,7 @@ double book_qa_zh(const std::string& predicted, const TaskSample& sample) {
 double math_calc(const std::string& predicted, const TaskSample& sample) {
   Json label = Json::parse(sample.answer_json, nullptr, false);
   if (label.is_array() && !label.empty() && label[0].is_array()) label = Json(label[0]);
-  if (!label.is_array() || label.empty()) fail_usage("task {}: an answer is no list of numbers", sample.task);
+  if (!label.is_array() || label.empty()) fail_usage("task {}: an answer is not a list of numbers", sample.task);
   const auto numbers = digit_runs(predicted);
   std::size_t n = 0;
   while (n < label.size() && n < numbers.size() && label[n].is_number_integer() &&
@@ -221,7 +222,7 @@ double score_infinitebench(const TaskSample& sample, const std::string& predicte
     if (it.task == sample.task) return it.score(predicted, sample);
     known.push_back(it.task);
   }
-  fail_usage("task {}: is none of InfiniteBench that is scored; known: {}", sample.task, fmt::join(known, ", "));
+  fail_usage("task {}: is not a scored task of InfiniteBench; known: {}", sample.task, fmt::join(known, ", "));
 }
 
 }  // namespace kvpress

@@ -70,7 +70,7 @@ KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens) {
 
 KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const CompressionSettings& settings,
                        std::int64_t chunk_size, const OnProgress& on_progress) {
-  if (ids.empty()) fail_usage("no text to read: it has no token");
+  if (ids.empty()) fail_usage("no text to read: the text has no tokens");
   Sequence sequence(model, settings);
   const std::size_t chunk = chunk_size > 0 ? static_cast<std::size_t>(chunk_size) : ids.size();
   for (std::size_t at = 0; at < ids.size(); at += chunk) {

@@ -110,9 +110,9 @@ Score formula_of(const std::string& task) {
     known.push_back(it.task);
   }
   for (const std::string_view it : {"multifieldqa_zh", "dureader", "vcsum"}) {
-    if (it == task) fail_usage("task {}: its score needs a segmenter of Chinese, which is not here", task);
+    if (it == task) fail_usage("task {}: its score needs a Chinese segmenter, which is not implemented", task);
   }
-  fail_usage("task {}: is none of LongBench that is known; known: {}", task, fmt::join(known, ", "));
+  fail_usage("task {}: is not a task of LongBench; known: {}", task, fmt::join(known, ", "));
 }
 
 /// Answers of these tasks are a line.

@@ -20,11 +20,8 @@ NamedDataset dataset_by_name(const std::string& name, const std::string& option)
     if (it.name == name) return it;
   }
   if (name.find('.') != std::string::npos || name.starts_with("hf:")) return of_ones_own(name);
-  fail_usage(
-      "{}: '{}' is not known; known: wikitext_ppl, pg19_ppl, hf:ORG/NAME for one of the hub, or a path to a .jsonl or "
-      ".txt "
-      "file",
-      option, name);
+  fail_usage("{}: '{}' is not known; known: wikitext_ppl, pg19_ppl, hf:ORG/NAME, or a path to a .jsonl or .txt file",
+             option, name);
 }
 
 }  // namespace

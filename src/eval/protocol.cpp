@@ -36,8 +36,8 @@ void check_settings(const ProtocolSettings& settings) {
   at_least("chunk_size", settings.chunk_size, 1);
   at_least("context_tokens", settings.context_tokens, 0);
   if (settings.protocol == Protocol::window && settings.stride > settings.max_length) {
-    fail_setting("stride", "{} leaves tokens between windows of {} {} unscored; at most {} makes sense",
-                 settings.stride, setting("max_length"), settings.max_length, settings.max_length);
+    fail_setting("stride", "{} leaves tokens between windows of {} {} unscored; use at most {}", settings.stride,
+                 setting("max_length"), settings.max_length, settings.max_length);
   }
 }
 
@@ -45,11 +45,10 @@ void check_settings(const ProtocolSettings& settings, const CompressionSettings&
   check_settings(settings);
   if (settings.protocol == Protocol::decode) return;
   if (compression.compression_interval > 0) {
-    fail_setting("compression_interval", "only protocol decode compresses again; this run uses {}",
-                 to_string(settings.protocol));
+    fail_setting("compression_interval", "needs protocol decode; this run uses {}", to_string(settings.protocol));
   }
   if (compression.press.press == nullptr && compression.press.decoding) {
-    fail_usage("press {}: compresses while decoding, which protocol {} never does; use {} decode",
+    fail_usage("press {}: compresses during decode, but protocol {} does not decode; use {} decode",
                compression.press.text, to_string(settings.protocol), setting("protocol"));
   }
 }
@@ -57,7 +56,7 @@ void check_settings(const ProtocolSettings& settings, const CompressionSettings&
 std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens) {
   const std::int64_t context = settings.context_tokens > 0 ? settings.context_tokens : n_tokens / 2;
   if (context >= n_tokens) {
-    fail_setting("context_tokens", "{} leaves nothing to score of a text of {} tokens", context, n_tokens);
+    fail_setting("context_tokens", "{} leaves nothing to score in a text of {} tokens; use fewer", context, n_tokens);
   }
   return context;
 }

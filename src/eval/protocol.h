@@ -22,8 +22,8 @@ Protocol parse_protocol(const std::string& text, const std::string& setting);
 
 /// What to tell whoever reads a perplexity of protocol `window` under a press.
 inline constexpr std::string_view kWindowCaveat =
-    "protocol window scores tokens in the pass that fills the cache, so perplexity cannot see the compression; "
-    "use chunked, continuation or decode to see it";
+    "protocol window scores tokens in the pass that fills the cache, so perplexity does not show the effect of "
+    "compression; use chunked, continuation or decode";
 
 struct ProtocolSettings {
   Protocol protocol = Protocol::chunked;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <optional>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
@@ -269,12 +270,12 @@ RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& tex
   Runner runner(model, settings, on_progress);
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (texts[i].ids.size() < 2) {
-      fail_usage("text {}: {} token(s); at least 2 are needed to score one", i, texts[i].ids.size());
+      fail_usage("text {}: has {}; at least 2 are needed", i, counted(texts[i].ids.size(), "token"));
     }
     runner.run_text(texts[i], static_cast<std::int64_t>(i));
   }
   RunResult result = runner.finish();
-  if (result.nll.empty()) fail_usage("no text to score: give one of at least 2 tokens");
+  if (result.nll.empty()) fail_usage("no text to score: give a text of at least 2 tokens");
   result.peak_rss_bytes = peak_resident_bytes();
   result.cache_format = settings.compression.cache_format;
   return result;

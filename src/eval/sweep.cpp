@@ -42,13 +42,14 @@ void add_range(const std::string& item, const std::string& option, std::vector<d
     ratios.push_back(number_of(item, option, item));
     return;
   }
-  if (parts.size() != 3) fail_usage("{}: '{}' is not a range; write first:last:step, 0.0:0.9:0.1 say", option, item);
+  if (parts.size() != 3)
+    fail_usage("{}: '{}' is not a range; write first:last:step, such as 0.0:0.9:0.1", option, item);
   const double first = number_of(parts[0], option, item);
   const double last = number_of(parts[1], option, item);
   const double step = number_of(parts[2], option, item);
   if (!(step > 0) || !(last >= first) || (last - first) / step > 1000) {
-    fail_usage("{}: '{}' is not a range of at most 1000 steps upwards; write first:last:step, 0.0:0.9:0.1 say", option,
-               item);
+    fail_usage("{}: '{}' is not an ascending range of at most 1000 steps; write first:last:step, such as 0.0:0.9:0.1",
+               option, item);
   }
   // 0.1 is no binary number: without rounding the third step of it would be 0.30000000000000004.
   const auto n = static_cast<int>(std::floor((last - first) / step + 1e-9));
@@ -58,7 +59,7 @@ void add_range(const std::string& item, const std::string& option, std::vector<d
 void refuse_twice(const std::vector<std::string>& names, const std::string& what) {
   std::set<std::string> seen;
   for (const std::string& it : names) {
-    if (!seen.insert(it).second) fail_usage("{}: '{}' is named twice", what, it);
+    if (!seen.insert(it).second) fail_usage("{}: '{}' is given twice", what, it);
   }
 }
 
@@ -81,17 +82,17 @@ std::vector<double> parse_ratios(const std::string& text, const std::string& opt
     if (!(ratios[i] >= 0 && ratios[i] < 1)) {
       fail_usage("{}: {} is not a compression ratio; it must be in [0, 1)", option, ratios[i]);
     }
-    if (i > 0 && ratios[i] == ratios[i - 1]) fail_usage("{}: {} is named twice", option, ratios[i]);
+    if (i > 0 && ratios[i] == ratios[i - 1]) fail_usage("{}: {} is given twice", option, ratios[i]);
   }
   return ratios;
 }
 
 std::vector<SweepRun> sweep_runs(const SweepGrid& grid) {
-  if (grid.datasets.empty()) fail_setting("datasets", "names none; at least one is needed");
-  if (grid.protocols.empty()) fail_setting("protocol", "names none; at least one is needed");
-  if (grid.presses.empty()) fail_setting("presses", "names none besides no_press; at least one is needed");
-  if (grid.ratios.empty()) fail_setting("ratios", "names none; at least one is needed");
-  if (grid.repeats < 1) fail_setting("repeats", "{}; at least 1 is needed", grid.repeats);
+  if (grid.datasets.empty()) fail_setting("datasets", "is empty; at least one is needed");
+  if (grid.protocols.empty()) fail_setting("protocol", "is empty; at least one is needed");
+  if (grid.presses.empty()) fail_setting("presses", "contains no press except no_press; at least one is needed");
+  if (grid.ratios.empty()) fail_setting("ratios", "is empty; at least one is needed");
+  if (grid.repeats < 1) fail_setting("repeats", "{} is too small; at least 1 is needed", grid.repeats);
   refuse_twice(grid.datasets, setting("datasets"));
   refuse_twice(grid.protocols, setting("protocol"));
   refuse_twice(grid.presses, setting("presses"));

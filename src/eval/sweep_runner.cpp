@@ -13,12 +13,12 @@ SweepRunner::SweepRunner(SweepPlan plan) : plan_(std::move(plan)) {
   const SweepGrid& grid = plan_.grid;
   runs_ = sweep_runs(grid);
   for (const std::string& it : grid.datasets) check_dataset_name(it, setting("datasets"));
-  if (plan_.model.empty()) fail_setting("model", "names no model; it is needed");
+  if (plan_.model.empty()) fail_setting("model", "is missing; give a model");
   opened_ = open_model(plan_.model);
   for (const std::string& it : grid.protocols) {
     protocols_.push_back(plan_.settings(it, opened_.config));
     if (protocols_.back().compression.has_fixed_budget()) {
-      fail_setting("budget", "a fixed one takes the place of the ratios that a sweep is made of; leave it out");
+      fail_setting("budget", "a fixed one would replace the ratios of the sweep; remove it");
     }
   }
   tokenizer_.emplace(opened_.tokenizer());

@@ -29,30 +29,31 @@ struct Fact {
 }  // namespace
 
 void check_grid(const TaskGrid& grid) {
-  if (grid.lengths.empty()) fail_setting("lengths", "is empty; give tokens of the context, like 512,1024");
-  if (grid.depths.empty()) fail_setting("depths", "is empty; give shares of the context, like 0,0.5,1 or 0:1:0.25");
-  if (grid.hops.empty()) fail_setting("hops", "is empty; give numbers of hops, like 1,2,4");
+  if (grid.lengths.empty()) fail_setting("lengths", "is empty; give context lengths in tokens, such as 512,1024");
+  if (grid.depths.empty())
+    fail_setting("depths", "is empty; give positions in the context, such as 0,0.5,1 or 0:1:0.25");
+  if (grid.hops.empty()) fail_setting("hops", "is empty; give numbers of hops, such as 1,2,4");
   for (const std::int64_t it : grid.lengths) {
-    if (it < 1) fail_setting("lengths", "{} is too few; at least 1 token", it);
+    if (it < 1) fail_setting("lengths", "{} is too small; at least 1 token is needed", it);
   }
   for (const double it : grid.depths) {
-    if (!(it >= 0 && it <= 1)) fail_setting("depths", "{} is not a share of the context; it must be in [0, 1]", it);
+    if (!(it >= 0 && it <= 1)) fail_setting("depths", "{} is not a position in the context; it must be in [0, 1]", it);
   }
   for (const std::int64_t it : grid.hops) {
-    if (it < 1) fail_setting("hops", "{} is too few; at least 1", it);
+    if (it < 1) fail_setting("hops", "{} is too small; at least 1 is needed", it);
   }
   const auto unique = [](auto values, const char* name) {
     std::sort(values.begin(), values.end());
-    if (std::adjacent_find(values.begin(), values.end()) != values.end()) fail_setting(name, "names a value twice");
+    if (std::adjacent_find(values.begin(), values.end()) != values.end()) fail_setting(name, "a value is given twice");
   };
   unique(grid.lengths, "lengths");
   unique(grid.hops, "hops");
   std::vector<std::string> depths;  // as they stand in the table
   for (const double it : grid.depths) depths.push_back(label(it));
   unique(depths, "depths");
-  if (grid.samples < 1) fail_setting("samples", "{} is too few; at least 1 a cell", grid.samples);
-  if (grid.needles < 1) fail_setting("needles", "{} is too few; at least 1", grid.needles);
-  if (grid.chains < 1) fail_setting("chains", "{} is too few; at least 1", grid.chains);
+  if (grid.samples < 1) fail_setting("samples", "{} is too small; at least 1 per cell is needed", grid.samples);
+  if (grid.needles < 1) fail_setting("needles", "{} is too small; at least 1 is needed", grid.needles);
+  if (grid.chains < 1) fail_setting("chains", "{} is too small; at least 1 is needed", grid.chains);
 }
 
 TaskSet make_needle_task(const TaskGrid& grid, std::string_view text, const CountTokens& count) {
@@ -114,7 +115,7 @@ TaskSet make_kv_recall_task(const TaskGrid& grid, const CountTokens& count) {
       const std::int64_t n =
           largest_that_fits(length / 4 + 1, [&](std::int64_t it) { return count(context(it)) <= length; });
       if (n < 2) {
-        fail_setting("lengths", "two pairs need {} tokens, more than {}; take a greater length", count(context(2)),
+        fail_setting("lengths", "two pairs need {} tokens, more than {}; use a greater length", count(context(2)),
                      length);
       }
       const std::string list = context(n);

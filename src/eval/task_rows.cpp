@@ -42,7 +42,7 @@ class Row {
     std::vector<std::string> result;
     if (it == json_.end() || it->is_null()) return result;
     for (const Json& entry : it->is_array() ? *it : Json::array({*it})) {
-      if (entry.is_object()) fail("{}: \"{}\" is neither text nor number nor a list of them", where_, name);
+      if (entry.is_object()) fail("{}: \"{}\" is neither a string nor a number nor a list of these", where_, name);
       result.push_back(entry.is_string() ? entry.get<std::string>() : entry.dump());
     }
     return result;
@@ -66,7 +66,7 @@ class Row {
 }  // namespace
 
 TaskSet read_task_rows(std::span<const std::string> rows, const std::string& name, const std::string& source) {
-  if (rows.empty()) fail("{}: holds no row", source);
+  if (rows.empty()) fail("{}: contains no row", source);
   TaskSet set;
   set.name = name;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -75,7 +75,7 @@ TaskSet read_task_rows(std::span<const std::string> rows, const std::string& nam
     sample.context = row.text("context");
     sample.question = row.text("question", "");
     if (sample.context.empty()) std::swap(sample.context, sample.question);
-    if (sample.context.empty()) fail("{}: neither context nor question holds anything", row.where());
+    if (sample.context.empty()) fail("{}: context and question are both empty", row.where());
     sample.answer_prefix = row.text("answer_prefix", "");
     sample.answers = row.texts("answer");
     if (sample.answers.empty()) sample.answers = row.texts("answers");
@@ -143,8 +143,9 @@ TaskSet insert_needle(const TaskSample& row, const TaskGrid& grid, const Tokeniz
     const std::int64_t room = length - static_cast<std::int64_t>(needle.size()) - kLeftFree;
     if (room < 1) {
       fail_setting("lengths",
-                   "{} has no room for a needle of {} tokens and {} for chat and question; take a greater one", length,
-                   needle.size(), kLeftFree);
+                   "{} has no room for a needle of {} tokens and {} tokens of chat template and question; use a "
+                   "greater length",
+                   length, needle.size(), kLeftFree);
     }
     const auto n = std::min(static_cast<std::size_t>(room), text.size());
     for (const double depth : grid.depths) {

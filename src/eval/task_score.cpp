@@ -21,18 +21,19 @@ constexpr double kOneSided = 1.6449;
 constexpr double kTwoSided = 1.96;
 
 constexpr TaskScorer kScorers[] = {
-    {"needle", "the number in the answer", kMatchFloor, score_whole_answers},
-    {"kv_recall", "the number in the answer", kMatchFloor, score_whole_answers},
-    {"variable_tracking", "share of the variables in the answer", kMatchFloor, score_whole_answers},
-    {"ruler", "strings in the answer: share of all, for qa any", kMatchFloor, score_ruler},
-    {"longbench", "LongBench's formula for each task", kOverlapFloor, score_longbench},
-    {"longbench-e", "LongBench's formula for each task", kOverlapFloor, score_longbench_e},
-    {"longbench-v2", "the letter of the answer", kMatchFloor, score_longbench_v2},
-    {"infinitebench", "InfiniteBench's formula for each task", kMatchFloor, score_infinitebench},
-    {"loogle", "ROUGE-L's recall, for cloze the names", kOverlapFloor, score_loogle},
+    {"needle", "whether the answer contains the number", kMatchFloor, score_whole_answers},
+    {"kv_recall", "whether the answer contains the number", kMatchFloor, score_whole_answers},
+    {"variable_tracking", "share of the variables that the answer contains", kMatchFloor, score_whole_answers},
+    {"ruler", "share of the reference strings that the answer contains; for qa, whether it contains any", kMatchFloor,
+     score_ruler},
+    {"longbench", "the metric of each LongBench task", kOverlapFloor, score_longbench},
+    {"longbench-e", "the metric of each LongBench task", kOverlapFloor, score_longbench_e},
+    {"longbench-v2", "whether the letter is correct", kMatchFloor, score_longbench_v2},
+    {"infinitebench", "the metric of each InfiniteBench task", kMatchFloor, score_infinitebench},
+    {"loogle", "ROUGE-L recall; for cloze, the names", kOverlapFloor, score_loogle},
     {"needle_in_haystack", "ROUGE-L with the needle", kMatchFloor, score_needle_in_haystack},
-    {"math500", "the answer in its box", kMatchFloor, score_math500},
-    {"aime25", "the answer in its box", kMatchFloor, score_aime25},
+    {"math500", "whether the boxed answer is correct", kMatchFloor, score_math500},
+    {"aime25", "whether the boxed answer is correct", kMatchFloor, score_aime25},
 };
 
 bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }

@@ -77,7 +77,7 @@ Haystack::Haystack(std::string_view text) {
     begins = ends_sentence(words_.back());
     at = end;
   }
-  if (words_.empty()) fail_setting("text", "holds no word to hide anything among");
+  if (words_.empty()) fail_setting("text", "contains no words");
 }
 
 std::size_t Haystack::sentence_at(double share) const {
@@ -117,7 +117,7 @@ std::string Haystack::fill(std::size_t first, std::int64_t length, const std::ve
   // A word is one token at the least.
   const std::int64_t n = largest_that_fits(length, [&](std::int64_t it) { return count(composed(it)) <= length; });
   if (n < 0) {
-    fail_usage("{}: needs {} tokens without any text around it, more than the length {}; take a greater one", what,
+    fail_usage("{}: needs {} tokens even without surrounding text, more than the length {}; use a greater length", what,
                count(composed(0)), length);
   }
   return composed(n);

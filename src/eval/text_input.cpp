@@ -99,7 +99,7 @@ std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const Text
     TextsInOrder texts(dataset);
     while (const std::optional<std::string> text = texts.next()) take(tokenize(tokenizer, *text, wanted), texts.name());
   }
-  if (result.empty()) fail_usage("{}: holds no text to score", dataset.name);
+  if (result.empty()) fail_usage("{}: contains no text to score", dataset.name);
   return result;
 }
 
@@ -113,13 +113,13 @@ PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& datas
                             std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
                             const ModelConfig& config, std::int64_t default_tokens) {
   std::int64_t wanted = max_tokens.value_or(default_tokens);
-  if (wanted < 0) fail_setting("max_tokens", "{} is negative; give the tokens to take of a text, or 0 for all", wanted);
+  if (wanted < 0) fail_setting("max_tokens", "{} is negative; give a number of tokens, or 0 for no limit", wanted);
   // These protocols take a text whole: cut it to what the model was trained for, unless told otherwise.
   if (!settings.splits_text() && !max_tokens) {
     if (settings.context_tokens >= config.max_positions) {
       fail_setting("context_tokens",
-                   "{} leaves nothing to score within the {} tokens the model was trained for; take fewer, or say with "
-                   "{} how much of the text to take",
+                   "{} leaves nothing to score within the trained context of {} tokens; use fewer, or set {} to use "
+                   "more of the text",
                    settings.context_tokens, config.max_positions, setting("max_tokens"));
     }
     wanted = wanted > 0 ? std::min(wanted, config.max_positions) : config.max_positions;

@@ -18,14 +18,14 @@ namespace {
 constexpr std::size_t kPiece = 1 << 18;
 
 [[noreturn]] void damaged(const std::string& path, std::string_view kind) {
-  fail("{}: its {} data are damaged or cut off", path, kind);
+  fail("{}: its {} data are damaged or truncated", path, kind);
 }
 
 }  // namespace
 
 void decompress_gzip(std::span<const std::byte> data, const std::string& path, const TextSink& sink) {
   z_stream stream{};
-  if (inflateInit2(&stream, 15 + 16) != Z_OK) fail("{}: zlib cannot start", path);
+  if (inflateInit2(&stream, 15 + 16) != Z_OK) fail("{}: zlib cannot be initialized", path);
   const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&stream, inflateEnd);
   std::vector<char> piece(kPiece);
   std::size_t at = 0;
@@ -51,7 +51,7 @@ void decompress_gzip(std::span<const std::byte> data, const std::string& path, c
 void decompress_xz(std::span<const std::byte> data, const std::string& path, const TextSink& sink) {
   lzma_stream stream = LZMA_STREAM_INIT;
   if (lzma_stream_decoder(&stream, std::numeric_limits<std::uint64_t>::max(), LZMA_CONCATENATED) != LZMA_OK) {
-    fail("{}: liblzma cannot start", path);
+    fail("{}: liblzma cannot be initialized", path);
   }
   const std::unique_ptr<lzma_stream, void (*)(lzma_stream*)> guard(&stream, lzma_end);
   stream.next_in = reinterpret_cast<const std::uint8_t*>(data.data());
@@ -69,10 +69,10 @@ void decompress_xz(std::span<const std::byte> data, const std::string& path, con
 
 void decompress_zstd(std::span<const std::byte> data, const std::string& path, const TextSink& sink) {
   const std::unique_ptr<ZSTD_DCtx, std::size_t (*)(ZSTD_DCtx*)> stream(ZSTD_createDCtx(), ZSTD_freeDCtx);
-  if (stream == nullptr) fail("{}: zstd cannot start", path);
+  if (stream == nullptr) fail("{}: zstd cannot be initialized", path);
   // `zstd --ultra --long=31` writes what the default limit would refuse.
   if (ZSTD_isError(ZSTD_DCtx_setParameter(stream.get(), ZSTD_d_windowLogMax, 31)) != 0) {
-    fail("{}: zstd cannot start", path);
+    fail("{}: zstd cannot be initialized", path);
   }
   ZSTD_inBuffer in{data.data(), data.size(), 0};
   std::vector<char> piece(kPiece);

@@ -1,4 +1,4 @@
-// Decompressing files piece by piece. `path` is for the error when the data are damaged or cut off.
+// Decompression of files piece by piece.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,10 @@
 
 namespace kvpress {
 
-/// Takes the next piece; answers whether more is wanted. What is no longer wanted is not decompressed.
+/// Receives the next piece; returns whether more is wanted. The rest is not decompressed otherwise.
 using TextSink = std::function<bool(std::string_view piece)>;
 
+/// Each decompresses `data` into `sink`. Throws Error with `path` if the data are damaged or truncated.
 void decompress_gzip(std::span<const std::byte> data, const std::string& path, const TextSink& sink);
 void decompress_xz(std::span<const std::byte> data, const std::string& path, const TextSink& sink);
 void decompress_zstd(std::span<const std::byte> data, const std::string& path, const TextSink& sink);

@@ -36,7 +36,7 @@ class Cursor {
   /// A number of things of which each takes at least `least_bytes`: more than the file could hold is a lie.
   std::uint64_t count(std::uint64_t least_bytes, std::string_view what) {
     const auto n = read<std::uint64_t>();
-    if (n > left() / least_bytes) fail("{}: claims {} {}, more than the file can hold", path_, n, what);
+    if (n > left() / least_bytes) fail("{}: claims {} {}, more than fit into the file", path_, n, what);
     return n;
   }
 
@@ -142,7 +142,7 @@ struct GgufFile::Impl {
 GgufFile::~GgufFile() = default;
 
 GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(Impl{MappedFile(path)})) {
-  static_assert(std::endian::native == std::endian::little, "GGUF is read in place");
+  static_assert(std::endian::native == std::endian::little, "GGUF files are read in place");
   path_ = path.string();
   const auto bytes = impl_->file.bytes();
   if (bytes.size() < 4 || std::memcmp(bytes.data(), "GGUF", 4) != 0) fail("{}: is not a GGUF file", path_);
@@ -160,12 +160,12 @@ GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<I
     std::string key = cursor.text();
     const auto type = static_cast<ValueType>(cursor.read<std::uint32_t>());
     GgufValue value = type == ValueType::array ? read_array(cursor, key) : read_scalar(cursor, type);
-    if (!metadata_.emplace(key, std::move(value)).second) fail("{}: metadata {} stands twice", path_, printable(key));
+    if (!metadata_.emplace(key, std::move(value)).second) fail("{}: metadata {} appears twice", path_, printable(key));
   }
   std::int64_t alignment = 32;
   if (const auto* stated = get<std::int64_t>("general.alignment")) alignment = *stated;
   if (alignment < 1 || alignment > (1 << 20) || (alignment & (alignment - 1)) != 0) {
-    fail("{}: general.alignment is {}, a power of two is needed", path_, alignment);
+    fail("{}: general.alignment is {}; it must be a power of two", path_, alignment);
   }
 
   struct Entry {
@@ -216,7 +216,7 @@ GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<I
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   for (Entry& entry : entries) {
     if (entry.offset > data.size() || entry.n_bytes > data.size() - entry.offset) {
-      fail("{}: tensor {}: bytes {} to {} lie outside the file's {} of data; it is truncated or damaged", path_,
+      fail("{}: tensor {}: bytes {} to {} are outside the {} bytes of data; the file is truncated or damaged", path_,
            printable(entry.tensor.name), entry.offset, entry.offset + entry.n_bytes, data.size());
     }
     if (entry.offset % step != 0)

@@ -16,19 +16,20 @@
 
 namespace kvpress {
 
-/// Integers of every width become int64, floats double; arrays are of one of the four kinds.
+/// Metadata values. Integers of every width become int64, floats become double.
 using GgufValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>,
                                std::vector<std::string>>;
 
+/// A GGUF file, mapped into memory.
 class GgufFile : public TensorFile {
  public:
-  /// Throws Error when the file is truncated or its header lies.
+  /// Throws Error if the file is truncated or its header is inconsistent.
   explicit GgufFile(const std::filesystem::path& path);
   ~GgufFile() override;
 
   const std::unordered_map<std::string, GgufValue>& metadata() const { return metadata_; }
 
-  /// Null when absent or of another kind. T is one of GgufValue's alternatives.
+  /// The value of a key; null if absent or of another type. T is one of GgufValue's alternatives. Owned by the file.
   template <typename T>
   const T* get(std::string_view key) const {
     const auto it = metadata_.find(std::string(key));

@@ -30,7 +30,7 @@ ModelFiles open_folder(const std::string& name, const fs::path& folder) {
   files.path = folder;
   files.config_json = folder / "config.json";
   if (!file_exists(files.config_json))
-    fail("{}: has no config.json; a model's folder has one, and model.safetensors", folder.string());
+    fail("{}: has no config.json; a model folder contains config.json and model.safetensors", folder.string());
   if (file_exists(folder / "tokenizer.json")) files.tokenizer_json = folder / "tokenizer.json";
   files.tensors = open_safetensors(folder);
   return files;
@@ -43,7 +43,7 @@ ModelFiles open_file(const std::string& name, const fs::path& path) {
     files.path = path;
     const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
     files.config_json = folder / "config.json";
-    if (!file_exists(files.config_json)) fail("{}: needs a config.json beside it", path.string());
+    if (!file_exists(files.config_json)) fail("{}: needs a config.json in the same folder", path.string());
     if (file_exists(folder / "tokenizer.json")) files.tokenizer_json = folder / "tokenizer.json";
     files.tensors = open_safetensors(path);
     return files;
@@ -86,9 +86,7 @@ fs::path shipped_data_dir() {
                              fs::path(KVPRESS_INSTALL_DATA_DIR), fs::path(KVPRESS_SOURCE_DIR)}) {
     if (file_exists(it / "models") && file_exists(it / "data")) return it;
   }
-  fail(
-      "the models and data that ship with kvpress are not installed; set KVPRESS_DATA_DIR to the folder that holds "
-      "them");
+  fail("the included models and data are not installed; set KVPRESS_DATA_DIR to the folder that contains them");
 }
 
 ModelFiles open_model_files(const std::string& name) {
@@ -100,10 +98,8 @@ ModelFiles open_model_files(const std::string& name) {
   if (const auto hub_name = parse_hub_name(name); hub_name && !is_path_here(*hub_name)) {
     return open_hub_name(name, *hub_name);
   }
-  fail(
-      "{}: no such file or folder; give a model's folder, a .gguf file, a hub id such as EleutherAI/pythia-70m, or "
-      "demo",
-      name);
+  fail("{}: no such file or folder; give a model folder, a .gguf file, a hub id such as EleutherAI/pythia-70m, or demo",
+       name);
 }
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// From the name a user types to the files of a model.
+// Finds and opens the files of a model by the name that the user gives.
 #pragma once
 
 #include <filesystem>
@@ -11,26 +11,25 @@
 
 namespace kvpress {
 
-/// The open files of a model: a folder of transformers' kind (config.json, safetensors, tokenizer.json), or a GGUF,
-/// which holds all three.
+/// The open files of a model: a folder of transformers (config.json, safetensors, tokenizer.json), or a GGUF, which
+/// contains all three.
 struct ModelFiles {
   std::string name;            ///< as the user gave it
   std::filesystem::path path;  ///< the folder or file it resolved to
   std::unique_ptr<TensorFile> tensors;
-  const GgufFile* gguf = nullptr;        ///< `tensors` seen as a GGUF, else null
+  const GgufFile* gguf = nullptr;        ///< `tensors` if it is a GGUF, else null
   std::filesystem::path config_json;     ///< empty for a GGUF
-  std::filesystem::path tokenizer_json;  ///< empty for a GGUF or when the folder has none
+  std::filesystem::path tokenizer_json;  ///< empty for a GGUF or if the folder has none
 };
 
-/// `name` is a folder, a .gguf file, a .safetensors file beside its config.json, "demo" (what ships), or what the hub
-/// has: a model, "EleutherAI/pythia-70m" or "EleutherAI/pythia-70m@step1000", or a file of one, "ORG/NAME/FILE.gguf".
-/// That is taken from the hub's local cache (hub_settings.h says where it is); what is not there is fetched first.
-/// Throws Error (or UsageError for a file that can be none of these) that says where was looked and what would be
-/// right.
+/// `name` is a folder, a .gguf file, a .safetensors file with a config.json beside it, "demo" (the included model), or
+/// a name of the hub: a model, "EleutherAI/pythia-70m" or "EleutherAI/pythia-70m@step1000", or a file,
+/// "ORG/NAME/FILE.gguf". Models of the hub are read from its local cache (hub_settings.h) and downloaded if they are
+/// not there. Throws Error with the path and what is valid, or UsageError for a file of another kind.
 ModelFiles open_model_files(const std::string& name);
 
-/// The folder that holds what ships (models/, data/): $KVPRESS_DATA_DIR, else the installed share/kvpress beside the
-/// program, else the source tree it was built from. Throws Error when none exists.
+/// The folder with the included models/ and data/: $KVPRESS_DATA_DIR, else the installed share/kvpress, else the source
+/// tree of the build. Throws Error if none exists.
 std::filesystem::path shipped_data_dir();
 
 }  // namespace kvpress

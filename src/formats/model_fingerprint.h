@@ -1,4 +1,4 @@
-// Whether a model is the same one as before, without reading all of it.
+// A fingerprint of a model that does not need to read all of it.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace kvpress {
 
-/// Sixteen hexadecimal digits, made of the configuration, the names and sizes of the weight files, and blocks spread
-/// over them. Tells one training step from the next; not made against anyone who means to deceive.
+/// Sixteen hexadecimal digits, computed from the configuration, the names and sizes of the weight files, and blocks
+/// distributed over them. Distinguishes training steps; not resistant to deliberate collisions.
 std::string model_fingerprint(const ModelFiles& files);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// Names out of files, fit for an error message.
+// Makes names from files safe for error messages.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace kvpress {
 
-/// `name` on one line and no longer than a line: control bytes and bytes beyond ASCII that are not part of printable
-/// UTF-8 become '?', a long name is cut. A file may claim any name, of any length.
+/// `name` on one line of limited length: control characters and bytes that are not printable UTF-8 become '?', and a
+/// long name is truncated. Files may contain names of any content and length.
 std::string printable(std::string_view name);
 
 }  // namespace kvpress

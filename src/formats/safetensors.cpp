@@ -59,7 +59,7 @@ class Safetensors : public TensorFile {
     if (bytes.size() < sizeof header_bytes) fail("{}: {} bytes are too few for a safetensors file", name, bytes.size());
     std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
     if (header_bytes > kMaxHeaderBytes || header_bytes > bytes.size() - sizeof header_bytes) {
-      fail("{}: its header claims {} bytes, the file has {}; it is truncated or not a safetensors file", name,
+      fail("{}: its header claims {} bytes, but the file has {}; it is truncated or not a safetensors file", name,
            header_bytes, bytes.size());
     }
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes, header_bytes);
@@ -105,11 +105,12 @@ class Safetensors : public TensorFile {
     const std::int64_t begin = whole(entry["data_offsets"][0], path, name);
     const std::int64_t end = whole(entry["data_offsets"][1], path, name);
     if (begin > end || end > static_cast<std::int64_t>(data.size())) {
-      fail("{}: tensor {}: offsets {} to {} lie outside the file's {} bytes of data; it is truncated or damaged", path,
+      fail("{}: tensor {}: offsets {} to {} are outside the {} bytes of data; the file is truncated or damaged", path,
            name, begin, end, data.size());
     }
     if (known && end - begin != size) {
-      fail("{}: tensor {}: {} bytes stored, its shape and {} need {}", path, name, end - begin, kind->name, size);
+      fail("{}: tensor {}: {} bytes are stored, but its shape and {} need {}", path, name, end - begin, kind->name,
+           size);
     }
     tensor.data = data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
     ranges.emplace_back(begin, end);
@@ -142,8 +143,8 @@ std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
     if (!fs::exists(single, error)) index = path / "model.safetensors.index.json";
     if (!index.empty() && !fs::exists(index, error)) {
       fail(
-          "{}: holds neither model.safetensors nor model.safetensors.index.json; other kinds of weights must be "
-          "converted",
+          "{}: contains neither model.safetensors nor model.safetensors.index.json; convert other weight formats to "
+          "safetensors",
           path.string());
     }
   } else if (path.filename().string().ends_with(".index.json")) {
@@ -168,7 +169,7 @@ std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
   }
   for (const std::string& shard : shards) file->add_file(index.parent_path() / shard);
   for (const auto& [name, shard] : json["weight_map"].items()) {
-    if (file->find(name) == nullptr) fail("{}: tensor {} is in none of the shards", index.string(), printable(name));
+    if (file->find(name) == nullptr) fail("{}: tensor {} is in no shard", index.string(), printable(name));
   }
   return file;
 }

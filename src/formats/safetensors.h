@@ -13,8 +13,9 @@
 
 namespace kvpress {
 
-/// `path` is a .safetensors file, a model.safetensors.index.json, or a folder that holds either. Throws Error when a
-/// header lies: offsets past the end or overlapping, sizes that overflow or disagree with shape and dtype, bad JSON.
+/// `path` is a .safetensors file, a model.safetensors.index.json, or a folder with either. Throws Error if a header is
+/// inconsistent: offsets beyond the end or overlapping, sizes that overflow or contradict shape and dtype, invalid
+/// JSON.
 std::unique_ptr<TensorFile> open_safetensors(const std::filesystem::path& path);
 
 /// A tensor to write: float32 values, row-major.
@@ -24,7 +25,7 @@ struct NamedTensor {
   std::vector<float> values;
 };
 
-/// Writes one file, whole or not at all, every tensor as F32.
+/// Writes one file atomically, all tensors as F32. Throws Error with the path.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {});
 

@@ -63,7 +63,7 @@ const TensorInfo& TensorFile::at(std::string_view name) const {
 
 void TensorFile::add(TensorInfo tensor) {
   if (!by_name_.emplace(tensor.name, tensors_.size()).second) {
-    fail("{}: tensor {} stands twice; each name may stand once", path_, printable(tensor.name));
+    fail("{}: tensor {} appears twice; names must be unique", path_, printable(tensor.name));
   }
   tensors_.push_back(std::move(tensor));
 }
@@ -97,13 +97,13 @@ void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float
       decode_plain<bf16>(at(2), out);
       return;
     case StoredType::other:
-      fail("tensor {}: its type {} cannot be decoded; {} can", printable(tensor.name), printable(tensor.type_name),
+      fail("tensor {}: type {} is not supported; supported: {}", printable(tensor.name), printable(tensor.type_name),
            kReadableTypes);
     default: {
       const QuantLayout layout = quant_layout(tensor.type);
       const auto start = static_cast<std::size_t>(first);
       if (start % layout.block != 0 || out.size() % layout.block != 0) {
-        fail("tensor {}: {} blocks hold {} elements; part of one was asked for", printable(tensor.name),
+        fail("tensor {}: {} blocks have {} elements; a part of a block cannot be decoded", printable(tensor.name),
              tensor.type_name, layout.block);
       }
       dequantize(tensor.type, tensor.data.data() + start / layout.block * layout.bytes, out);

@@ -1,5 +1,5 @@
-// Named tensors in a file, whatever its format: safetensors and GGUF both give this view. The bytes are the file's own
-// (memory-mapped); nothing is read until it is decoded.
+// Named tensors of a file, independent of its format (safetensors or GGUF). The files are mapped into memory; nothing
+// is read before it is decoded.
 #pragma once
 
 #include <cstddef>
@@ -34,35 +34,35 @@ enum class StoredType : std::uint8_t {
 /// The types that can be decoded, for error messages.
 inline constexpr std::string_view kReadableTypes = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
 
-/// "F32", "BF16", "Q4_1", ...: the formats' own names.
+/// The name in the file formats: "F32", "BF16", "Q4_1", ...
 std::string_view to_string(StoredType type);
 
 struct TensorInfo {
   std::string name;
   StoredType type = StoredType::other;
-  std::string type_name;            ///< as the file says it, also when `type` is other
+  std::string type_name;            ///< the name in the file, also if `type` is other
   std::vector<std::int64_t> shape;  ///< row-major, outermost first (GGUF's order reversed)
   std::span<const std::byte> data;  ///< into the mapping; owned by the TensorFile
 
   std::int64_t n_elements() const;
 };
 
-/// Every tensor of a model: one file, or the shards of one. Owns the mappings.
+/// All tensors of a model: of one file or of its shards. Owns the mappings.
 class TensorFile {
  public:
   virtual ~TensorFile() = default;
 
   /// In the order of the file.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  /// Null when there is none of that name.
+  /// The tensor, or null if there is none. Owned by the TensorFile.
   const TensorInfo* find(std::string_view name) const;
-  /// Throws Error naming the file and the tensor.
+  /// The tensor. Throws Error with file and name if there is none.
   const TensorInfo& at(std::string_view name) const;
   /// For error messages: the file or folder.
   const std::string& path() const { return path_; }
 
  protected:
-  /// Throws Error on a name that stands twice.
+  /// Throws Error if the name exists already.
   void add(TensorInfo tensor);
 
   std::string path_;
@@ -70,8 +70,8 @@ class TensorFile {
   std::unordered_map<std::string, std::size_t> by_name_;
 };
 
-/// Decodes (dequantizes) elements [first, first + out.size()) of the flattened tensor; for Q types `first` and the
-/// count are multiples of their blocks. Throws Error for StoredType::other.
+/// Decodes (dequantizes) elements [first, first + out.size()) of the flattened tensor to float32. For Q types `first`
+/// and the count must be multiples of the block size. Throws Error for StoredType::other.
 void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float> out);
 
 }  // namespace kvpress

@@ -134,14 +134,14 @@ std::string separator(RowsAs rows, bool are_books) {
 TextDataset load_shipped(const Shipped& shipped, const TextRequest& request) {
   const fs::path path = shipped_data_dir() / "data" / shipped.config / fmt::format("{}.jsonl", kShippedSplit);
   const bool is_book = shipped.name == "pg19";
-  const std::string elsewhere = fmt::format("take all of it from the hub: hf:{}, or a .jsonl by its path",
+  const std::string elsewhere = fmt::format("use the whole data set, hf:{}, or the path of a .jsonl file",
                                             is_book ? "emozilla/pg19" : "Salesforce/wikitext");
   if (!request.config.empty() && request.config != shipped.config) {
-    fail_usage("{}: configuration '{}' does not ship, only {} does; {}", shipped.name, request.config, path.string(),
+    fail_usage("{}: configuration '{}' is not included, only {}; {}", shipped.name, request.config, path.string(),
                elsewhere);
   }
   if (!request.split.empty() && request.split != kShippedSplit) {
-    fail_usage("{}: split '{}' does not ship, only {} does; {}", shipped.name, request.split, path.string(), elsewhere);
+    fail_usage("{}: split '{}' is not included, only {}; {}", shipped.name, request.split, path.string(), elsewhere);
   }
   TextDataset dataset;
   dataset.name = shipped.name == shipped.config ? fmt::format("{}/{}", shipped.name, kShippedSplit)
@@ -149,7 +149,7 @@ TextDataset load_shipped(const Shipped& shipped, const TextRequest& request) {
   dataset.separator = separator(request.rows, is_book);
   dataset.texts = read_texts(path, request);
   if (const auto n = static_cast<std::int64_t>(dataset.texts.size()); n < request.max_samples) {
-    fail_usage("{}: {} holds {} row{}, asked for {}; {}", shipped.name, path.string(), n, n == 1 ? "" : "s",
+    fail_usage("{}: {} has only {} row{}, not {}; {}", shipped.name, path.string(), n, n == 1 ? "" : "s",
                request.max_samples, elsewhere);
   }
   return dataset;
@@ -179,7 +179,7 @@ TextDataset read_standard_input() {
     if (n == 0) break;
     dataset.texts[0].append(buffer, static_cast<std::size_t>(n));
   }
-  if (dataset.texts[0].empty()) fail("-: nothing came from standard input");
+  if (dataset.texts[0].empty()) fail("-: standard input is empty");
   return dataset;
 }
 
@@ -197,19 +197,17 @@ std::vector<fs::path> files_of(const TextRequest& request) {
       }
     }
     ::globfree(&found);
-    if (files.empty()) fail_usage("{}: no file fits that pattern", name);
+    if (files.empty()) fail_usage("{}: no file matches this pattern", name);
     return files;
   }
-  if (fs::is_directory(name, error)) fail_usage("{}: is a folder; name its files by a pattern, '{}/*.txt'", name, name);
+  if (fs::is_directory(name, error))
+    fail_usage("{}: is a folder; give its files by a pattern, such as '{}/*.txt'", name, name);
   const std::string suffix = plain_name(name).extension().string();
   if (request.is_file || suffix == ".jsonl" || suffix == ".txt" || name.find('/') != std::string::npos) {
     fail("{}: no such file", name);
   }
-  fail_usage(
-      "data set '{}' is not known; known: wikitext, pg19, hf:ORG/NAME for one of the hub, or a path to a .jsonl or "
-      ".txt "
-      "file",
-      name);
+  fail_usage("data set '{}' is not known; known: wikitext, pg19, hf:ORG/NAME, or a path to a .jsonl or .txt file",
+             name);
 }
 
 TextDataset load_files(const TextRequest& request) {
@@ -220,10 +218,9 @@ TextDataset load_files(const TextRequest& request) {
   for (const fs::path& path : files) {
     const std::string suffix = plain_name(path).extension().string();
     if (suffix != ".jsonl" && suffix != ".txt") {
-      fail_usage("{}: not a kind of text file that is known; .jsonl and .txt are, also with .gz, .xz or .zst",
-                 path.string());
+      fail_usage("{}: unknown kind of text file; use .jsonl or .txt, optionally with .gz, .xz or .zst", path.string());
     }
-    if (is_jsonl(path) != jsonl) fail_usage("{}: fits .txt and .jsonl files; take one kind at a time", request.name);
+    if (is_jsonl(path) != jsonl) fail_usage("{}: matches .txt and .jsonl files; use one kind at a time", request.name);
   }
   dataset.separator = separator(request.rows, !jsonl);
   TextRequest rest = request;
@@ -236,7 +233,7 @@ TextDataset load_files(const TextRequest& request) {
     if (!jsonl) dataset.names.push_back(path.string());
   }
   if (const auto n = static_cast<std::int64_t>(dataset.texts.size()); n < request.max_samples) {
-    fail_usage("{}: holds {} text{}, asked for {}", request.name, n, n == 1 ? "" : "s", request.max_samples);
+    fail_usage("{}: has only {} text{}, not {}; use fewer", request.name, n, n == 1 ? "" : "s", request.max_samples);
   }
   return dataset;
 }
@@ -260,7 +257,7 @@ std::string read_text_file(const fs::path& path) {
 }
 
 TextDataset load_texts(const TextRequest& request) {
-  if (request.max_samples < 0) fail_usage("{}: asked for {} rows; 0 takes all", request.name, request.max_samples);
+  if (request.max_samples < 0) fail_usage("{}: {} rows is negative; 0 means all", request.name, request.max_samples);
   if (request.name == "-") return read_standard_input();
   if (!request.is_file) {
     for (const Shipped& it : kShipped) {

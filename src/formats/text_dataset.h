@@ -1,4 +1,4 @@
-// Texts: the data sets that ship, those of the hub, and files of the user's own.
+// Texts: the included data sets, data sets of the hub, and files.
 #pragma once
 
 #include <cstdint>
@@ -13,43 +13,43 @@ namespace kvpress {
 
 /// Whether the rows of a source are one text or many.
 enum class RowsAs : std::uint8_t {
-  automatic,  ///< each its own text where they are books (PG19), else one text
+  automatic,  ///< separate texts for books (PG19), else one text
   joined,     ///< one text, with an empty line between rows
-  apart       ///< each row a text of its own
+  apart       ///< each row is a separate text
 };
-/// Throws UsageError naming `option`.
+/// Parses "auto", "joined" or "apart". Throws UsageError with `option`.
 RowsAs parse_rows_as(std::string_view text, const std::string& option);
 
 struct TextRequest {
-  /// "wikitext" or "pg19" (what ships), "hf:ORG/NAME" (the hub's rows service), a path to a .jsonl or .txt, also .gz,
-  /// .xz or .zst, a pattern of paths ("books/*.txt"), or "-", standard input as one text.
+  /// "wikitext" or "pg19" (included), "hf:ORG/NAME" (the hub's rows service), a path to a .jsonl or .txt, also .gz, .xz
+  /// or .zst, a pattern of paths ("books/*.txt"), or "-" for standard input as one text.
   std::string name = {};
   std::string config = {};       ///< of a data set; empty: its default
   std::string split = {};        ///< of a data set; empty: "test"
-  std::int64_t max_samples = 0;  ///< rows or files to take, 0: all
-  std::string column = "text";   ///< of a row, the one that holds the text
+  std::int64_t max_samples = 0;  ///< number of rows or files to use; 0: all
+  std::string column = "text";   ///< the column with the text
   RowsAs rows = RowsAs::automatic;
-  bool is_file = false;  ///< `name` is no data set's
+  bool is_file = false;  ///< `name` is a file, never a data set
 };
 
-/// Texts in the order of their source, and how they join to one.
+/// Texts in the order of their source, and how they are joined.
 struct TextDataset {
   std::string name;                ///< for reports: "wikitext/wikitext-103-v1/test", or the file's path
-  std::vector<std::string> texts;  ///< one a row or book; empty rows are kept (WikiText has them)
-  std::vector<std::string> names;  ///< the files' paths, where each text is a file; else empty
-  /// Put between the rows when they join to one text: "\n\n" for WikiText and for every .jsonl of the user's own. Empty
-  /// when each text stands alone: PG19's books, a .txt.
+  std::vector<std::string> texts;  ///< one per row or book; includes empty rows (WikiText has them)
+  std::vector<std::string> names;  ///< paths, if each text is a file; else empty
+  /// The text between rows that are joined: "\n\n" for WikiText and .jsonl files. Empty if texts are separate: books of
+  /// PG19, .txt files.
   std::string separator;
-  /// The texts after those, one a call, read only when asked for; nothing after the last. Null where there are none.
+  /// Returns further texts, one per call, read when called; empty after the last. Null if there are none.
   std::function<std::optional<std::string>()> more;
 };
 
-/// Finds and reads them; rows of the hub are fetched later, through `more`. Throws Error naming the file and line for
-/// bad JSON, a missing field, bad compression; UsageError for an unknown data set, naming those known, for a pattern
-/// that fits no file, and when there are fewer texts than were asked for.
+/// Finds and reads texts; rows of the hub are read later, through `more`. Throws Error with file and line for invalid
+/// JSON, a missing field or damaged compression. Throws UsageError for an unknown data set, a pattern that matches no
+/// file, and if there are fewer texts than max_samples.
 TextDataset load_texts(const TextRequest& request);
 
-/// The decompressed content of a file, by its suffix (.gz, .xz, .zst, or none).
+/// The content of a file, decompressed according to its suffix (.gz, .xz, .zst, or none). Throws Error with the path.
 std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace kvpress

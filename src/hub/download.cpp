@@ -51,7 +51,7 @@ class GrowingFile : public BodySink {
   GrowingFile(fs::path path, const std::string& etag, std::int64_t expected, const std::string& label)
       : path_(std::move(path)), etag_(etag), expected_(expected), progress_label_(label) {
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0) fail("{}: cannot be made: {}", path_.string(), errno_text());
+    if (fd_ < 0) fail("{}: cannot be created: {}", path_.string(), errno_text());
     try {
       struct stat status {};
       if (::fstat(fd_, &status) != 0) fail("{}: cannot read its size: {}", path_.string(), errno_text());
@@ -72,7 +72,7 @@ class GrowingFile : public BodySink {
 
   void begin(std::int64_t offset) override {
     if (offset == size_) return;
-    if (offset > size_) fail("{}: the answer begins at byte {}, wanted from {}", path_.string(), offset, size_);
+    if (offset > size_) fail("{}: the response begins at byte {} instead of {}", path_.string(), offset, size_);
     if (progress_) progress_->advance(offset - size_);
     keep(offset);
   }
@@ -80,7 +80,7 @@ class GrowingFile : public BodySink {
   void take(std::string_view piece) override {
     if (size_ + static_cast<std::int64_t>(piece.size()) > expected_) {
       keep(0);
-      fail("{}: more came than the {} bytes that the hub says it has", path_.string(), expected_);
+      fail("{}: received more than the {} bytes that the hub reports", path_.string(), expected_);
     }
     if (digest_) digest_->update(piece);
     size_ += static_cast<std::int64_t>(piece.size());
@@ -99,7 +99,7 @@ class GrowingFile : public BodySink {
   /// Cuts the file off there and hashes what is left.
   void keep(std::int64_t size) {
     if (::ftruncate(fd_, size) != 0 || ::lseek(fd_, 0, SEEK_SET) != 0) {
-      fail("{}: cannot be cut off: {}", path_.string(), errno_text());
+      fail("{}: cannot be truncated: {}", path_.string(), errno_text());
     }
     digest_.reset();
     if (const auto kind = kind_of(etag_)) digest_.emplace(*kind, expected_);
@@ -139,7 +139,7 @@ FileLock take_lock(const fs::path& path, const std::string& what) {
   for (bool told = false;; told = true) {
     check_interrupt();
     if (std::optional<FileLock> lock = FileLock::try_take(path, FileLock::Mode::alone)) return std::move(*lock);
-    if (!told) log_info(fmt::format("waiting for another process that fetches {}", what));
+    if (!told) log_info(fmt::format("waiting for another process that downloads {}", what));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
 }
@@ -148,7 +148,7 @@ void check_space(const fs::path& folder, std::int64_t needed, const std::string&
   std::error_code error;
   const fs::space_info space = fs::space(folder, error);
   if (error || needed <= 0 || static_cast<std::uintmax_t>(needed) <= space.available) return;
-  fail("{}: needs {} in {}, where {} are free; make room, or set HF_HUB_CACHE to a folder that has it", what,
+  fail("{}: needs {} in {}, but {} are free; free some space, or set HF_HUB_CACHE to another folder", what,
        format_bytes(static_cast<double>(needed)), folder.string(), format_bytes(static_cast<double>(space.available)));
 }
 
@@ -170,27 +170,23 @@ void HubDownloader::complain(const HttpResponse& response, const std::string& fi
   const std::string hub = settings_.endpoint;
   const std::string code = response.header("x-error-code");
   if (code == "GatedRepo") {
-    fail(
-        "{}: is open only to those who have accepted its terms: accept them at {}/{}, then set HF_TOKEN to a token of "
-        "yours",
-        id, hub, id);
+    fail("{}: is a gated model: accept its terms at {}/{}, then set HF_TOKEN to your token", id, hub, id);
   }
-  if (code == "RevisionNotFound") fail("{}: {} has no revision '{}' of it", id, hub, name_.revision);
+  if (code == "RevisionNotFound") fail("{}: {} has no revision '{}' of this model", id, hub, name_.revision);
   if (code == "EntryNotFound" || (response.status == 404 && !file.empty())) {
-    fail("{}: {} has no file '{}' in its revision '{}'", id, hub, file, name_.revision);
+    fail("{}: {} has no file '{}' in revision '{}'", id, hub, file, name_.revision);
   }
   if (response.status == 401 && settings_.token.empty()) {
-    fail("{}: {} shows no model of that id without a token: check the id, or set HF_TOKEN if the model is private", id,
-         hub);
+    fail("{}: {} has no public model with this id; check the id, or set HF_TOKEN if the model is private", id, hub);
   }
   if (response.status == 401) {
-    fail("{}: {} refuses the token: check the id, and HF_TOKEN (or the file that holds the token)", id, hub);
+    fail("{}: {} refuses the token; check the id and HF_TOKEN (or the token file)", id, hub);
   }
   if (response.status == 403) {
-    fail("{}: {} refuses access; set HF_TOKEN to a token that may read this model", id, hub);
+    fail("{}: {} refuses access; set HF_TOKEN to a token with access to this model", id, hub);
   }
-  if (response.status == 404) fail("{}: {} has no model of that id", id, hub);
-  fail("{}: {} answers with HTTP status {}", id, hub, response.status);
+  if (response.status == 404) fail("{}: {} has no model with this id; check the id", id, hub);
+  fail("{}: {} returned HTTP status {}", id, hub, response.status);
 }
 
 std::string HubDownloader::ask(const std::string& path) const {
@@ -218,8 +214,7 @@ HubDownloader::Remote HubDownloader::look_up(const std::string& commit, const st
   if (size.empty() && response.ok()) size = response.header("content-length");
   const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), remote.size);
   if (!usable || error != std::errc() || remote.size < 0) {
-    fail("{}: {} does not say the hash and size of '{}', as a hub does; check HF_ENDPOINT", name_.id,
-         settings_.endpoint, file);
+    fail("{}: {} does not report the hash and size of '{}'; check HF_ENDPOINT", name_.id, settings_.endpoint, file);
   }
   return remote;
 }
@@ -249,19 +244,19 @@ void HubDownloader::fetch_blob(const Remote& remote) const {
     if (!resumed) {
       if (whole) fs::remove(incomplete, error);
       fail("{}: {}; try again", what,
-           whole ? fmt::format("what came has not the hash {} that the hub says it has", remote.etag)
-                 : fmt::format("{} bytes came, {} are expected", file.size(), remote.size));
+           whole ? fmt::format("the downloaded file does not have the hash {} that the hub reports", remote.etag)
+                 : fmt::format("received {} bytes instead of {}", file.size(), remote.size));
     }
     // The beginning may be of another time: once from the start.
     resumed = false;
     file.keep(0);
   }
   file.put_in_place(blob);
-  log_info(fmt::format("fetched {} ({})", what, format_bytes(static_cast<double>(remote.size))));
+  log_info(fmt::format("downloaded {} ({})", what, format_bytes(static_cast<double>(remote.size))));
 }
 
 fs::path HubDownloader::fetch(const std::string& commit, const std::string& file) const {
-  if (!is_safe_relative(file)) fail_usage("{}: '{}' is not the name of a file in it", name_.id, file);
+  if (!is_safe_relative(file)) fail_usage("{}: '{}' is not a file name", name_.id, file);
   const fs::path target = repository_.snapshot(commit) / file;
   std::error_code error;
   if (fs::exists(target, error)) return target;

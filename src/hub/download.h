@@ -1,4 +1,4 @@
-// One file of the hub, into its cache: resumed, checked by size and hash, put in place whole.
+// Downloads files of the hub into its cache: resumed, checked by size and hash, moved into place atomically.
 #pragma once
 
 #include <filesystem>
@@ -10,24 +10,24 @@
 
 namespace kvpress {
 
-/// Fetches from one repository of the hub. Keeps references to what it is made of.
+/// Downloads from one repository of the hub. Keeps references to `settings` and `http`, which must outlive it.
 class HubDownloader {
  public:
   HubDownloader(const HubSettings& settings, HttpClient& http, const HubName& name);
 
-  /// `file` of a commit. Nothing is fetched that is there. What a broken off download has got stays as
-  /// blobs/ETAG.incomplete and is gone on from. Returns the path in the snapshot. Throws Error: no such file, no
-  /// access, no space, wrong size or hash, no network.
+  /// Downloads `file` of a commit, unless it is in the cache, and returns its path in the snapshot. An interrupted
+  /// download stays as blobs/ETAG.incomplete and is resumed. Throws Error if there is no such file, no access, no space
+  /// or no network, or if size or hash are wrong.
   std::filesystem::path fetch(const std::string& commit, const std::string& file) const;
 
-  /// Asks the hub's API; path begins with "/api". Throws Error.
+  /// The response of the hub's API; `path` begins with "/api". Throws Error.
   std::string ask(const std::string& path) const;
 
  private:
   struct Remote;
   Remote look_up(const std::string& commit, const std::string& file) const;
   void fetch_blob(const Remote& remote) const;
-  /// Throws the Error that says what a status means for a person.
+  /// Throws an Error that explains the HTTP status to the user.
   [[noreturn]] void complain(const HttpResponse& response, const std::string& file) const;
 
   const HubSettings& settings_;

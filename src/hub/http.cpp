@@ -32,7 +32,7 @@ using Url = std::unique_ptr<CURLU, UrlDeleter>;
 
 Url parse_url(const std::string& text) {
   Url url(curl_url());
-  if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) fail("'{}' is not an address", text);
+  if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) fail("'{}' is not a valid URL", text);
   return url;
 }
 
@@ -48,11 +48,11 @@ std::string url_part(const Url& url, CURLUPart part) {
 std::string redirected(const std::string& base, const std::string& location) {
   const Url url = parse_url(base);
   if (curl_url_set(url.get(), CURLUPART_URL, location.c_str(), 0) != CURLUE_OK) {
-    fail("{}: sends on to '{}', which is not an address", base, location);
+    fail("{}: redirects to '{}', which is not a valid URL", base, location);
   }
   std::string target = url_part(url, CURLUPART_URL);
   if (base.starts_with("https://") && !target.starts_with("https://")) {
-    fail("{}: sends on to {}, which is not encrypted", base, target);
+    fail("{}: redirects to {}, which is not encrypted", base, target);
   }
   return target;
 }
@@ -81,7 +81,7 @@ std::int64_t first_byte_of(const std::string& content_range) {
   const std::string_view text = content_range;
   const auto begin = text.find_first_of("0123456789");
   const auto first = begin == std::string_view::npos ? std::nullopt : leading_number(text.substr(begin));
-  if (!first) fail("the answer's Content-Range '{}' cannot be read", content_range);
+  if (!first) fail("the Content-Range '{}' of the response is invalid", content_range);
   return *first;
 }
 
@@ -207,7 +207,7 @@ struct HttpClient::Transfer {
 };
 
 HttpClient::HttpClient(const RetrySettings& retries) : retries_(retries), curl_(curl_easy_init(), curl_easy_cleanup) {
-  if (curl_ == nullptr) fail("libcurl cannot be started");
+  if (curl_ == nullptr) fail("libcurl: cannot be initialized");
 }
 
 HttpClient::~HttpClient() = default;
@@ -278,7 +278,7 @@ HttpResponse HttpClient::follow(const HttpRequest& request, std::int64_t first_b
     at_home = at_home && url_origin(url) == home;
     if (!at_home && !request.leaves_host) return response;
   }
-  fail("{}: is sent on more than {} times", request.url, kMaxRedirects);
+  fail("{}: redirected more than {} times", request.url, kMaxRedirects);
 }
 
 HttpResponse HttpClient::get(const HttpRequest& request, BodySink& sink) {
@@ -307,7 +307,7 @@ HttpResponse HttpClient::get(const HttpRequest& request, BodySink& sink) {
       if (response.status != 0) return response;
       throw Unreachable(fmt::format("{}: cannot be reached: {}", url_origin(request.url), trouble));
     }
-    log_info(fmt::format("{}: {}; trying again in {:.1f} s", url_origin(request.url), trouble, pause));
+    log_info(fmt::format("{}: {}; retrying in {:.1f} s", url_origin(request.url), trouble, pause));
     wait(pause);
   }
 }

@@ -1,4 +1,4 @@
-// Fetching by HTTP: redirects, retries, resuming. libcurl does the transport.
+// HTTP requests with redirects, retries and resuming, over libcurl.
 #pragma once
 
 #include <cstdint>
@@ -11,47 +11,47 @@
 
 namespace kvpress {
 
-/// No answer came: no network, no such host, a connection that stays cut.
+/// No response: no network, no such host, or a connection that breaks repeatedly.
 class Unreachable : public Error {
  public:
   using Error::Error;
 };
 
-/// Takes a body as it comes. A connection that is cut is taken up again where it was cut, when the server can do that.
+/// Receives a body in pieces. A broken connection is resumed where it broke, if the server supports it.
 class BodySink {
  public:
   virtual ~BodySink() = default;
-  /// What follows is the body from this byte on: 0, or where the body was cut.
+  /// The following pieces are the body from this byte on: 0, or where the connection broke.
   virtual void begin(std::int64_t offset) = 0;
   virtual void take(std::string_view piece) = 0;
 };
 
 struct HttpRequest {
   std::string url;
-  std::string token = {};       ///< sent as a bearer's, to the host of `url` alone; empty: none
-  std::int64_t first_byte = 0;  ///< ask for the body from here on
-  bool head = false;            ///< headers alone
-  bool leaves_host = true;      ///< follow redirects to other hosts too; else answer with such a redirect
+  std::string token = {};       ///< bearer token, sent only to the host of `url`; empty: none
+  std::int64_t first_byte = 0;  ///< request the body from this byte on
+  bool head = false;            ///< request only headers
+  bool leaves_host = true;      ///< follow redirects to other hosts; otherwise return such a redirect
 };
 
 struct HttpResponse {
   int status = 0;
-  std::string url;                             ///< where it came from in the end
+  std::string url;                             ///< after redirects
   std::map<std::string, std::string> headers;  ///< names in lower case
-  std::string body;                            ///< of an error (its first 64 KiB), or of get() without a sink
+  std::string body;                            ///< of an error (first 64 KiB), or of get() without a sink
 
   bool ok() const { return status >= 200 && status < 300; }
-  /// Empty when there is none of that name, which must be in lower case.
+  /// The value of a header, or empty if there is none. `name` must be in lower case.
   std::string header(const std::string& name) const;
 };
 
 struct RetrySettings {
-  int attempts = 6;               ///< in a row without a byte coming through
-  double first_wait_sec = 0.5;    ///< doubled from try to try
-  double longest_wait_sec = 300;  ///< a server that asks for more (Retry-After) is not waited for
+  int attempts = 6;               ///< in a row without receiving a byte
+  double first_wait_sec = 0.5;    ///< doubled after each attempt
+  double longest_wait_sec = 300;  ///< fail if the server asks for more (Retry-After)
 };
 
-/// Keeps connections open from request to request. Not to be used by two threads at once.
+/// Keeps connections open between requests. Not thread-safe.
 class HttpClient {
  public:
   explicit HttpClient(const RetrySettings& retries = {});
@@ -59,11 +59,11 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
   ~HttpClient();
 
-  /// The answer, whatever its status, after trying again where that helps: after 408, 429 (waiting as long as the
-  /// server says), 500, 502, 503, 504 and cut connections. A body with a 2xx status goes to the sink. Throws
-  /// Unreachable, and Interrupted on Ctrl-C within a second; what the sink throws comes through.
+  /// The response, whatever its status. Retries after 408, 429 (after the time that the server asks for), 500, 502,
+  /// 503, 504 and broken connections. A body with a 2xx status goes to the sink. Throws Unreachable, Interrupted within
+  /// a second of Ctrl-C, and exceptions of the sink.
   HttpResponse get(const HttpRequest& request, BodySink& sink);
-  /// The same with the body in the response.
+  /// The same, with the body in the response.
   HttpResponse get(const HttpRequest& request);
 
  private:
@@ -76,10 +76,10 @@ class HttpClient {
   std::unique_ptr<void, void (*)(void*)> curl_;
 };
 
-/// The text as part of a URL; / stays when `keep_slashes`.
+/// `text` percent-encoded for a URL; / is kept if `keep_slashes`.
 std::string url_quoted(std::string_view text, bool keep_slashes = false);
 
-/// "https://host:port" of a URL. Throws Error for what is none.
+/// "https://host:port" of a URL. Throws Error if `url` is not a valid URL.
 std::string url_origin(const std::string& url);
 
 }  // namespace kvpress

@@ -94,13 +94,13 @@ void HubRepository::link(const std::string& commit, const std::string& file, con
   fs::remove(temporary, error);
   fs::create_symlink(up / relative, temporary, error);
   if (!error) fs::rename(temporary, target, error);
-  if (error) fail("{}: cannot be made: {}", target.string(), error.message());
+  if (error) fail("{}: cannot be created: {}", target.string(), error.message());
 }
 
 void make_folders(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+  if (error) fail("{}: cannot be created: {}", path.string(), error.message());
 }
 
 bool is_safe_relative(const std::string& file) {

@@ -1,8 +1,8 @@
-// The hub's local cache, laid out as huggingface_hub lays it out:
-//   models--ORG--NAME/refs/REVISION             the commit that a branch or tag stood for when it was last asked
+// The hub's local cache, in the layout of huggingface_hub:
+//   models--ORG--NAME/refs/REVISION             the commit of a branch or tag when it was last requested
 //   models--ORG--NAME/snapshots/COMMIT/FILE     a link to the blob
-//   models--ORG--NAME/blobs/ETAG                the content: SHA-256 of large files, git's SHA-1 of the rest
-//   .locks/models--ORG--NAME/ETAG.lock          who fetches that blob
+//   models--ORG--NAME/blobs/ETAG                the content; ETAG is SHA-256 for large files, else git's SHA-1
+//   .locks/models--ORG--NAME/ETAG.lock          held by the process that downloads the blob
 #pragma once
 
 #include <filesystem>
@@ -11,18 +11,19 @@
 
 namespace kvpress {
 
-/// What a user names: ORG/NAME, ORG/NAME@REVISION, or one file of it, ORG/NAME/FOLDERS/FILE.gguf (also with @REVISION).
+/// A model name: ORG/NAME, ORG/NAME@REVISION, or one file, ORG/NAME/FOLDERS/FILE.gguf (also with @REVISION).
 struct HubName {
   std::string id;                 ///< ORG/NAME
   std::string revision = "main";  ///< a branch, a tag or a commit
-  std::string file;               ///< empty: the model as a whole
-  std::string text() const;       ///< as it is written
+  std::string file;               ///< empty: the whole model
+  std::string text() const;       ///< as the user writes it
 };
 
-/// Nothing when the text can be no such name (a path, a word, characters that the hub has not). Only shape is looked
-/// at.
+/// Empty if the text cannot be a model name (a path, a single word, characters that the hub does not allow). Checks
+/// only the form.
 std::optional<HubName> parse_hub_name(const std::string& text);
 
+/// The folders of one repository in the cache.
 class HubRepository {
  public:
   HubRepository(std::filesystem::path cache, const std::string& id);
@@ -32,12 +33,12 @@ class HubRepository {
   std::filesystem::path snapshot(const std::string& commit) const { return folder_ / "snapshots" / commit; }
   std::filesystem::path lock(const std::string& etag) const;
 
-  /// The folder of what a revision stood for when it was last fetched; nothing when it was not.
+  /// The snapshot folder of a revision when it was last downloaded; empty if it never was.
   std::optional<std::filesystem::path> cached(const std::string& revision) const;
 
-  /// Notes what a branch or tag stands for. Does nothing for the commit itself.
+  /// Records the commit of a branch or tag. Does nothing if `revision` is the commit.
   void set_ref(const std::string& revision, const std::string& commit) const;
-  /// Makes the blob appear in the snapshot, by a relative link; whole or not at all.
+  /// Adds the blob to the snapshot as a relative link, atomically.
   void link(const std::string& commit, const std::string& file, const std::string& etag) const;
 
  private:
@@ -45,10 +46,10 @@ class HubRepository {
   std::filesystem::path folder_;
 };
 
-/// Makes a folder with those above it. Throws Error that names it.
+/// Creates a folder and its parents. Throws Error with the path.
 void make_folders(const std::filesystem::path& path);
 
-/// Whether a name from outside stays below the folder it is put in.
+/// Whether a file name from the hub stays below the folder that it is joined to.
 bool is_safe_relative(const std::string& file);
 
 }  // namespace kvpress

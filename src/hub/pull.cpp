@@ -46,7 +46,7 @@ Repository list_files(const HubDownloader& hub, const HubName& name, const std::
     if (is_safe_relative(repository.commit)) return repository;
   } catch (const Json::exception&) {
   }
-  fail("{}: {} does not answer as a hub does; check HF_ENDPOINT", name.id, endpoint);
+  fail("{}: {} does not respond like a hub; check HF_ENDPOINT", name.id, endpoint);
 }
 
 /// The names of the shards in an index file.
@@ -58,7 +58,7 @@ std::set<std::string> shards_of(const fs::path& index) {
       shards.insert(shard.get<std::string>());
     }
   } catch (const Json::exception&) {
-    fail("{}: is not an index of safetensors", index.string());
+    fail("{}: is not a safetensors index", index.string());
   }
   return shards;
 }
@@ -70,10 +70,11 @@ std::set<std::string> shards_of(const fs::path& index) {
     if (it.ends_with(".gguf")) ggufs.push_back(it);
   }
   if (!ggufs.empty()) {
-    fail_usage("{}: holds GGUF files; name one, as {}/{}: {}", name.id, name.id, ggufs.front(), fmt::join(ggufs, ", "));
+    fail_usage("{}: contains GGUF files; choose one, such as {}/{}: {}", name.id, name.id, ggufs.front(),
+               fmt::join(ggufs, ", "));
   }
-  fail("{}: holds no {} and no config.json with it; other kinds of weights must be converted to safetensors or GGUF",
-       name.text(), kWeights);
+  fail("{}: contains no {} with config.json; convert other weight formats to safetensors or GGUF", name.text(),
+       kWeights);
 }
 
 std::vector<std::string> small_files_of(const Repository& repository) {
@@ -93,7 +94,7 @@ Pulled pull(const HubSettings& settings, const HubName& name, std::vector<std::s
   if (!name.file.empty()) files.push_back(name.file);
   for (const std::string& it : files) {
     if (!repository.has(it)) {
-      fail("{}: {} has no file '{}' in its revision '{}'", name.id, settings.endpoint, it, name.revision);
+      fail("{}: {} has no file '{}' in revision '{}'", name.id, settings.endpoint, it, name.revision);
     }
   }
   if (files.empty()) {
@@ -119,14 +120,14 @@ Pulled pull(const HubSettings& settings, const HubName& name, std::vector<std::s
 Pulled pull_model(const HubSettings& settings, const HubName& name, const std::vector<std::string>& files,
                   const RetrySettings& retries) {
   if (settings.offline) {
-    fail("{}: is not in the hub's cache ({}), and HF_HUB_OFFLINE forbids to fetch it; without that: {}", name.text(),
+    fail("{}: is not in the hub's cache ({}), and HF_HUB_OFFLINE is set; unset it and run: {}", name.text(),
          HubRepository(settings.cache, name.id).folder().string(), pull_command(name));
   }
   try {
     return pull(settings, name, files, retries);
   } catch (const Unreachable& error) {
-    fail("{}: {}; with a network: {} (the hub's cache is {})", name.text(), error.what(), pull_command(name),
-         settings.cache.string());
+    fail("{}: {}; to download it when a network is available, run: {} (the hub's cache is {})", name.text(),
+         error.what(), pull_command(name), settings.cache.string());
   }
 }
 

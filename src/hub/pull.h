@@ -1,4 +1,4 @@
-// A model of the hub, brought into the local cache: what this program needs of it, and nothing else.
+// Downloads the files of a model that kvpress needs from the hub into the local cache.
 #pragma once
 
 #include <filesystem>
@@ -12,22 +12,22 @@
 
 namespace kvpress {
 
-/// What a pull brought.
+/// The result of a pull.
 struct Pulled {
   std::string commit;
-  std::filesystem::path snapshot;  ///< the folder
-  std::vector<std::string> files;  ///< of the repository, now there
+  std::filesystem::path snapshot;  ///< the folder of the files
+  std::vector<std::string> files;  ///< names in the repository; all are in the cache
 };
 
-/// The files of `name`'s repository that are needed: the one that `name` or `files` say, else config.json, the
-/// tokenizer's files and the weights as safetensors (model.safetensors, or its index and the shards that it names).
-/// Asks the hub what the revision is now, and fetches what is not there yet. Throws Error: no network (or
-/// HF_HUB_OFFLINE), no such model, revision or file, no access, nothing there that this program reads.
+/// Asks the hub for the current commit of the revision and downloads missing files: those that `name` or `files` name,
+/// else config.json, the tokenizer files and the weights as safetensors (model.safetensors, or its index and shards).
+/// Throws Error if there is no network (or HF_HUB_OFFLINE is set), no such model, revision or file, no access, or no
+/// weights in a supported format.
 Pulled pull_model(const HubSettings& settings, const HubName& name, const std::vector<std::string>& files = {},
                   const RetrySettings& retries = {});
 
-/// The snapshot's folder in the cache, or the file's path when `name` names one; nothing when it, its configuration or
-/// some of its weights are not there. Asks nobody.
+/// The snapshot folder in the cache, or the path of the file that `name` names. Empty if the file, the configuration or
+/// some of the weights are missing. Does not contact the hub.
 std::optional<std::filesystem::path> find_pulled(const HubSettings& settings, const HubName& name);
 
 }  // namespace kvpress

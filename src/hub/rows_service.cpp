@@ -26,7 +26,7 @@ std::string folder_of(const std::string& dataset) {
   // A data set may have a name without an organization.
   const auto name = parse_hub_name(dataset.find('/') == std::string::npos ? "some/" + dataset : dataset);
   if (!name || !name->file.empty() || name->revision != "main") {
-    fail_usage("hf:{}: is not the id of a data set: hf:ORG/NAME, as hf:Salesforce/wikitext", dataset);
+    fail_usage("hf:{}: is not a data set id; give hf:ORG/NAME, such as hf:Salesforce/wikitext", dataset);
   }
   std::string folder = dataset;
   if (const auto slash = folder.find('/'); slash != std::string::npos) folder.replace(slash, 1, "--");
@@ -74,23 +74,22 @@ RowsReader::~RowsReader() = default;
 
 std::string RowsReader::ask(const std::string& path, std::string* revision) {
   if (settings_.offline) {
-    fail("{}: is not on disk as far as it is needed ({}), and HF_HUB_OFFLINE forbids to fetch it", name_,
-         folder_.string());
+    fail("{}: needs rows that are not in the cache ({}), and HF_HUB_OFFLINE is set", name_, folder_.string());
   }
   HttpResponse response;
   try {
     response = http_.get({.url = settings_.rows_endpoint + path, .token = settings_.token});
   } catch (const Unreachable& error) {
-    fail("{}: {}; what is fetched once is kept in {}", name_, error.what(), settings_.rows_cache.string());
+    fail("{}: {}; downloaded rows are cached in {}", name_, error.what(), settings_.rows_cache.string());
   }
   if (revision != nullptr) *revision = response.header("x-revision");
   if (response.ok()) return std::move(response.body);
   const std::string words = words_of(response.body);
   const std::string says = words.empty() ? fmt::format("HTTP status {}", response.status) : words;
   if (response.status == 401 || response.status == 403) {
-    fail("{}: {} says: {}; set HF_TOKEN if the data set is private or gated", name_, settings_.rows_endpoint, says);
+    fail("{}: {} returned: {}; set HF_TOKEN if the data set is private or gated", name_, settings_.rows_endpoint, says);
   }
-  fail("{}: {} says: {}", name_, settings_.rows_endpoint, says);
+  fail("{}: {} returned: {}", name_, settings_.rows_endpoint, says);
 }
 
 std::string RowsReader::splits(bool fresh) {
@@ -114,7 +113,7 @@ void RowsReader::choose_split() {
     if (wanted.empty()) {
       fail_usage("{}: has several {}s; choose one with {}: {}", name_, what, option, fmt::join(there, ", "));
     }
-    fail_usage("{}: has no {} '{}'; {}: {}", name_, what, wanted, option, fmt::join(there, ", "));
+    fail_usage("{}: has no {} '{}'; choose one with {}: {}", name_, what, wanted, option, fmt::join(there, ", "));
   };
   // What is kept may be old: where it has not what is wanted, the service is asked again.
   for (const bool fresh : {false, true}) {
@@ -127,13 +126,13 @@ void RowsReader::choose_split() {
         const auto config = it.at("config").get<std::string>();
         if (std::find(configs.begin(), configs.end(), config) == configs.end()) configs.push_back(config);
       }
-      if (configs.empty()) fail("{}: {} knows no rows of it", name_, settings_.rows_endpoint);
+      if (configs.empty()) fail("{}: {} has no rows of this data set", name_, settings_.rows_endpoint);
       if (!pick(configs, request_.config, "default", "configuration", setting("config"), !last)) continue;
       for (const Json& it : json.at("splits")) {
         if (it.at("config") == request_.config) splits_of_config.push_back(it.at("split").get<std::string>());
       }
     } catch (const Json::exception&) {
-      fail("{}: {} does not answer as a rows service does; check HF_DATASETS_SERVER", name_, settings_.rows_endpoint);
+      fail("{}: {} does not respond like a rows service; check HF_DATASETS_SERVER", name_, settings_.rows_endpoint);
     }
     if (pick(splits_of_config, request_.split, "test", "split", setting("split"), !last)) return;
   }
@@ -186,7 +185,7 @@ RowsReader::Page RowsReader::fetch_page() {
         if (it.contains("truncated_cells") &&
             std::any_of(it["truncated_cells"].begin(), it["truncated_cells"].end(),
                         [&](const Json& cell) { return request_.column.empty() || cell == request_.column; })) {
-          fail("{}: {} gives row {} only cut off, its text is too long for it", name_, settings_.rows_endpoint, row);
+          fail("{}: {} returns row {} truncated, because its text is too long", name_, settings_.rows_endpoint, row);
         }
       }
       // Kept is what is needed to take the page up again.
@@ -200,7 +199,7 @@ RowsReader::Page RowsReader::fetch_page() {
       write_file(folder_ / fmt::format("{:08}-{}.json", next_row_, kept["rows"].size()), kept.dump());
       return {std::move(kept)};
     } catch (const Json::exception&) {
-      fail("{}: {} does not answer as a rows service does; check HF_DATASETS_SERVER", name_, settings_.rows_endpoint);
+      fail("{}: {} does not respond like a rows service; check HF_DATASETS_SERVER", name_, settings_.rows_endpoint);
     }
   }
 }
@@ -210,15 +209,16 @@ void RowsReader::take(const Page& page) {
   const auto revision = json.at("revision").get<std::string>();
   const auto total = json.at("num_rows_total").get<std::int64_t>();
   if (n_rows_ >= 0 && (total != n_rows_ || revision != revision_)) {
-    fail("{}: has changed since its first rows were fetched; delete {} and run again", name_, folder_.string());
+    fail("{}: has changed since its first rows were downloaded; delete {} and run again", name_, folder_.string());
   }
   if (n_rows_ < 0) {
     n_rows_ = total;
     revision_ = revision;
     if (json.at("partial").get<bool>()) {
-      log_warning(fmt::format("{}: the service has only the first {} rows of it", name_, total));
+      log_warning(fmt::format("{}: the service has only the first {} rows", name_, total));
     }
-    if (request_.max_rows > total) fail_usage("{}: holds {} rows, asked for {}", name_, total, request_.max_rows);
+    if (request_.max_rows > total)
+      fail_usage("{}: has only {} rows, not {}; use fewer", name_, total, request_.max_rows);
   }
   std::vector<std::string> columns;
   for (const Json& it : json.at("features")) columns.push_back(it.at("name").get<std::string>());
@@ -241,12 +241,12 @@ void RowsReader::take(const Page& page) {
     } else if (cell.is_string()) {
       texts_.push_back(cell.get<std::string>());
     } else {
-      fail_usage("{}: its column '{}' holds no texts; choose another with {}: {}", name_, request_.column,
+      fail_usage("{}: column '{}' contains no texts; choose another with {}: {}", name_, request_.column,
                  setting("text_column"), fmt::join(columns, ", "));
     }
   }
   if (texts_.empty() && next_row_ < total) {
-    fail("{}: {} gives no rows from {} on, of {}", name_, settings_.rows_endpoint, next_row_, total);
+    fail("{}: {} returns no rows from {} on, although there are {}", name_, settings_.rows_endpoint, next_row_, total);
   }
   next_row_ += static_cast<std::int64_t>(texts_.size());
 }

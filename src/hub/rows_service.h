@@ -1,6 +1,6 @@
-// The rows of whole data sets, page by page from the hub's rows service (HF_DATASETS_SERVER): only as far as they are
-// asked for, and kept on disk:
-//   kvpress-rows/HOST/ORG--NAME/splits.json                    what there is
+// Reads the rows of data sets page by page from the hub's rows service (HF_DATASETS_SERVER). Requests only the pages
+// that are needed, and caches them on disk:
+//   kvpress-rows/HOST/ORG--NAME/splits.json                    configurations and splits
 //   kvpress-rows/HOST/ORG--NAME/CONFIG/SPLIT/FIRST-COUNT.json  rows
 #pragma once
 
@@ -18,27 +18,27 @@ namespace kvpress {
 
 struct RowsRequest {
   std::string dataset;          ///< ORG/NAME, or NAME
-  std::string config = {};      ///< empty: the only one, or "default"
+  std::string config = {};      ///< empty: "default", or the only one
   std::string split = {};       ///< empty: "test", or the only one
-  std::string column = "text";  ///< the one that holds the texts; empty: whole rows, as JSON
+  std::string column = "text";  ///< the column with the texts; empty: whole rows, as JSON
   std::int64_t max_rows = 0;    ///< 0: all
-  std::int64_t page = 100;      ///< rows to ask for at once, at most 100
+  std::int64_t page = 100;      ///< rows per request, at most 100
 };
 
-/// Reads the texts one after another.
+/// Reads the texts of the rows one after another.
 class RowsReader {
  public:
-  /// Asks the service what there is. Throws UsageError for a data set's name that can be none, and for a configuration,
-  /// split or column that does not exist, naming those that do; Error when the service cannot be reached, or is not to
-  /// be (HF_HUB_OFFLINE) and the answer is not on disk.
+  /// Requests configurations and splits. Throws UsageError for an invalid data set id, and for a configuration, split
+  /// or column that does not exist, with those that do. Throws Error if the service cannot be reached, or if
+  /// HF_HUB_OFFLINE is set and the response is not cached.
   RowsReader(HubSettings settings, RowsRequest request, const RetrySettings& retries = {});
   ~RowsReader();
 
   const std::string& config() const { return request_.config; }
   const std::string& split() const { return request_.split; }
 
-  /// The text of the next row; nothing after the last, or after max_rows. Throws UsageError when there are fewer than
-  /// max_rows.
+  /// The text of the next row; empty after the last row or max_rows. Throws UsageError if there are fewer than max_rows
+  /// rows.
   std::optional<std::string> next();
 
  private:
@@ -55,11 +55,11 @@ class RowsReader {
   HttpClient http_;
   std::string name_;  ///< for errors
   std::filesystem::path folder_;
-  std::vector<std::string> texts_;  ///< of the page at hand
-  std::size_t at_ = 0;              ///< in it
-  std::int64_t next_row_ = 0;       ///< of the page after it
-  std::int64_t n_rows_ = -1;        ///< of the split; not known before the first page
-  std::string revision_;            ///< of the data set, where the service tells
+  std::vector<std::string> texts_;  ///< of the current page
+  std::size_t at_ = 0;              ///< next index in texts_
+  std::int64_t next_row_ = 0;       ///< first row of the next page
+  std::int64_t n_rows_ = -1;        ///< of the split; -1 before the first page
+  std::string revision_;            ///< of the data set, if the service reports it
 };
 
 }  // namespace kvpress

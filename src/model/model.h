@@ -15,8 +15,8 @@
 
 namespace kvpress {
 
-/// What "--dtype" asks for. `automatic` takes the file's own: bfloat16 for bfloat16 and quantized weights where the
-/// processor multiplies it, else float32. `held` is what "--weights" asks for.
+/// The type of weights and products that was asked for. `automatic` takes the file's own: bfloat16 for bfloat16 and
+/// quantized weights where the processor multiplies it, else float32. `held` says what products keep of the weights.
 struct DTypeChoice {
   bool automatic = true;
   DType type = DType::f32;

@@ -12,7 +12,8 @@ class AdaKV : public Wrapper<Selector<AdaKV>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
-    visitor.real("alpha_safeguard", alpha_safeguard_, 0, 1, "share of its even part of which each head is sure");
+    visitor.real("alpha_safeguard", alpha_safeguard_, 0, 1,
+                 "guaranteed minimum of each head, as a share of an equal split");
   }
 
   Kept select(const LayerView& layer) override {
@@ -29,13 +30,13 @@ class AdaKV : public Wrapper<Selector<AdaKV>> {
 
 const PressEntry kAdaKVPress = {
     "adakv",
-    "shares the budget of a layer among its heads, by the scores of the press inside",
+    "divides the budget of a layer among its heads, by the scores of the inner press",
     "https://arxiv.org/abs/2407.11550",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<AdaKV>,
-    "Some heads spread their attention widely and need many tokens, others look at a few. The heads of a layer share "
-    "one budget: the best scores of all of them stay, and each head is sure of a part.",
-    "the n_kept × heads best scores of the layer stay, and of each head its alpha_safeguard × n_kept best in any case",
-    "Around any press that scores, whenever heads may differ in length: here it frees the memory, too."};
+    "Some heads spread their attention widely and need many tokens, others attend to few. The heads of a layer share "
+    "one budget: the best scores of all heads are kept, and each head is guaranteed a minimum.",
+    "the n_kept × heads best scores of the layer are kept, and at least the alpha_safeguard × n_kept best of each head",
+    "Around any press that scores, if heads may have different lengths; memory of evicted entries is freed."};
 
 }  // namespace kvpress

@@ -20,15 +20,15 @@ class Block : public Wrapper<Selector<Block>> {
   Block() : Wrapper(InnerPress{"keydiff", kKeyDiffPress.make()}) {}
 
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::scores, "scores what is kept so far and the next block");
-    visitor.integer("block_size", block_size_, 1, "entries that are added before each choice");
+    visitor.press("press", press_, Inside::scores, "scores the kept entries and the next block");
+    visitor.integer("block_size", block_size_, 1, "entries added before each selection");
   }
   PressNeeds needs() const override { return PressNeeds{.newest_block = true} + press_->needs(); }
   void prepare(const PressSetup& setup) override {
     if (press_->needs().accumulated_attention) {
       fail_usage(
-          "press block: {} goes by attention summed over the whole text; inside goes a press that scores blocks "
-          "as they come, keydiff say",
+          "press block: {} uses attention summed over the whole text; use a press that scores single blocks, such as "
+          "keydiff",
           press_.text);
     }
     press_->prepare(setup);
@@ -87,14 +87,14 @@ class Block : public Wrapper<Selector<Block>> {
 
 const PressEntry kBlockPress = {
     "block",
-    "goes through the cache block by block and keeps the best of what is kept so far and the next block",
+    "processes the cache block by block and keeps the best of the kept entries and the next block",
     "https://arxiv.org/abs/2504.15364",
-    "keys, what the press inside needs",
+    "keys, needs of the inner press",
     make_press<Block>,
-    "A text too long for the memory is processed in blocks, each compressed before the next one comes. This makes the "
-    "choices of such a run in a cache that is there as a whole, with scores among few entries at a time.",
+    "A text that exceeds the memory is processed in blocks, each compressed before the next one arrives. This press "
+    "makes the selections of such a run in a complete cache, with scores among few entries at a time.",
     "K = the first n_kept entries; for each next block B of block_size entries: K = the n_kept best of K ∪ B by s_j "
     "within K ∪ B",
-    "To see, with one prefill, what a press would keep if the text came in blocks."};
+    "To see, with one prefill, what a press would keep if the text arrived in blocks."};
 
 }  // namespace kvpress

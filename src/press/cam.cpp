@@ -20,7 +20,7 @@ class Cam : public Wrapper<Editor<Cam>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
-    visitor.integer("merge_budget", merge_budget_, 1, "entries that a value is spread over");
+    visitor.integer("merge_budget", merge_budget_, 1, "entries that a value is distributed over");
   }
   /// Beside what the press inside carries: the attention an entry got from the last query of every later block.
   PressNeeds needs() const override {
@@ -169,14 +169,14 @@ class Cam : public Wrapper<Editor<Cam>> {
 
 const PressEntry kCamPress = {
     "cam",
-    "adds the values of what goes to the entries right after them, by chance",
+    "adds the values of evicted entries to the entries after them, with a probability",
     "https://openreview.net/forum?id=LCTmppB165",
-    "what the press inside needs, values, the last query of each block",
+    "needs of the inner press, values, the last query of each block",
     make_press<Cam>,
-    "Evicting a value shifts every later output. CaM spreads it over the next entries that stay, with a probability "
-    "that grows with the attention it got, so that outputs stay right on average.",
+    "Evicting a value changes all later outputs. CaM distributes it over the next kept entries, with a probability "
+    "that grows with its attention, so that outputs are correct on average.",
     "v_t += v_i/m for the next m ≤ merge_budget kept t after the evicted i, with probability min(1, A_i / mean of "
     "A_t), A the attention summed over the steps",
-    "While decoding, around a press that scores (protocol decode with a compression interval)."};
+    "During decode, around a press that scores (protocol decode with a compression interval)."};
 
 }  // namespace kvpress

@@ -18,9 +18,9 @@ namespace {
 class Cap : public Scorer<Cap> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.real("tau", tau_, 0, "how much the likeness of key and mean query counts");
-    visitor.integer("n_future_positions", n_future_positions_, 1, "positions ahead that queries are averaged over");
-    visitor.integer("n_sink", n_sink_, 0, "first tokens that always stay, and whose queries are left out");
+    visitor.real("tau", tau_, 0, "weight of the similarity of key and mean query");
+    visitor.integer("n_future_positions", n_future_positions_, 1, "future positions that queries are averaged over");
+    visitor.integer("n_sink", n_sink_, 0, "first tokens that are always kept; their queries are ignored");
     visitor.real("epsilon", epsilon_, 0, "added to each weight in the capacity matrix");
   }
   PressNeeds needs() const override { return {.every_block = true}; }
@@ -146,14 +146,14 @@ class Cap : public Scorer<Cap> {
 
 const PressEntry kCapPress = {
     "cap",
-    "keeps the tokens whose values add most to what attention can say",
+    "keeps the tokens whose values add most to the capacity of attention",
     "https://arxiv.org/abs/2604.25975",
-    "keys, values, every query's mean",
+    "keys, values, mean of all queries",
     make_press<Cap>,
-    "What attention can put out is limited by the values it holds. Each token is worth the capacity that its value "
-    "adds beyond the others', weighed by how well its key suits the mean query turned to the positions ahead.",
+    "The output of attention is limited by the values it holds. The score of a token is the capacity that its value "
+    "adds to the others, weighted by the similarity of its key to the mean query, rotated to future positions.",
     "w_j = exp(tau·cos(μ, k_j)), divided by the largest; s_j = w_j·v_jᵀ(I + sum over i of (w_i + epsilon) v_i "
-    "v_iᵀ)⁻¹v_j, mean over the group; the first n_sink stay",
-    "When the question is not known and many values say the same."};
+    "v_iᵀ)⁻¹v_j, mean over the group; the first n_sink are kept",
+    "When the question is unknown and many values are similar."};
 
 }  // namespace kvpress

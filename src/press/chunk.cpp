@@ -20,14 +20,14 @@ class Chunk : public Wrapper<Selector<Chunk>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores each chunk");
-    visitor.integer("chunk_length", chunk_length_, 1, "tokens that are compressed by themselves");
+    visitor.integer("chunk_length", chunk_length_, 1, "tokens of a chunk");
   }
   PressNeeds needs() const override { return PressNeeds{.newest_block = true} + press_->needs(); }
   void prepare(const PressSetup& setup) override {
     if (press_->needs().accumulated_attention) {
       fail_usage(
-          "press chunk: {} goes by attention summed over the whole text; inside goes a press that scores a chunk "
-          "by itself, snapkv say",
+          "press chunk: {} uses attention summed over the whole text; use a press that scores single chunks, such as "
+          "snapkv",
           press_.text);
     }
     press_->prepare(setup);
@@ -134,13 +134,13 @@ class Chunk : public Wrapper<Selector<Chunk>> {
 
 const PressEntry kChunkPress = {
     "chunk",
-    "compresses each stretch of chunk_length tokens by itself, by the press inside",
+    "compresses each chunk of chunk_length tokens separately with the inner press",
     "https://direct.mit.edu/tacl/article/doi/10.1162/tacl_a_00716/125280",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<Chunk>,
-    "A choice over the whole text may empty long stretches of it. Here each chunk is scored as if it were all there "
-    "is, with its own queries, and keeps the same share, so that every part of the text stays represented.",
+    "A selection over the whole text may empty long parts of it. Here each chunk is scored as if it were the whole "
+    "text, with its own queries, and keeps the same share, so that every part of the text is represented.",
     "of each chunk of n tokens the max(1, ⌊n × (1 - ratio)⌋) best s_j, scored within the chunk",
-    "For long texts any part of which may be asked about."};
+    "For long texts if questions may refer to any part."};
 
 }  // namespace kvpress

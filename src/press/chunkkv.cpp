@@ -20,7 +20,7 @@ class ChunkKV : public Wrapper<Selector<ChunkKV>> {
 
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
-    visitor.integer("chunk_length", chunk_length_, 1, "neighbouring entries that stay or go together");
+    visitor.integer("chunk_length", chunk_length_, 1, "neighbouring entries that are kept or evicted together");
   }
 
   Kept select(const LayerView& layer) override {
@@ -65,14 +65,14 @@ class ChunkKV : public Wrapper<Selector<ChunkKV>> {
 
 const PressEntry kChunkKVPress = {
     "chunkkv",
-    "keeps or drops whole chunks of neighbouring tokens, the same in all heads, by the scores of the press inside",
+    "keeps or drops whole chunks of neighbouring tokens, the same in all heads, by the scores of the inner press",
     "https://arxiv.org/abs/2502.00299",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<ChunkKV>,
-    "Single tokens that stay alone lose the phrase they stood in. Here neighbours stay or go together, in all heads "
-    "alike, so that what is left still reads.",
-    "chunks of chunk_length entries; of a chunk the mean of Σ over heads of s_j; the best max(1, ⌊chunks × (1 - "
-    "ratio)⌋) chunks stay",
-    "For prompts whose facts span several tokens; a cache with the same tokens in all heads."};
+    "A token that is kept alone loses its phrase. Here neighbouring tokens are kept or evicted together, in all heads, "
+    "so that the remaining text is readable.",
+    "chunks of chunk_length entries, scored by the mean of Σ over heads of s_j; the best max(1, ⌊chunks × (1 - "
+    "ratio)⌋) chunks are kept",
+    "For prompts whose facts span several tokens, and for caches with the same tokens in all heads."};
 
 }  // namespace kvpress

@@ -15,9 +15,9 @@ namespace {
 class Compactor : public Scorer<Compactor> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("sink_size_start", sink_size_start_, 0, "first tokens that always stay");
-    visitor.integer("sink_size_end", sink_size_end_, 0, "last tokens that always stay");
-    visitor.integer("chunk_size", chunk_size_, 1, "tokens that attend to each other");
+    visitor.integer("sink_size_start", sink_size_start_, 0, "first tokens that are always kept");
+    visitor.integer("sink_size_end", sink_size_end_, 0, "last tokens that are always kept");
+    visitor.integer("chunk_size", chunk_size_, 1, "tokens of a chunk, which attend to each other");
     visitor.integer("sketch_dimension", sketch_dimension_, 1, "random channels that keys are projected to");
     visitor.optional_real("blending", blending_, 0, ParameterVisitor::kNoMax,
                           "weight of the leverage; none: the compression ratio");
@@ -73,14 +73,14 @@ class Compactor : public Scorer<Compactor> {
 
 const PressEntry kCompactorPress = {
     "compactor",
-    "keeps the tokens whose keys stand out or that their chunk attends to",
+    "keeps the tokens whose keys differ from the others or that their chunk attends to",
     "https://arxiv.org/abs/2507.08143",
-    "keys before and after RoPE, values, every query",
+    "keys before and after RoPE, values, all queries",
     make_press<Compactor>,
-    "Two views that need no question are added: leverage, which finds keys that no others replace, and attention "
-    "within chunks without a causal mask. The more is to go, the more leverage counts.",
+    "The sum of two scores that need no question: leverage, which finds keys that cannot be replaced by others, and "
+    "attention within chunks without a causal mask. The higher the compression ratio, the more leverage counts.",
     "s_j = blending · leverage + non_causal_attention, each standardized over the layer without the sinks; blending is "
-    "the compression ratio unless given; the first sink_size_start and the last sink_size_end stay",
-    "When nothing is known of later questions and some time may be spent on the choice."};
+    "the compression ratio unless given; the first sink_size_start and the last sink_size_end are kept",
+    "When later questions are unknown and the choice may take some time."};
 
 }  // namespace kvpress

@@ -11,7 +11,7 @@ namespace {
 class Composed : public Editor<Composed> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.presses("presses", presses_, Inside::any, "compress the cache, one after the other");
+    visitor.presses("presses", presses_, Inside::any, "applied one after the other");
   }
   PressNeeds needs() const override {
     PressNeeds all;
@@ -73,13 +73,14 @@ class Composed : public Editor<Composed> {
 
 const PressEntry kComposedPress = {
     "composed",
-    "lets several presses compress the cache one after the other",
+    "applies several presses one after the other",
     "",
-    "what the presses inside need",
+    "needs of the inner presses",
     make_press<Composed>,
-    "Presses look at different things, and some shorten what others thin out. Each works on what the one before it "
-    "left.",
-    "of k presses that evict to a budget, press i leaves n·(n_kept/n)^(i/k) entries a head, the last one n_kept",
-    "To combine what evicts tokens with what edits them, composed(snapkv, think) say, or a coarse with a fine choice."};
+    "Presses use different information, and some store less per token where others evict tokens. Each works on the "
+    "cache that the previous one left.",
+    "of k presses that evict to a budget, press i leaves n·(n_kept/n)^(i/k) entries per head, the last one n_kept",
+    "To combine a press that evicts tokens with one that edits them, such as composed(snapkv, think), or a coarse with "
+    "a fine selection."};
 
 }  // namespace kvpress

@@ -14,8 +14,8 @@ class Critical : public Wrapper<Scorer<Critical>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
-    visitor.real("epsilon", epsilon_, 0.0, "added to the score before the norm multiplies it");
-    visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1, "share of the budget that goes to the best scores");
+    visitor.real("epsilon", epsilon_, 0.0, "added to the score before multiplying by the norm");
+    visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1, "share of the budget for the best scores");
   }
 
   void score(const LayerView& layer, Scores& scores) override {
@@ -35,14 +35,15 @@ class Critical : public Wrapper<Scorer<Critical>> {
 
 const PressEntry kCriticalPress = {
     "critical",
-    "weighs the scores of the press inside by what each value adds to the layer's output",
+    "weights the scores of the inner press by the contribution of each value to the layer's output",
     "https://arxiv.org/abs/2502.03805",
-    "values, the output weights, what the press inside needs",
+    "values, output weights, needs of the inner press",
     make_press<Critical>,
-    "What attention loses with a token is its weight times its value, as the output weights see it. So half of the "
-    "budget goes to the highest scores, and the rest to the highest products of score and projected value.",
-    "the ⌊n_kept × first_stage_ratio⌋ best s_j stay; of the others (s_j + epsilon) × mean over the group of ‖Wo v_j‖₁",
-    "Around a press that estimates attention weights (snapkv, expected_attention(use_vnorm=false)), when a second "
-    "product the size of the output's is no matter."};
+    "The loss from evicting a token is its weight times its value, projected by the output weights. Half of the budget "
+    "goes to the highest scores, the rest to the highest products of score and norm of the projected value.",
+    "the ⌊n_kept × first_stage_ratio⌋ best s_j are kept, then the best (s_j + epsilon) × mean over the group of ‖Wo "
+    "v_j‖₁",
+    "Around a press that estimates attention weights (snapkv, expected_attention(use_vnorm=false)), if a second "
+    "product of the size of the output product is affordable."};
 
 }  // namespace kvpress

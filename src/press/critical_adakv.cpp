@@ -15,10 +15,10 @@ class CriticalAdaKV : public Wrapper<Selector<CriticalAdaKV>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
-    visitor.real("alpha_safeguard", alpha_safeguard_, 0, 1, "share of its even part of which each head is sure");
-    visitor.real("epsilon", epsilon_, 0.0, "added to the score before the norm multiplies it");
-    visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1,
-                 "share of a head's budget that goes to its best scores");
+    visitor.real("alpha_safeguard", alpha_safeguard_, 0, 1,
+                 "guaranteed minimum of each head, as a share of an equal split");
+    visitor.real("epsilon", epsilon_, 0.0, "added to the score before multiplying by the norm");
+    visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1, "share of a head's budget for its best scores");
   }
 
   Kept select(const LayerView& layer) override {
@@ -44,14 +44,14 @@ class CriticalAdaKV : public Wrapper<Selector<CriticalAdaKV>> {
 
 const PressEntry kCriticalAdaKVPress = {
     "critical_adakv",
-    "shares the budget among the heads as adakv does, and chooses within each as critical does",
+    "divides the budget among the heads as adakv does, and selects within each head as critical does",
     "https://arxiv.org/abs/2502.03805",
-    "values, the output weights, what the press inside needs",
+    "values, output weights, needs of the inner press",
     make_press<CriticalAdaKV>,
-    "The scores tell which heads need many tokens; which tokens these are depends on the values, too. So each head "
-    "gets its part of the layer's budget by adakv, and fills it by critical.",
-    "as many of each head as adakv gives it: first its best s_j (alpha_safeguard × n_kept and first_stage_ratio of its "
-    "part), then the highest (s_j + epsilon) × mean over the group of ‖Wo v_j‖₁",
-    "As critical, whenever heads may differ in length."};
+    "The scores show which heads need many tokens; the values help to select these tokens. Each head gets its part of "
+    "the budget of the layer as in adakv, and selects its tokens as in critical.",
+    "per head as many as with adakv: first the best s_j (alpha_safeguard × n_kept and first_stage_ratio of its part), "
+    "then the best (s_j + epsilon) × mean over the group of ‖Wo v_j‖₁",
+    "As critical, if heads may have different lengths."};
 
 }  // namespace kvpress

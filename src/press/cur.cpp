@@ -21,11 +21,11 @@ constexpr std::array<std::string_view, 4> kTypes = {"key", "value", "kv_avg", "k
 class Cur : public Scorer<Cur> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("num_sinks", num_sinks_, 0, "first tokens that always stay");
-    visitor.choice("leverage_type", leverage_type_, kTypes, "whose norms count, and how both are put together");
-    visitor.flag("use_random_leverage", use_random_leverage_, "project to 20 random channels first");
-    visitor.flag("use_local_approximation", use_local_approximation_, "norms as shares of a window's");
-    visitor.integer("local_window_size", local_window_size_, 1, "tokens of such a window");
+    visitor.integer("num_sinks", num_sinks_, 0, "first tokens that are always kept");
+    visitor.choice("leverage_type", leverage_type_, kTypes, "which norms are used, and how they are combined");
+    visitor.flag("use_random_leverage", use_random_leverage_, "first project to 20 random channels");
+    visitor.flag("use_local_approximation", use_local_approximation_, "norms relative to their window");
+    visitor.integer("local_window_size", local_window_size_, 1, "tokens of a window");
   }
 
   void score(const LayerView& layer, Scores& scores) override {
@@ -110,13 +110,14 @@ class Cur : public Scorer<Cur> {
 
 const PressEntry kCurPress = {
     "cur",
-    "keeps the tokens whose keys and values are large among their neighbours'",
+    "keeps the tokens whose keys and values have large norms within their window",
     "https://arxiv.org/abs/2509.15038",
     "keys, values",
     make_press<Cur>,
-    "A CUR decomposition keeps the rows of a matrix with the largest leverage scores. Those of keys and values are "
-    "approximated by squared norms, each as a share of its window's, so that every part of the text keeps something.",
-    "k_j = ‖k_j‖² / sum over the window of local_window_size, v_j likewise; s_j = k_j·v_j; the first num_sinks stay",
-    "When values should count as well as keys and nearly no time may be spent."};
+    "A CUR decomposition keeps the rows of a matrix with the largest leverage scores. The scores of keys and values "
+    "are approximated by squared norms relative to their window, so that every part of the text keeps some tokens.",
+    "k_j = ‖k_j‖² / sum over the window of local_window_size, v_j likewise; s_j = k_j·v_j; the first num_sinks are "
+    "kept",
+    "When values should count as well as keys, at almost no cost."};
 
 }  // namespace kvpress

@@ -19,8 +19,8 @@ class Dms : public Wrapper<Selector<Dms>> {
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
     visitor.optional_real("threshold", threshold_, -ParameterVisitor::kNoMax, ParameterVisitor::kNoMax,
-                          "entries that score less go; must be given, on the scale of the press inside");
-    visitor.integer("sliding_window_size", sliding_window_size_, 0, "newest tokens that stay in any case");
+                          "entries with lower scores are evicted; required, on the scale of the inner press");
+    visitor.integer("sliding_window_size", sliding_window_size_, 0, "newest tokens that are always kept");
   }
   PressNeeds needs() const override { return PressNeeds{.every_block = true, .n_carried = 1} + press_->needs(); }
   bool follows_budget() const override { return false; }
@@ -28,7 +28,8 @@ class Dms : public Wrapper<Selector<Dms>> {
   void prepare(const PressSetup& setup) override {
     if (!threshold_) {
       fail_usage(
-          "press dms: threshold is missing; write dms({0}, threshold=X), where entries that {0} scores below X go",
+          "press dms: threshold is missing; write dms({0}, threshold=X), where entries that {0} scores below X are "
+          "evicted",
           press_.text);
     }
     press_->prepare(setup);
@@ -101,15 +102,15 @@ class Dms : public Wrapper<Selector<Dms>> {
 
 const PressEntry kDmsPress = {
     "dms",
-    "evicts what the press inside scores below a threshold, once it is older than a window",
+    "evicts entries that the inner press scores below a threshold, once they are older than a window",
     "https://arxiv.org/abs/2506.05345",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<Dms>,
-    "How many tokens a text needs differs from text to text, layer to layer and head to head. A threshold leaves each "
-    "as many as score above it, and a window gives every token time to be used before it is judged.",
-    "entry j goes when s_j < threshold and at least sliding_window_size tokens came after it; s_j is given once, among "
-    "the tokens of its own block",
-    "With a press whose scores mean the same in every text, kvzap say; threshold has no default, the ratio has no "
-    "say."};
+    "The number of tokens needed differs between texts, layers and heads. A threshold keeps as many tokens as score "
+    "above it, and a window gives every token time to be used before it is evicted.",
+    "entry j is evicted if s_j < threshold and at least sliding_window_size tokens came after it; s_j is computed "
+    "once, among the tokens of its own block",
+    "With a press whose scores are comparable between texts, such as kvzap; threshold has no default, the compression "
+    "ratio is ignored."};
 
 }  // namespace kvpress

@@ -67,7 +67,7 @@ Pattern read_published(const fs::path& table, const PressSetup& setup) {
   for (const auto& [key, value] :
        {std::pair{"sink_size", &pattern.sink_size}, std::pair{"recent_size", &pattern.recent_size}}) {
     if (!json.is_object() || !json.contains(key) || !json[key].is_number_unsigned()) {
-      fail_usage("duo_attention: {}: {} must be there, a whole number", settings.string(), key);
+      fail_usage("duo_attention: {}: {} is missing or not a whole number", settings.string(), key);
     }
     *value = json[key].get<std::int64_t>();
   }
@@ -104,16 +104,15 @@ class DuoAttention : public Selector<DuoAttention> {
 
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.optional_real("head_compression_ratio", head_compression_ratio_, 0, 1,
-                          "share of the heads that stream; none: the run's ratio");
-    visitor.file(
-        "file", file_,
-        "a pattern: safetensors with head_scores [layers, KV heads], or a folder with full_attention_heads.tsv "
-        "and config.json");
+                          "share of the heads that stream; none: the run's compression ratio");
+    visitor.file("file", file_,
+                 "a pattern: a safetensors file with head_scores [layers, KV heads], or a folder with "
+                 "full_attention_heads.tsv and config.json");
     visitor.optional_integer("sink_size", sink_size_, 0, "first tokens that a streaming head keeps; none: the file's");
     visitor.optional_integer("recent_size", recent_size_, 0,
                              "newest tokens that a streaming head keeps; none: the file's");
     visitor.flag("on_the_fly", on_the_fly_,
-                 "take the pattern from the text itself, without a file (128 and 256 tokens)");
+                 "compute the pattern from the text itself, without a file (128 and 256 tokens)");
   }
   PressNeeds needs() const override { return {.every_block = on_the_fly_}; }
   bool follows_budget() const override { return false; }
@@ -206,13 +205,13 @@ class DuoAttention : public Selector<DuoAttention> {
 
 const PressEntry kDuoAttentionPress = {
     "duo_attention",
-    "lets some heads keep everything and the others the first and the most recent tokens",
+    "some heads keep all tokens, the others keep the first and the most recent tokens",
     "https://arxiv.org/abs/2410.10819",
-    "positions, a pattern published or made by kvpress calibrate duo_attention; on the fly: queries and keys",
+    "positions, a published pattern or one made by kvpress calibrate duo_attention; on the fly: queries and keys",
     make_press<DuoAttention>,
-    "Few heads retrieve from far back; the others need only the first tokens and those nearby, on any text. So heads "
-    "are compressed, not tokens: a streaming head keeps sinks and recent tokens, the others everything.",
-    "the head_compression_ratio × heads of the lowest scores keep positions < sink_size and the newest recent_size",
-    "For long texts, where a head that streams saves nearly all of its share; on short ones it saves little."};
+    "Few heads retrieve distant content; the others need only the first tokens and those nearby, on any text. So heads "
+    "are compressed, not tokens: a streaming head keeps sinks and recent tokens, the others keep all tokens.",
+    "the head_compression_ratio × heads with the lowest scores keep positions < sink_size and the newest recent_size",
+    "For long texts, where a streaming head saves almost all of its share; on short texts it saves little."};
 
 }  // namespace kvpress

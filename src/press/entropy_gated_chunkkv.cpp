@@ -46,9 +46,9 @@ class EntropyGatedChunkKV : public Wrapper<Selector<EntropyGatedChunkKV>> {
 
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
-    visitor.integer("chunk_length", chunk_length_, 2, "neighbouring entries that stay or go together");
+    visitor.integer("chunk_length", chunk_length_, 2, "neighbouring entries that are kept or evicted together");
     visitor.integer("low_entropy_chunk_length", low_entropy_chunk_length_, 1,
-                    "entries that stay of a good chunk of uneven scores; below chunk_length");
+                    "kept entries of a good chunk with uneven scores; less than chunk_length");
   }
   void prepare(const PressSetup& setup) override {
     if (low_entropy_chunk_length_ >= chunk_length_) {
@@ -121,14 +121,14 @@ class EntropyGatedChunkKV : public Wrapper<Selector<EntropyGatedChunkKV>> {
 
 const PressEntry kEntropyGatedChunkKVPress = {
     "entropy_gated_chunkkv",
-    "chunkkv, but keeps only the best tokens of chunks whose worth comes from a few",
+    "chunkkv, but keeps only the best tokens of chunks in which a few tokens have most of the score",
     "https://arxiv.org/abs/2502.00299",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<EntropyGatedChunkKV>,
-    "A chunk that is good for one token's sake costs its whole length. Chunks of even scores (high entropy) stay "
-    "whole, good but uneven ones keep their best tokens, and what that saves goes to further chunks.",
-    "chunks by descending mean of Σ over heads of s_j until the budget is spent; of one with mean ≥ median and entropy "
-    "< median only the low_entropy_chunk_length best; a rest goes to the best entries left",
-    "Instead of chunkkv when a sharp budget is to be met exactly."};
+    "A chunk with a single good token costs its whole length. Chunks with even scores (high entropy) are kept whole; "
+    "good chunks with uneven scores keep only their best tokens, and further chunks use the rest of the budget.",
+    "chunks by descending mean of Σ over heads of s_j until the budget is used; of chunks with mean ≥ median and "
+    "entropy < median only the low_entropy_chunk_length best entries; a remainder goes to the best entries left",
+    "Instead of chunkkv if the budget must be met exactly."};
 
 }  // namespace kvpress

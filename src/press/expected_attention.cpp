@@ -22,14 +22,14 @@ namespace {
 class ExpectedAttention : public Scorer<ExpectedAttention> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("n_future_positions", n_future_positions_, 1, "positions ahead that queries are averaged over");
-    visitor.integer("n_sink", n_sink_, 0, "first tokens that always stay, and whose queries are left out");
-    visitor.flag("use_covariance", use_covariance_, "take the spread of the queries into account");
-    visitor.flag("use_vnorm", use_vnorm_, "weigh by the norm of the value");
-    visitor.real("epsilon", epsilon_, 0.0, "added to the weight before the value's norm multiplies it");
-    visitor.file(
-        "stats", stats_,
-        "safetensors with query_mean [layers, heads, head size] and query_cov, from other texts; none: the text's");
+    visitor.integer("n_future_positions", n_future_positions_, 1, "future positions that queries are averaged over");
+    visitor.integer("n_sink", n_sink_, 0, "first tokens that are always kept; their queries are ignored");
+    visitor.flag("use_covariance", use_covariance_, "use the covariance of the queries");
+    visitor.flag("use_vnorm", use_vnorm_, "multiply by the norm of the value");
+    visitor.real("epsilon", epsilon_, 0.0, "added to the weight before multiplying by the value's norm");
+    visitor.file("stats", stats_,
+                 "safetensors file with query_mean [layers, heads, head size] and query_cov of other texts; none: "
+                 "those of the text");
   }
   PressNeeds needs() const override { return {.every_block = stats_.empty()}; }
 
@@ -180,14 +180,14 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
 
 const PressEntry kExpectedAttentionPress = {
     "expected_attention",
-    "keeps the tokens that the queries to come are expected to attend to",
+    "keeps the tokens that future queries are expected to attend to",
     "https://arxiv.org/abs/2510.00636",
-    "keys, values, every query's mean and covariance",
+    "keys, values, mean and covariance of all queries",
     make_press<ExpectedAttention>,
-    "Queries to come are drawn from the same Gaussian as those seen, turned to the positions ahead. Their expected "
-    "attention has a closed form, so no real query is needed.",
+    "Future queries are assumed to follow the same Gaussian as those seen, rotated to future positions. Their expected "
+    "attention has a closed form, so no future query is needed.",
     "s_j = (softmax over j of μ·k_j/√d + k_jᵀΣk_j/(2d), mean over the group, + epsilon)·‖v_j‖; the first n_sink tokens "
-    "stay",
-    "When the question is not known at the time of compression; the safest of the cheap ones."};
+    "are kept",
+    "When the question is unknown at the time of compression; the most reliable of the cheap presses."};
 
 }  // namespace kvpress

@@ -40,11 +40,13 @@ struct Gate {
 class FastKVzip : public ContextPress<FastKVzip> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.file("file", file_, "safetensors of trained gates, see docs/presses.md");
-    visitor.flag("layerwise", layerwise_, "every layer keeps equally many; else all layers share one budget");
-    visitor.integer("n_sink", n_sink_, 0, "first tokens that always stay");
-    visitor.integer("window_size", window_size_, 1, "last tokens that always stay, of texts of 32000 tokens or more");
-    visitor.real("window_ratio", window_ratio_, 0, 1, "share of shorter texts that always stays, the last tokens");
+    visitor.file("file", file_, "safetensors file of trained gates, see docs/presses.md");
+    visitor.flag("layerwise", layerwise_, "every layer keeps the same number; otherwise all layers share one budget");
+    visitor.integer("n_sink", n_sink_, 0, "first tokens that are always kept");
+    visitor.integer("window_size", window_size_, 1,
+                    "last tokens that are always kept, for texts of at least 32000 tokens");
+    visitor.real("window_ratio", window_ratio_, 0, 1,
+                 "share of the last tokens that are always kept, for shorter texts");
   }
   PressNeeds needs() const override { return {.every_block = true, .n_carried = 1}; }
 
@@ -168,10 +170,10 @@ const PressEntry kFastKVzipPress = {
     "https://arxiv.org/abs/2601.17668",
     "hidden states, trained gates",
     make_press<FastKVzip>,
-    "KVzip's scores take a second pass over the text. A small gate of each layer was trained to predict them from the "
-    "hidden state of the token, as it comes: its key competes with learned ones for the query's attention.",
+    "KVzip's scores need a second pass over the text. A small gate per layer was trained to predict them from the "
+    "hidden state of the token when it arrives: its key competes with learned keys for the attention of the query.",
     "s_j = mean over the group of 1 / (1 + Σ_s exp((b_s·q_j - k_j·q_j)/√16 - b)), q_j and k_j: normed projections of "
-    "x_j; the first n_sink and the last tokens (2 % of the text) stay",
-    "Where gates are published for the model: KVzip's choice without its second prefill."};
+    "x_j; the first n_sink and the last tokens (2 % of the text) are kept",
+    "If gates are published for the model: approximates KVzip without a second prefill."};
 
 }  // namespace kvpress

@@ -19,9 +19,9 @@ class Finch : public Selector<Finch> {
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.integer("window_size", window_size_, 1, "tokens of the question, at the end of the context");
     visitor.optional_integer("chunk_length", chunk_length_, 1,
-                             "choose within stretches of so many entries; none: among all");
-    visitor.flag("normalize_scores", normalize_scores_, "weigh each query by the number of entries before it");
-    visitor.flag("rerotate_keys", rerotate_keys_, "renumber the positions of what stays");
+                             "select within chunks of this many entries; none: among all");
+    visitor.flag("normalize_scores", normalize_scores_, "multiply each query by the number of entries before it");
+    visitor.flag("rerotate_keys", rerotate_keys_, "renumber the positions of the kept entries");
   }
   PressNeeds needs() const override {
     PressNeeds needs;
@@ -31,7 +31,7 @@ class Finch : public Selector<Finch> {
   }
   void prepare(const PressSetup& setup) override {
     if (rerotate_keys_ && setup.config.rope_frequencies.empty()) {
-      fail_usage("press finch: model '{}' has no rotary positions that could be renumbered; take rerotate_keys=false",
+      fail_usage("press finch: model '{}' has no RoPE, so positions cannot be renumbered; use rerotate_keys=false",
                  setup.model_name);
     }
   }
@@ -82,14 +82,14 @@ class Finch : public Selector<Finch> {
 
 const PressEntry kFinchPress = {
     "finch",
-    "keeps what the question at the end attends to, and renumbers it",
+    "keeps the tokens that the question at the end attends to, and renumbers positions",
     "https://aclanthology.org/2024.tacl-1.83/",
     "keys, the last window_size queries",
     make_press<Finch>,
-    "The question at the end of a prompt shows which parts of the context matter. What its tokens attend to stays, and "
-    "is moved together, so that the answer comes right after it.",
+    "The question at the end of a prompt shows which parts of the context matter. The tokens that it attends to are "
+    "kept and moved together, so that the answer follows directly.",
     "s_j = mean over the last window_size queries i of (entries before i)·(softmax weight of i at j), mean over the "
-    "group; the window stays; positions are renumbered",
+    "group; the window is kept; positions are renumbered",
     "For a question after a long context; window_size is the question's length in tokens."};
 
 }  // namespace kvpress

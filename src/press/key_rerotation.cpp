@@ -26,8 +26,7 @@ class KeyRerotation : public Wrapper<Press> {
   void prepare(const PressSetup& setup) override {
     if (setup.config.rope_frequencies.empty()) {
       fail_usage(
-          "press key_rerotation: model '{}' has no rotary positions that could be renumbered; take the press "
-          "inside alone",
+          "press key_rerotation: model '{}' has no RoPE, so positions cannot be renumbered; use the inner press alone",
           setup.model_name);
     }
     press_->prepare(setup);
@@ -41,14 +40,14 @@ class KeyRerotation : public Wrapper<Press> {
 
 const PressEntry kKeyRerotationPress = {
     "key_rerotation",
-    "renumbers the positions of what the press inside keeps, without gaps",
+    "renumbers the positions of the kept entries without gaps",
     "https://arxiv.org/abs/2309.17453",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<KeyRerotation>,
-    "A model knows distances only up to the length it was trained on. Kept keys are turned to positions 0, 1, 2, ... "
-    "and new tokens follow them, so that no distance exceeds what the cache holds, however long the text.",
-    "k_j := RoPE(j - p_j) k_j for the entry at slot j that stood at position p_j; the next token's position is the "
-    "number of entries",
+    "A model knows only distances up to its training length. Kept keys are rotated to positions 0, 1, 2, ... and new "
+    "tokens follow them, so that no distance exceeds the size of the cache, whatever the text length.",
+    "k_j := RoPE(j - p_j) k_j for the entry at slot j with position p_j; the next token's position is the number of "
+    "entries",
     "For texts longer than the trained context, with a fixed budget (a number of tokens or bytes)."};
 
 }  // namespace kvpress

@@ -48,15 +48,14 @@ class KeyDiff : public Scorer<KeyDiff> {
 
 }  // namespace
 
-const PressEntry kKeyDiffPress = {
-    "keydiff",
-    "keeps the tokens whose keys differ most from the average key",
-    "https://arxiv.org/abs/2504.15364",
-    "keys",
-    make_press<KeyDiff>,
-    "Keys that point away from the average key are the ones attention can tell apart. Keeping the most distinct keys "
-    "keeps the variety of the text, without looking at a query.",
-    "s_j = -cos(k_j, mean over i of k_i/‖k_i‖)",
-    "Where blocks are compressed as they come and later questions are unknown."};
+const PressEntry kKeyDiffPress = {"keydiff",
+                                  "keeps the tokens whose keys differ most from the average key",
+                                  "https://arxiv.org/abs/2504.15364",
+                                  "keys",
+                                  make_press<KeyDiff>,
+                                  "Attention can distinguish keys that point away from the average key. Keeping the "
+                                  "most distinct keys preserves the variety of the text, without any query.",
+                                  "s_j = -cos(k_j, mean over i of k_i/‖k_i‖)",
+                                  "When blocks are compressed as they arrive and later questions are unknown."};
 
 }  // namespace kvpress

@@ -25,9 +25,9 @@ const PressEntry kKnormPress = {
     "https://arxiv.org/abs/2406.11430",
     "keys",
     make_press<Knorm>,
-    "Keys of a small norm draw the most attention in many layers of Llama-like models. So the norm alone, without any "
-    "query, tells what to keep.",
+    "In many layers of Llama-like models, keys with small norms receive the most attention. The norm alone, without "
+    "any query, predicts what to keep.",
     "s_j = -‖k_j‖",
-    "When nothing but speed counts; check the model first, since some have no such link between norm and attention."};
+    "When only speed matters. Check the model first: some models show no such relation between norm and attention."};
 
 }  // namespace kvpress

@@ -27,13 +27,13 @@ template <bool kStructured>
 class KVCompose : public ContextPress<KVCompose<kStructured>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    if (kStructured) visitor.flag("structured", structured_, "all heads of a layer keep equally many");
-    visitor.choice("agg_task", agg_task_, kAggregations, "over the queries of the second pass");
-    visitor.choice("agg_group", agg_group_, kAggregations, "over the query heads of a group");
-    visitor.choice("agg_head", agg_head_, kAggregations, "over the heads of a layer, rank by rank");
-    visitor.flag("add_v_norm", add_v_norm_, "weigh by the norm of the value");
+    if (kStructured) visitor.flag("structured", structured_, "all heads of a layer keep the same number");
+    visitor.choice("agg_task", agg_task_, kAggregations, "aggregation over the queries of the second pass");
+    visitor.choice("agg_group", agg_group_, kAggregations, "aggregation over the query heads of a group");
+    visitor.choice("agg_head", agg_head_, kAggregations, "aggregation over the heads of a layer, rank by rank");
+    visitor.flag("add_v_norm", add_v_norm_, "multiply by the norm of the value");
     visitor.flag("add_mean_across_heads", add_mean_across_heads_, "add the token's mean score over the layer's heads");
-    visitor.integer("keep_token_lower_bound", keep_token_lower_bound_, 0, "entries that every layer keeps in any case");
+    visitor.integer("keep_token_lower_bound", keep_token_lower_bound_, 0, "entries that every layer keeps at least");
   }
   PressNeeds needs() const override { return {.n_carried = 1}; }
 
@@ -202,27 +202,27 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
 
 const PressEntry kKVComposePress = {
     "kvcompose",
-    "keeps what the text attends to on a second reading; layers differ in length, the heads of a layer do not",
+    "keeps the entries that a second pass over the text attends to; layers differ in length, heads of a layer do not",
     "https://arxiv.org/abs/2509.05165",
     "a second pass over the text",
     make_press<KVCompose<true>>,
-    "Read a second time, every token can look at the whole text, and what it looks at is what matters. Each head picks "
-    "its own tokens, but those of equal rank are put together into composite tokens, for which all layers compete, so "
-    "that the cache stays a plain tensor of each layer.",
-    "s_j = largest weight at j of any query of the second reading, mean over the group, plus the mean of that over the "
-    "layer's heads; a rank's worth: the mean over heads of the scores of that rank; the ⌊L × n × (1 - ratio)⌋ best "
-    "ranks of all layers stay",
-    "Where heads of a layer must be of one length; compressing costs a second prefill."};
+    "In a second pass every token can attend to the whole text, which shows what matters. Each head selects its own "
+    "tokens; those of equal rank form composite tokens, for which all layers compete, so that the cache of each layer "
+    "remains a dense tensor.",
+    "s_j = largest weight at j of any query of the second pass, mean over the group, plus the mean of that over the "
+    "layer's heads; score of a rank: mean over heads of the scores at that rank; the ⌊L × n × (1 - ratio)⌋ best ranks "
+    "of all layers are kept",
+    "If the heads of a layer must have the same length; compression costs a second prefill."};
 
 const PressEntry kKVComposeUnstructuredPress = {
     "kvcompose_unstructured",
-    "as kvcompose, but every head competes for itself",
+    "as kvcompose, but heads may have different lengths",
     "https://arxiv.org/abs/2509.05165",
     "a second pass over the text",
     make_press<KVCompose<false>>,
-    "Composite tokens tie the heads of a layer to one length. Where heads may differ, as here, the best entries of all "
-    "heads of all layers stay.",
-    "s_j as for kvcompose; the ⌊L × heads × n × (1 - ratio)⌋ best entries stay",
-    "As kvcompose, without its constraint."};
+    "Composite tokens give all heads of a layer the same length. If heads may differ, the best entries of all heads of "
+    "all layers are kept.",
+    "s_j as for kvcompose; the ⌊L × heads × n × (1 - ratio)⌋ best entries are kept",
+    "As kvcompose, if heads may have different lengths."};
 
 }  // namespace kvpress

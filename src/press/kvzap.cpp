@@ -24,8 +24,9 @@ constexpr std::array<std::string_view, 2> kModelTypes = {"mlp", "linear"};
 class KVzap : public Scorer<KVzap> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.choice("model_type", model_type_, kModelTypes, "what predicts the scores");
-    visitor.file("file", file_, "safetensors of an nvidia/KVzap-* model, or made by kvpress calibrate kvzap_linear");
+    visitor.choice("model_type", model_type_, kModelTypes, "the model that predicts the scores");
+    visitor.file("file", file_,
+                 "safetensors file of an nvidia/KVzap-* model, or made by kvpress calibrate kvzap_linear");
   }
   PressNeeds needs() const override { return {.every_block = true, .n_carried = 1}; }
 
@@ -34,10 +35,10 @@ class KVzap : public Scorer<KVzap> {
     const TrainedFile file("press kvzap", "file", "kvzap_linear", file_, setup);
     const bool mlp = model_type_ == "mlp";
     if (mlp && !file.has("layers.0.0.weight") && file.has("layers.0.weight")) {
-      fail_usage("kvzap: {} holds a linear model; write model_type=linear", file_);
+      fail_usage("kvzap: {} contains a linear model; use model_type=linear", file_);
     }
     if (!mlp && !file.has("layers.0.weight") && file.has("layers.0.0.weight")) {
-      fail_usage("kvzap: {} holds a model of two layers; write model_type=mlp", file_);
+      fail_usage("kvzap: {} contains a model of two layers; use model_type=mlp", file_);
     }
     if (file.has(fmt::format("layers.{}.{}weight", config.n_layers, mlp ? "0." : ""))) {
       file.complain(fmt::format("{} is for more than the model's {} layers", file_, config.n_layers));
@@ -102,12 +103,12 @@ const PressEntry kKVzapPress = {
     "kvzap",
     "keeps the tokens whose hidden states a small trained model scores highest",
     "https://arxiv.org/abs/2601.07891",
-    "hidden states, a model made by kvpress calibrate kvzap_linear or published",
+    "hidden states, a published model or one made by kvpress calibrate kvzap_linear",
     make_press<KVzap>,
-    "How much a later reading of the text needs a token (KVzip's score, which takes a second pass) can be guessed from "
-    "the token's hidden state. A linear model or a small network of each layer does so as tokens come.",
-    "s_j = W x_j + b, or W₂ gelu(W₁ x_j + b₁) + b₂: the predicted logarithm of the KVzip+ score; x_j: what attention "
-    "reads",
-    "For prefill and decoding alike, inside dms, where its scores are compared with one threshold for all texts."};
+    "The KVzip score of a token (how much a later reading of the text needs it, which takes a second pass) can be "
+    "predicted from its hidden state. A linear model or a small network per layer predicts it when the token arrives.",
+    "s_j = W x_j + b, or W₂ gelu(W₁ x_j + b₁) + b₂: the predicted logarithm of the KVzip+ score; x_j: the input of "
+    "attention",
+    "During prefill and decode, inside dms, which compares its scores with one threshold for all texts."};
 
 }  // namespace kvpress

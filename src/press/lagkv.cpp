@@ -29,9 +29,9 @@ void channel_range(const float* rows, std::int64_t n, std::int64_t d, float* lea
 class LagKV : public Scorer<LagKV> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("n_sink", n_sink_, 0, "first tokens that always stay");
+    visitor.integer("n_sink", n_sink_, 0, "first tokens that are always kept");
     visitor.integer("lag_size", lag_size_, 1, "tokens of a partition");
-    visitor.flag("cross_scoring", cross_scoring_, "compare scores across partitions rather than ranks within each");
+    visitor.flag("cross_scoring", cross_scoring_, "compare scores across partitions instead of ranks within each");
   }
 
   void score(const LayerView& layer, Scores& scores) override {
@@ -117,15 +117,15 @@ class LagKV : public Scorer<LagKV> {
 
 const PressEntry kLagKVPress = {
     "lagkv",
-    "keeps the tokens least like those of the partition that follows",
+    "keeps the tokens that differ most from the next partition",
     "https://arxiv.org/abs/2504.04704",
     "keys, values",
     make_press<LagKV>,
-    "Tokens are compared with the partition of lag_size tokens that comes after theirs: what stands out against it is "
-    "information that will not be said again. No query is needed, and every partition keeps its share.",
+    "Tokens are compared with the next partition of lag_size tokens. A token that differs from it carries information "
+    "that is not repeated. No query is needed, and every partition keeps the same share.",
     "σ_j = std over channels of (x_j - min)/(max - min), minimum and maximum of each channel over the next partition; "
-    "s_j = rank within the partition of softmax(σ) of keys plus that of values; the first n_sink, the last whole "
-    "partition and what follows stay",
-    "Where nothing is known of later questions and evidence may stand anywhere in the text."};
+    "s_j = rank within the partition of softmax(σ) of keys plus softmax(σ) of values; the first n_sink, the last whole "
+    "partition and the tokens after it are kept",
+    "When later questions are unknown and evidence may be anywhere in the text."};
 
 }  // namespace kvpress

@@ -26,14 +26,14 @@ class Leverage : public Scorer<Leverage> {
 
 const PressEntry kLeveragePress = {
     "leverage",
-    "keeps the tokens whose keys stand out from the others'",
+    "keeps the tokens whose keys differ from the others",
     "https://arxiv.org/abs/2507.08143",
     "keys before RoPE",
     make_press<Leverage>,
-    "The leverage of a row says how far it lies outside of what the other rows span. Keys of a high leverage are the "
-    "ones that no others replace; a random sketch makes it cheap to compute.",
+    "The leverage of a row measures how far it lies outside the span of the other rows. Keys with high leverage cannot "
+    "be replaced by others. A random sketch makes the computation cheap.",
     "x_j = Φᵀ(k_j - mean), k before RoPE, Φ of sketch_dimension normal columns; s_j = x_jᵀ(XᵀX + 0.01 I)⁻¹x_j, "
     "standardized over the layer",
-    "When nothing is known of later questions; alone it costs little, compactor adds attention to it."};
+    "When later questions are unknown. It is cheap; compactor combines it with attention."};
 
 }  // namespace kvpress

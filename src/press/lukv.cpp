@@ -27,10 +27,10 @@ class LuKV : public Wrapper<Selector<LuKV>> {
   }
 
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::scores, "ranks the entries of each head; the curves are measured for it");
-    visitor.integer("sink", sink_, 0, "first tokens that always stay");
-    visitor.integer("window", window_, 0, "newest tokens that always stay");
-    visitor.file("file", file_, "safetensors with curves [99, layers, KV heads]: the share of each head that goes");
+    visitor.press("press", press_, Inside::scores, "scores the entries of each head; the curves are measured for it");
+    visitor.integer("sink", sink_, 0, "first tokens that are always kept");
+    visitor.integer("window", window_, 0, "newest tokens that are always kept");
+    visitor.file("file", file_, "safetensors file with curves [99, layers, KV heads]: evicted share of each head");
   }
   void prepare(const PressSetup& setup) override {
     const TrainedFile file("press lukv", "file", "", file_, setup);
@@ -100,14 +100,14 @@ class LuKV : public Wrapper<Selector<LuKV>> {
 
 const PressEntry kLuKVPress = {
     "lukv",
-    "shares the budget among all heads of all layers as measured for the model",
+    "divides the budget among all heads of all layers by curves measured for the model",
     "https://arxiv.org/abs/2602.08585",
-    "a file of curves, what the press inside needs",
+    "a file of curves, needs of the inner press",
     make_press<LuKV>,
-    "What a head loses with each token evicted can be measured beforehand, and the shares that lose the least together "
-    "worked out for every ratio. At run time each head looks up its share and keeps its best entries.",
-    "head h of layer l keeps n(1 - curves[100·ratio - 1, l, h]) entries, the best s_j, and the first sink and the last "
-    "window tokens before them",
-    "When there is a file of curves for the model and the press inside (LU-KV publishes one for Llama-3.1-8B)."};
+    "The loss of each head per evicted token can be measured beforehand, and the shares with the smallest total loss "
+    "computed for every ratio. At run time each head looks up its share and keeps its best entries.",
+    "head h of layer l keeps n(1 - curves[100·ratio - 1, l, h]) entries with the best s_j, in any case the first sink "
+    "and the last window tokens",
+    "If there is a file of curves for the model and the inner press (LU-KV publishes one for Llama-3.1-8B)."};
 
 }  // namespace kvpress

@@ -54,10 +54,10 @@ std::vector<std::int32_t> others(std::span<const std::int32_t> kept, std::int64_
 class Merging : public Wrapper<Editor<Merging>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::selection, "chooses the entries that stay");
-    visitor.real("similarity_threshold", similarity_threshold_, 0, 1, "cosine that a pair of keys must reach");
+    visitor.press("press", press_, Inside::selection, "selects the entries to keep");
+    visitor.real("similarity_threshold", similarity_threshold_, 0, 1, "minimum cosine of a pair of keys");
     visitor.real("merge_fraction", merge_fraction_, 0, 1,
-                 "share of the evicted, the most similar ones, that is merged");
+                 "share of the evicted entries that is merged, the most similar first");
   }
 
   void compress(const LayerView& layer) override {
@@ -164,14 +164,14 @@ class Merging : public Wrapper<Editor<Merging>> {
 
 const PressEntry kMergingPress = {
     "merging",
-    "merges the values of what the press inside evicts into the most similar entries that stay",
+    "merges the values of evicted entries into the most similar kept entries",
     "https://arxiv.org/abs/2210.09461",
-    "what the press inside needs, keys, values",
+    "needs of the inner press, keys, values",
     make_press<Merging>,
-    "Eviction forgets what a token had to say. Here its value is blended into that of the kept token with the most "
-    "similar key, which queries that looked for it will find.",
+    "Eviction loses the content of a token. Here its value is merged into that of the kept token with the most similar "
+    "key, which the queries for it will find.",
     "v_t := (v_t + Σ w_e v_e)/(1 + Σ w_e) over the evicted e whose nearest kept key is k_t, w_e = max(cos(k_e, k_t), "
     "0)·‖v_e‖/(‖v_e‖ + ‖v_t‖)",
-    "Around any press that chooses entries, where evicted content still matters on average."};
+    "Around any press that selects entries, if evicted content still matters on average."};
 
 }  // namespace kvpress

@@ -10,7 +10,7 @@ namespace {
 class NonCausalAttention : public Scorer<NonCausalAttention> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("chunk_size", chunk_size_, 1, "tokens that attend to each other");
+    visitor.integer("chunk_size", chunk_size_, 1, "tokens of a chunk, which attend to each other");
   }
   PressNeeds needs() const override { return {.every_block = true, .n_carried = 1}; }
 
@@ -28,14 +28,14 @@ class NonCausalAttention : public Scorer<NonCausalAttention> {
 
 const PressEntry kNonCausalAttentionPress = {
     "non_causal_attention",
-    "keeps the tokens that the whole of their chunk attends to",
+    "keeps the tokens that all queries of their chunk attend to",
     "https://arxiv.org/abs/2507.08143",
-    "keys, values, every query",
+    "keys, values, all queries",
     make_press<NonCausalAttention>,
-    "Causal attention favours early tokens, since more queries see them. Within a chunk every query may look at every "
-    "key here, so that all tokens are compared on the same terms, at a cost linear in the length of the text.",
+    "Causal attention favours early tokens, since more queries see them. Here every query of a chunk attends to every "
+    "key of the chunk, so that all tokens are compared on equal terms, at a cost linear in the text length.",
     "s_j = ‖v_j‖ · sum over the queries of j's chunk of softmax over the chunk of q·k_j, mean over the group, averaged "
     "over 3 neighbours, standardized over the layer",
-    "When nothing is known of later questions but attention should count; compactor adds leverage to it."};
+    "When later questions are unknown and attention should count; compactor combines it with leverage."};
 
 }  // namespace kvpress

@@ -24,13 +24,13 @@ class ObservedAttention : public Scorer<ObservedAttention> {
 
 const PressEntry kObservedAttentionPress = {
     "observed_attention",
-    "keeps the tokens that got the most attention from the queries that saw them",
+    "keeps the tokens that received the most attention from the queries that saw them",
     "https://arxiv.org/abs/2306.14048",
-    "the attention each token got",
+    "accumulated attention of each token",
     make_press<ObservedAttention>,
-    "Tokens that got attention so far will get it again (heavy hitters). Each token's attention is averaged over the "
-    "queries that saw it.",
+    "Tokens that received attention so far will receive it again (heavy hitters). The attention of each token is "
+    "averaged over the queries that saw it.",
     "s_j = (sum over queries i ≥ j of A_ij) / (n - j), mean over the group",
-    "As a reference: every query so far counts, not those of a window."};
+    "As a reference: all queries so far count, not those of a window."};
 
 }  // namespace kvpress

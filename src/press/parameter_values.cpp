@@ -192,16 +192,15 @@ class Setter : public ParameterVisitor {
     if (error != std::errc() || end != text.data() + text.size() || value != value) {
       fail_usage("press {}: {}={} is not {}", press_, name_, text, kind);
     }
-    if (value < min) fail_usage("press {}: {}={} is below {}, the least it can be", press_, name_, value, min);
-    if (value > max) fail_usage("press {}: {}={} is above {}, the most it can be", press_, name_, value, max);
+    if (value < min) fail_usage("press {}: {}={} is below {}, the minimum", press_, name_, value, min);
+    if (value > max) fail_usage("press {}: {}={} is above {}, the maximum", press_, name_, value, max);
     return value;
   }
 
   InnerPress inner(Inside inside) const {
     InnerPress press = make_inner_(value_);
     if (!press || !fits_inside(press->kind(), inside)) {
-      fail_usage("press {}: {} is not {}, which is what goes inside; these are: {}", press_, value_, wanted(inside),
-                 names_that_fit(inside));
+      fail_usage("press {}: {} is not {}; use one of: {}", press_, value_, wanted(inside), names_that_fit(inside));
     }
     return press;
   }
@@ -256,7 +255,7 @@ class Completeness : public Lister {
 
  private:
   void missing(Inside inside) const {
-    fail_usage("press {}: wants {} inside, {}(knorm) say; these are: {}", name_, wanted(inside), name_,
+    fail_usage("press {}: needs {} inside, such as {}(knorm); use one of: {}", name_, wanted(inside), name_,
                names_that_fit(inside));
   }
   std::string name_;
@@ -284,7 +283,7 @@ void set_parameters(Parameterized& press, const PressSpec& spec, const MakeInner
     if (nested && set_inside(inners, {spec.name, {argument}}, make_inner)) continue;
     if (argument.name.empty()) {
       if (!inners.presses_inside.empty())
-        fail_usage("press {}: takes no more presses inside, not also {}", spec.name, argument.value);
+        fail_usage("press {}: no more presses are allowed inside; remove {}", spec.name, argument.value);
       fail_usage("press {}: '{}' is not of the form parameter=value", spec.name, argument.value);
     }
     std::vector<std::string> known;

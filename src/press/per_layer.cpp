@@ -12,14 +12,15 @@ class PerLayer : public Wrapper<Editor<PerLayer>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::any, "compresses each layer");
-    visitor.reals("compression_ratios", ratios_, 0, kMaxRatio, "one for each layer; a layer with 0 is left alone");
+    visitor.reals("compression_ratios", ratios_, 0, kMaxRatio, "one per layer; a layer with 0 is not compressed");
   }
   bool follows_budget() const override { return false; }
 
   void prepare(const PressSetup& setup) override {
     if (static_cast<std::int64_t>(ratios_.size()) != setup.config.n_layers) {
-      fail_usage("press per_layer: {} ratios for a model of {} layers; write compression_ratios=[...], one for each",
-                 ratios_.size(), setup.config.n_layers);
+      fail_usage(
+          "press per_layer: {} ratios for a model of {} layers; write compression_ratios=[...] with one per layer",
+          ratios_.size(), setup.config.n_layers);
     }
     press_->prepare(setup);
   }
@@ -43,13 +44,13 @@ class PerLayer : public Wrapper<Editor<PerLayer>> {
 
 const PressEntry kPerLayerPress = {
     "per_layer",
-    "gives every layer a compression ratio of its own",
+    "gives every layer its own compression ratio",
     "",
-    "what the press inside needs",
+    "needs of the inner press",
     make_press<PerLayer>,
-    "Layers differ in how many tokens they need. Where that is known for a model, it can be said layer by layer.",
-    "layer l keeps int(n(1 - compression_ratios[l])) entries of each head, chosen by the press inside; the run's ratio "
-    "has no say",
-    "When each layer's ratio has been measured for the model; one number for each layer must be given."};
+    "Layers need different numbers of tokens. If these are known for a model, they can be set layer by layer.",
+    "layer l keeps int(n(1 - compression_ratios[l])) entries of each head, selected by the inner press; the run's "
+    "compression ratio is ignored",
+    "If each layer's ratio has been measured for the model; one number per layer is required."};
 
 }  // namespace kvpress

@@ -15,7 +15,7 @@ class PyramidKV : public Selector<PyramidKV> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     scores_.visit_parameters(visitor);
-    visitor.integer("beta", beta_, 1, "how steep the pyramid is: the last layer aims at 1 / beta of the mean");
+    visitor.integer("beta", beta_, 1, "steepness of the pyramid: the last layer gets 1 / beta of the mean");
   }
   PressNeeds needs() const override { return {.recent_queries = scores_.window_size()}; }
 
@@ -56,14 +56,14 @@ class PyramidKV : public Selector<PyramidKV> {
 
 const PressEntry kPyramidKVPress = {
     "pyramidkv",
-    "snapkv with more tokens in the lower layers and fewer in the upper ones",
+    "snapkv with more tokens in the lower layers and fewer in the upper layers",
     "https://arxiv.org/abs/2406.02069",
     "keys, the last window_size queries",
     make_press<PyramidKV>,
-    "In lower layers attention is spread over the whole text, in upper ones it gathers on a few tokens. So the budget "
-    "of all layers together is shared out as a pyramid.",
+    "In lower layers attention is spread over the whole text; in upper layers it is concentrated on a few tokens. The "
+    "budget of all layers is divided like a pyramid.",
     "s_j as snapkv; layer l of L keeps max - l·(max - min)/(L - 1) with min = n(1 - ratio)/beta, max + min = 2n(1 - "
     "ratio), max ≤ n - window_size; the same in every layer where min would be below window_size",
-    "As snapkv, at moderate ratios; at high ones it is snapkv."};
+    "Like snapkv, at moderate ratios; at high ratios it equals snapkv."};
 
 }  // namespace kvpress

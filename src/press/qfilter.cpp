@@ -17,7 +17,7 @@ namespace {
 class QFilter : public Scorer<QFilter> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.file("file", file_, "safetensors with q_filters [layers, KV heads, head size], as in nthngdy/*_qfilt");
+    visitor.file("file", file_, "safetensors file with q_filters [layers, KV heads, head size], as in nthngdy/*_qfilt");
   }
 
   void prepare(const PressSetup& setup) override {
@@ -47,13 +47,14 @@ class QFilter : public Scorer<QFilter> {
 
 const PressEntry kQFilterPress = {
     "qfilter",
-    "keeps the tokens whose keys point where the model's queries do",
+    "keeps the tokens whose keys point in the direction of the model's queries",
     "https://arxiv.org/abs/2503.02812",
     "keys, filters made by kvpress calibrate qfilter",
     make_press<QFilter>,
-    "The queries of a head lie mostly along one direction, whatever the text. A key's component along it tells the "
-    "attention it will get, without any query.",
-    "s_j = -⟨f, k_j⟩, f of the layer and KV head: the first right singular vector of its queries, turned against them",
-    "When scoring must cost next to nothing and a text to calibrate on is at hand."};
+    "The queries of a head lie mostly along one direction, whatever the text. The component of a key along it predicts "
+    "the attention it will receive, without any query.",
+    "s_j = -⟨f, k_j⟩, f of the layer and KV head: the first right singular vector of its queries, with "
+    "the sign opposite to them",
+    "When scoring must cost almost nothing and a text for calibration is available."};
 
 }  // namespace kvpress

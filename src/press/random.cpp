@@ -11,7 +11,7 @@ class Random : public Scorer<Random> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.optional_integer("seed", seed_, 0,
-                             "the same scores in every layer and call, those of torch.rand; none: they differ");
+                             "the scores of torch.rand, the same in every layer and call; none: different scores");
   }
 
   void score(const LayerView& layer, Scores& scores) override {
@@ -32,13 +32,13 @@ class Random : public Scorer<Random> {
 }  // namespace
 
 const PressEntry kRandomPress = {"random",
-                                 "keeps tokens at random: the floor that a method has to beat",
+                                 "keeps random tokens: the baseline for every method",
                                  "",
                                  "nothing",
                                  make_press<Random>,
-                                 "Every token is as good as any other. What random eviction costs is the floor: a "
-                                 "method that does not beat it has learned nothing about the text.",
+                                 "All tokens are equal. Random eviction is the baseline: a method that is not better "
+                                 "has learned nothing about the text.",
                                  "s_j uniform in [0, 1)",
-                                 "To see what a method's choice is worth."};
+                                 "As a baseline."};
 
 }  // namespace kvpress

@@ -58,7 +58,7 @@ InnerPress make(const std::string& text) {
   const FlatName* flat = entry == nullptr ? find_flat_name(spec.name, Names::classes) : nullptr;
   if (flat != nullptr) return make_flat(*flat, spec);
   if (find_schedule_form(spec.name) != nullptr)
-    fail_usage("press {}: says when presses run; it does not go inside another", spec.name);
+    fail_usage("press {}: is a schedule, which cannot be inside a press", spec.name);
   if (entry == nullptr) fail_unknown(spec.name);
   std::unique_ptr<Press> press = entry->make();
   set_parameters(*press, spec, make);

@@ -5,13 +5,13 @@
 namespace kvpress {
 namespace {
 
-constexpr std::string_view kIntervalMeaning = "decoded tokens from compression to compression";
-constexpr std::string_view kTargetMeaning = "tokens that each head is brought down to";
+constexpr std::string_view kIntervalMeaning = "decoded tokens between compressions";
+constexpr std::string_view kTargetMeaning = "tokens per head after a compression";
 
 class Decoding : public WrittenSchedule {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::every, "compresses while decoding; the prefill is left alone");
+    visitor.press("press", press_, Inside::every, "compresses during decode; the prefill is not compressed");
     visitor.integer("compression_interval", interval_, 1, kIntervalMeaning);
     visitor.integer("target_size", target_size_, 1, kTargetMeaning);
   }
@@ -28,10 +28,10 @@ class Decoding : public WrittenSchedule {
 class RatioDecoding : public WrittenSchedule {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.press("press", press_, Inside::every, "compresses while decoding; the prefill is left alone");
+    visitor.press("press", press_, Inside::every, "compresses during decode; the prefill is not compressed");
     visitor.integer("compression_interval", interval_, 1, kIntervalMeaning);
     visitor.optional_real("target_compression_ratio", ratio_, 0, 1,
-                          "share of the tokens seen that goes; none: the run's");
+                          "share of the tokens seen to evict; none: the run's compression ratio");
   }
   NamedPress named() const override { return {"", nullptr, DecodingSchedule{press_->clone(), interval_, {}, ratio_}}; }
 
@@ -46,7 +46,7 @@ class PrefillDecoding : public WrittenSchedule {
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("prefilling_press", prefilling_, Inside::every,
                   "compresses once after the prefill, to the run's budget");
-    visitor.press("decoding_press", decoding_, Inside::every, "compresses while decoding");
+    visitor.press("decoding_press", decoding_, Inside::every, "compresses during decode");
     visitor.integer("compression_interval", interval_, 1, kIntervalMeaning);
     visitor.integer("target_size", target_size_, 1, kTargetMeaning);
   }
@@ -70,9 +70,9 @@ std::unique_ptr<WrittenSchedule> make_schedule() {
 
 std::span<const ScheduleForm> schedule_forms() {
   static constexpr std::array<ScheduleForm, 3> kAll = {{
-      {"decoding", "compresses every compression_interval decoded tokens down to target_size", make_schedule<Decoding>},
-      {"compression_ratio_decoding", "the same, down to a ratio of the tokens seen", make_schedule<RatioDecoding>},
-      {"prefill_decoding", "one press after the prefill, another while decoding", make_schedule<PrefillDecoding>},
+      {"decoding", "compresses to target_size every compression_interval decoded tokens", make_schedule<Decoding>},
+      {"compression_ratio_decoding", "the same, to a ratio of the tokens seen", make_schedule<RatioDecoding>},
+      {"prefill_decoding", "one press after the prefill, another during decode", make_schedule<PrefillDecoding>},
   }};
   return kAll;
 }

@@ -15,9 +15,9 @@ class SimLayerKV : public Selector<SimLayerKV> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.real("lazy_threshold", lazy_threshold_, 0, 1,
-                 "share of the attention above which a layer is lazy; with 1 none ever is, 0.65 to 0.9 are usual");
-    visitor.integer("n_last", n_last_, 1, "last tokens whose attention is looked at");
-    visitor.integer("n_recent", n_recent_, 0, "recent tokens that a lazy layer keeps, the n_last to come among them");
+                 "share of the attention above which a layer is lazy; with 1 no layer is lazy, 0.65 to 0.9 are usual");
+    visitor.integer("n_last", n_last_, 1, "last tokens whose attention is used");
+    visitor.integer("n_recent", n_recent_, 0, "recent tokens that a lazy layer keeps, including the next n_last");
     visitor.integer("n_initial", n_initial_, 0, "first tokens that a lazy layer keeps");
   }
   PressNeeds needs() const override { return {.recent_queries = n_last_}; }
@@ -73,10 +73,11 @@ const PressEntry kSimLayerKVPress = {
     "https://arxiv.org/abs/2410.13846",
     "keys, the last n_last queries",
     make_press<SimLayerKV>,
-    "Some layers are lazy: they attend to the first and the most recent tokens whatever the text. These give up "
-    "everything between, the others keep all of it.",
-    "a layer is lazy when the mean over heads and the last n_last queries of their attention to the first n_initial "
-    "and the n_recent tokens before them is above lazy_threshold; it then keeps n_initial + n_recent - n_last tokens",
-    "With a lazy_threshold (0.9 for Llama 3, 0.65 for Llama 2, 0.8 for Mistral, 0.85 for Qwen); the ratio has no say."};
+    "Some layers are lazy: they attend to the first and the most recent tokens, whatever the text. These layers drop "
+    "all tokens between; the others keep all tokens.",
+    "a layer is lazy if the mean over heads and the last n_last queries of their attention to the first n_initial and "
+    "the n_recent tokens before them is above lazy_threshold; it then keeps n_initial + n_recent - n_last tokens",
+    "With a lazy_threshold (0.9 for Llama 3, 0.65 for Llama 2, 0.8 for Mistral, 0.85 for Qwen); the compression ratio "
+    "is ignored."};
 
 }  // namespace kvpress

@@ -20,14 +20,14 @@ class SnapKV : public Scorer<SnapKV> {
 
 const PressEntry kSnapKVPress = {
     "snapkv",
-    "keeps what the last window of queries attends to, smoothed over neighbours",
+    "keeps the tokens that the last window of queries attends to, smoothed over neighbours",
     "https://arxiv.org/abs/2404.14469",
     "keys, the last window_size queries",
     make_press<SnapKV>,
-    "The queries at the end of a prompt show what the answer will look at. Their attention, smoothed so that "
-    "neighbours of a match come along, picks the tokens of each head.",
-    "s_j = mean over the last window_size queries of their softmax weight at j, averaged over kernel_size neighbours, "
-    "mean over the group; the window stays",
+    "The queries at the end of a prompt show what the answer will attend to. Their attention, smoothed so that "
+    "neighbours of a match are kept too, selects the tokens of each head.",
+    "s_j = softmax weight at j, mean over the last window_size queries, averaged over kernel_size neighbours, mean "
+    "over the group; the window is kept",
     "For prompts that end with the question."};
 
 }  // namespace kvpress

@@ -9,7 +9,7 @@
 namespace kvpress {
 
 void SnapKVScores::visit_parameters(ParameterVisitor& visitor) {
-  visitor.integer("window_size", window_size_, 1, "last tokens whose attention is looked at, and which stay");
+  visitor.integer("window_size", window_size_, 1, "last tokens whose attention is used; they are kept");
   visitor.integer("kernel_size", kernel_size_, 1, "width of the average over neighbours");
 }
 

@@ -39,7 +39,7 @@ std::vector<std::string> split_presses(const std::string& text) {
 
 PressSpec parse_press_spec(const std::string& text) {
   const std::vector<std::string> items = split_presses(text);
-  if (items.size() != 1) fail_usage("press '{}': one press is wanted here", text);
+  if (items.size() != 1) fail_usage("press '{}': exactly one press is needed here", text);
   const std::string& item = items.front();
   PressSpec spec;
   const auto open = item.find('(');

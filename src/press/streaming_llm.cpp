@@ -11,7 +11,7 @@ namespace {
 class StreamingLlm : public Scorer<StreamingLlm> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
-    visitor.integer("n_sink", n_sink_, 0, "first tokens that always stay");
+    visitor.integer("n_sink", n_sink_, 0, "first tokens that are always kept");
   }
 
   /// 1 for what stays, 0 for the gap after the sinks.
@@ -38,9 +38,9 @@ const PressEntry kStreamingLlmPress = {
     "https://arxiv.org/abs/2309.17453",
     "positions",
     make_press<StreamingLlm>,
-    "The first tokens of a text take up much of the attention whatever they are, and without them attention falls "
-    "apart; beyond them the recent tokens matter most. What lies between is dropped.",
+    "The first tokens of a text receive much of the attention, whatever they are, and without them attention degrades. "
+    "Of the other tokens, the most recent matter most; those between are dropped.",
     "s_j = 1 for j < n_sink and the most recent tokens, else 0",
-    "For endless text where what is far back may be forgotten; never for finding something in a long text."};
+    "For endless text where distant content may be forgotten; not for retrieval from a long text."};
 
 }  // namespace kvpress

@@ -16,8 +16,8 @@ class Think : public Editor<Think> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.optional_real("key_channel_compression_ratio", ratio_, 0, 1,
-                          "share of the keys' channels that goes; none: the run's ratio");
-    visitor.integer("window_size", window_size_, 1, "last queries that say which channels matter");
+                          "share of the keys' channels to remove; none: the run's compression ratio");
+    visitor.integer("window_size", window_size_, 1, "last queries, which determine the importance of channels");
   }
   PressNeeds needs() const override { return {.recent_queries = window_size_}; }
 
@@ -112,14 +112,14 @@ class Think : public Editor<Think> {
 
 const PressEntry kThinkPress = {
     "think",
-    "takes away the channels of the keys that matter least",
+    "removes the least important channels of the keys",
     "https://arxiv.org/abs/2407.21018",
     "keys, the last window_size queries",
     make_press<Think>,
-    "A product of query and key is a sum over channels, and many channels add next to nothing to it. Those are no "
-    "longer stored; no token is lost.",
-    "channel c goes where (mean of q_c² over the last window_size queries and the group)·(mean of k_c² over the "
-    "entries) is smallest; values stay",
-    "On top of a press that evicts, when memory must shrink further; alone it saves at most half."};
+    "The product of query and key is a sum over channels, and many channels contribute almost nothing. These are not "
+    "stored; no token is lost.",
+    "channels c with the smallest (mean of q_c² over the last window_size queries and the group)·(mean of k_c² over "
+    "the entries) are removed; values are kept",
+    "In addition to a press that evicts, if memory must shrink further; alone it saves at most half."};
 
 }  // namespace kvpress

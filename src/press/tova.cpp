@@ -41,8 +41,9 @@ const PressEntry kTovaPress = {
     "https://arxiv.org/abs/2401.06104",
     "keys, the last query",
     make_press<Tova>,
-    "What the newest token attends to is what the next ones will need. All heads keep the same tokens.",
-    "s_j = softmax weight of the last query at j, mean over all heads; the last token stays",
-    "While decoding, token by token."};
+    "The tokens that the newest token attends to are those that the next tokens will need. All heads keep the same "
+    "tokens.",
+    "s_j = softmax weight of the last query at j, mean over all heads; the last token is kept",
+    "During decode, token by token."};
 
 }  // namespace kvpress

@@ -16,16 +16,16 @@
 namespace kvpress {
 
 std::string how_to_calibrate(const std::string& method, const std::string& model_name) {
-  if (method.empty()) return "docs/presses.md says how to make one";
+  if (method.empty()) return "see docs/presses.md";
   return fmt::format("make one: kvpress calibrate {} -m {} -o FILE.safetensors", method, model_name);
 }
 
 TrainedFile::TrainedFile(std::string press, std::string parameter, std::string method, std::string path,
                          const PressSetup& setup)
     : press_(std::move(press)), method_(std::move(method)), path_(std::move(path)), model_name_(setup.model_name) {
-  if (path_.empty()) complain(fmt::format("wants {}=FILE, its parts trained for the model", parameter));
+  if (path_.empty()) complain(fmt::format("needs {}=FILE, parts trained for the model", parameter));
   std::error_code error;
-  if (!std::filesystem::exists(path_, error)) complain(fmt::format("{}={}: there is no such file", parameter, path_));
+  if (!std::filesystem::exists(path_, error)) complain(fmt::format("{}={}: no such file", parameter, path_));
   file_ = open_safetensors(path_);
 }
 
@@ -38,7 +38,7 @@ std::vector<float> TrainedFile::tensor(const std::string& name, const std::vecto
   std::vector<float> values(static_cast<std::size_t>(info.n_elements()));
   decode_to_f32(info, 0, values);
   if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
-    complain(fmt::format("{} in {} holds values that are not finite", name, path_));
+    complain(fmt::format("{} in {} has values that are not finite", name, path_));
   }
   return values;
 }
@@ -56,14 +56,13 @@ std::string TrainedFile::names() const {
 }
 
 void TrainedFile::complain(const std::string& what) const {
-  fail_usage(
-      "{}: {}; {}", press_, what,
-      method_.empty() ? "docs/presses.md says where such files come from" : how_to_calibrate(method_, model_name_));
+  fail_usage("{}: {}; {}", press_, what,
+             method_.empty() ? "see docs/presses.md" : how_to_calibrate(method_, model_name_));
 }
 
 const TensorInfo& TrainedFile::at(const std::string& name) const {
   const TensorInfo* found = file_->find(name);
-  if (found == nullptr) complain(fmt::format("{} has no tensor {}, it holds {}", path_, name, names()));
+  if (found == nullptr) complain(fmt::format("{} has no tensor {}; it contains {}", path_, name, names()));
   return *found;
 }
 

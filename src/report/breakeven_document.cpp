@@ -61,26 +61,26 @@ std::string sentence_of(const BreakEvenContext& context, const PressedAnswer& ru
   const std::string price = fmt::format("{:.0f} % of the cache and {:+.3f} nats per token",
                                         100 * share_of_bytes(context, run), run.quality.delta_nll);
   if (!turn.after) {
-    return fmt::format("{}, no answer to {} comes sooner than with the full cache (up to {} tokens); it takes {}.",
+    return fmt::format("{}, no answer to {} finishes sooner than with the full cache (up to {} tokens); it needs {}.",
                        with(run), where, grouped(kLongestAnswer), price);
   }
-  if (*turn.after == 0) return fmt::format("{}, every answer to {} comes sooner, with {}.", with(run), where, price);
+  if (*turn.after == 0) return fmt::format("{}, every answer to {} finishes sooner, with {}.", with(run), where, price);
   if (turn.measured) {
-    return fmt::format("{}, answers of more than {} token{} to {} come sooner, with {}.", with(run),
+    return fmt::format("{}, answers of more than {} token{} to {} finish sooner, with {}.", with(run),
                        grouped(*turn.after), *turn.after == 1 ? "" : "s", where, price);
   }
   return fmt::format(
-      "{}, answers of more than about {} tokens to {} come sooner (computed from the cost of a token, which was "
-      "measured over {}), with {}.",
+      "{}, answers of more than about {} tokens to {} finish sooner (extrapolated from {} measured tokens), with {}.",
       with(run), grouped(*turn.after), where, grouped(context.full_curve().n_measured()), price);
 }
 
 std::string tolerance_sentence(const BreakEvenContext& context, const std::string& press, double tolerance) {
   const PressedAnswer* within = context.largest_within(press, tolerance);
   if (within != nullptr) {
-    return fmt::format("{} stays under {:g} nats per token at {} tokens up to ratio {:g}: {:+.4f} [{:+.4f}, {:+.4f}].",
-                       press, tolerance, grouped(context.n_context), within->compression_ratio,
-                       within->quality.delta_nll, within->quality.delta_nll_ci95[0], within->quality.delta_nll_ci95[1]);
+    return fmt::format(
+        "{} adds less than {:g} nats per token at {} tokens up to ratio {:g}: {:+.4f} [{:+.4f}, {:+.4f}].", press,
+        tolerance, grouped(context.n_context), within->compression_ratio, within->quality.delta_nll,
+        within->quality.delta_nll_ci95[0], within->quality.delta_nll_ci95[1]);
   }
   const auto least = std::min_element(context.runs.begin(), context.runs.end(), [&](const auto& a, const auto& b) {
     const auto key = [&](const PressedAnswer& it) {
@@ -89,8 +89,8 @@ std::string tolerance_sentence(const BreakEvenContext& context, const std::strin
     return key(a) < key(b);
   });
   return fmt::format(
-      "No ratio of {} that was tried stays under {:g} nats per token at {} tokens, its interval included; the "
-      "nearest is {:g} with {:+.4f} [{:+.4f}, {:+.4f}].",
+      "No measured ratio of {} adds less than {:g} nats per token at {} tokens, including its interval; the nearest is "
+      "{:g} with {:+.4f} [{:+.4f}, {:+.4f}].",
       press, tolerance, grouped(context.n_context), least->compression_ratio, least->quality.delta_nll,
       least->quality.delta_nll_ci95[0], least->quality.delta_nll_ci95[1]);
 }
@@ -109,13 +109,14 @@ std::string context_sentence(const BreakEvenReport& report, std::size_t run, std
   const std::string what =
       fmt::format("{}, an answer of {} token{}", with(it), grouped(answer), answer == 1 ? "" : "s");
   if (!from) {
-    return fmt::format("{} comes sooner after none of the contexts tried, up to {} tokens.", what,
+    return fmt::format("{} finishes sooner with none of the measured contexts, up to {} tokens.", what,
                        grouped(report.contexts.back().n_context));
   }
   if (!from->interpolated) {
-    return fmt::format("{} comes sooner after every context tried from {} tokens on.", what, grouped(from->n_context));
+    return fmt::format("{} finishes sooner with every measured context of at least {} tokens.", what,
+                       grouped(from->n_context));
   }
-  return fmt::format("{} comes sooner after contexts of more than about {} tokens (interpolated).", what,
+  return fmt::format("{} finishes sooner with contexts of more than about {} tokens (interpolated).", what,
                      grouped(from->n_context));
 }
 
@@ -195,12 +196,13 @@ std::string break_even_table(const BreakEvenReport& report) {
   for (const BreakEvenContext& context : report.contexts) {
     const AnswerCurve full = context.full_curve();
     text += fmt::format(
-        "A context of {} tokens: prefill {:.3f} s, full cache {:.2f} MiB, {:.3f} ms a token, perplexity {:.3f} on {} "
+        "Context of {} tokens: prefill {:.3f} s, full cache {:.2f} MiB, {:.3f} ms per token, perplexity {:.3f} on {} "
         "tokens\n\n",
         grouped(context.n_context), context.prefill_sec(), static_cast<double>(context.full.cache_bytes) / kMiB,
         1e3 * full.token_sec(), context.full_perplexity, grouped(context.n_scored));
-    std::vector<std::vector<std::string>> rows = {{"press", "ratio", "cache MiB", "press ms", "ms a token",
-                                                   "delta NLL [95 % interval]", "sooner after", "of repeats"}};
+    std::vector<std::vector<std::string>> rows = {{"press", "ratio", "cache MiB", "press ms", "ms per token",
+                                                   "delta NLL [95 % interval]", "break-even length (tokens)",
+                                                   "range over repeats"}};
     for (const std::int64_t answer : report.answers) rows.front().push_back("saved at " + grouped(answer));
     for (const PressedAnswer& run : context.runs) {
       const AnswerCurve curve = context.curve(run);
@@ -230,7 +232,7 @@ std::string break_even_table(const BreakEvenReport& report) {
     text += aligned(rows) + "\n";
   }
   if (computed) {
-    text += fmt::format("* computed from the cost of a token, measured over answers of {} tokens, not measured\n\n",
+    text += fmt::format("* extrapolated from {} measured tokens\n\n",
                         grouped(report.contexts.front().full_curve().n_measured()));
   }
   return text;

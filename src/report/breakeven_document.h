@@ -1,5 +1,4 @@
-// What `kvpress breakeven` tells: sentences a person can quote, a table, and the same as JSON and CSV. A number that
-// was computed from measured costs per token, and not measured, is marked so in each of them.
+// The output of `kvpress breakeven`: sentences, a table, JSON and CSV. Extrapolated numbers are marked in each of them.
 #pragma once
 
 #include <string>
@@ -13,15 +12,16 @@ namespace kvpress {
 struct BreakEvenReport {
   Json about;                              ///< model, data set, dtypes, threads, version, settings
   std::vector<BreakEvenContext> contexts;  ///< by length; all with the same runs in the same order
-  std::vector<std::int64_t> answers;       ///< lengths at which the saving is told
+  std::vector<std::int64_t> answers;       ///< lengths in tokens at which the saving is reported
   double tolerance = 0;                    ///< nats per token
 };
 
-/// The answer in words. For each context and press one sentence about the ratio that a person would take (the largest
-/// within the tolerance, or else the smallest asked for) and one about the tolerance; with several contexts also from
-/// which one on an answer comes sooner.
+/// The findings as sentences. For each context and press, one about the largest ratio within the tolerance (or else the
+/// smallest ratio) and one about the tolerance; with several contexts, also one about the context length from which an
+/// answer finishes sooner.
 std::vector<std::string> break_even_sentences(const BreakEvenReport& report);
 
+/// The same as a table for terminals and as JSON.
 std::string break_even_table(const BreakEvenReport& report);
 Json break_even_json(const BreakEvenReport& report);
 /// A row for each context, press, ratio and answer.

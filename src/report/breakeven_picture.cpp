@@ -93,14 +93,14 @@ std::string times_plot(const BreakEvenReport& report, const BreakEvenContext& co
   }
   const double pad = std::max(1.0, 0.08 * (most - least));
   std::string script = fmt::format(
-      "set logscale x\nset xrange [1:{}]\nset yrange [{:.6g}:{:.6g}]\nset xlabel 'tokens of the answer'\n"
-      "set ylabel 'time of context and answer, % of the full cache'\n"
+      "set logscale x\nset xrange [1:{}]\nset yrange [{:.6g}:{:.6g}]\nset xlabel 'answer length (tokens)'\n"
+      "set ylabel 'time of context and answer (% of the full cache)'\n"
       "set arrow 1 from graph 0, first 100 to graph 1, first 100 nohead lc rgb '#505050' lw 1\n",
       1.8 * static_cast<double>(longest), least - pad, most + pad);
   if (longest > full.n_measured()) {
     script += fmt::format(
         "set arrow 2 from first {0}, graph 0 to first {0}, graph 1 nohead lc rgb '#B0B0B0' dt (2,4)\n"
-        "set label 2 ' computed beyond {0}' at first {0}, graph 0.035 tc rgb '#707070' font ',10'\n",
+        "set label 2 ' extrapolated beyond {0}' at first {0}, graph 0.035 tc rgb '#707070' font ',10'\n",
         full.n_measured());
   }
   return script + plot.script() + "unset logscale x\nunset arrow 1\nunset arrow 2\nunset label 2\n";
@@ -175,7 +175,7 @@ void write_break_even_picture(const BreakEvenReport& report, const std::filesyst
     script += fmt::format("NaN with linespoints lw 2 {} ps 1.3 title {}, \\\n     ", gnuplot_style(styles.at(press)),
                           gnuplot_text(press));
   }
-  script += "NaN with points pt 7 ps 1.4 lc rgb '#505050' title 'from here on sooner'\nunset multiplot\n";
+  script += "NaN with points pt 7 ps 1.4 lc rgb '#505050' title 'break-even length'\nunset multiplot\n";
   write_picture(script, size, path);
 }
 

@@ -1,4 +1,4 @@
-// The table of `kvpress compare`: presses and ratios on one text, the best first.
+// The table of `kvpress compare`: presses at several ratios, sorted by KL.
 #pragma once
 
 #include <string>
@@ -8,17 +8,17 @@
 
 namespace kvpress {
 
-/// What `kvpress compare` found out: the experiment, and its runs as describe_outcome() tells them.
+/// The experiment and its runs, as describe_outcome() describes them.
 struct ComparisonTable {
   Json experiment;  ///< describe_experiment()
   Json full;        ///< describe_run() of the full cache
   std::vector<Json> runs;
 
-  /// By ratio, and within a ratio by KL.
+  /// Sorts the runs by ratio, and within a ratio by KL.
   void sort();
 };
 
-/// The same table for a terminal, a spreadsheet, a program, and a page.
+/// The table as text for terminals, as CSV, JSON and Markdown.
 std::string as_text(const ComparisonTable& table);
 std::string as_csv(const ComparisonTable& table);
 std::string as_json(const ComparisonTable& table);

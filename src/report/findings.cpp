@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/eval/protocol.h"
 
 namespace kvpress {
@@ -95,16 +96,17 @@ std::string sentence_of_ratio(int ratio, const std::vector<Distance>& runs, cons
     text += fmt::format("{} {} near the full cache ({} {})", worst.run->press, near.empty() ? "does not stay" : "stays",
                         what, percent(worst.mean));
   } else if (near.empty()) {
-    text += fmt::format("none of {} presses stays near the full cache; {} comes nearest ({} {})", runs.size(),
+    text += fmt::format("none of {} presses stays near the full cache; {} is the nearest ({} {})", runs.size(),
                         runs.front().run->press, what, percent(runs.front().mean));
   } else if (near.size() == runs.size()) {
-    text += fmt::format("all {} presses stay near the full cache: {}", runs.size(), listed(near));
+    text += fmt::format("{} stay near the full cache: {}",
+                        runs.size() == 2 ? "both presses" : fmt::format("all {} presses", runs.size()), listed(near));
   } else {
-    text += fmt::format("{} of {} stay{} near the full cache: {}", near.size(), runs.size(),
+    text += fmt::format("{} of {} presses stay{} near the full cache: {}", near.size(), runs.size(),
                         near.size() == 1 ? "s" : "", listed(near));
   }
   if (worst.cautious > kNear && runs.size() > 1) {
-    text += fmt::format("; {} strays farthest ({} {})", worst.run->press, what, percent(worst.mean));
+    text += fmt::format("; {} is the farthest ({} {})", worst.run->press, what, percent(worst.mean));
   }
   return text + ".";
 }
@@ -121,12 +123,12 @@ std::string reach_sentence(const ByRatio& all) {
   }
   int farthest = 0;
   for (const auto& [press, it] : reach) farthest = std::max(farthest, it.first);
-  if (farthest == 0) return "No press stays near the full cache at any ratio that was run.";
+  if (farthest == 0) return "No press stays near the full cache at any measured ratio.";
   std::vector<std::string> names;
   for (const auto& [press, it] : reach) {
     if (it.first == farthest) names.push_back(press);
   }
-  return fmt::format("{} stay{} near the full cache up to a ratio of {:.2f}, the highest of all.", listed(names),
+  return fmt::format("{} stay{} near the full cache up to ratio {:.2f}, the highest of all presses.", listed(names),
                      names.size() == 1 ? "s" : "", farthest / 100.0);
 }
 
@@ -143,7 +145,7 @@ std::string memory_sentence(const Panel& panel) {
   }
   if (least == nullptr || least->is_full_cache()) return "";
   const double bytes = *least->number("cache_bytes");
-  return fmt::format("The smallest cache holds {:.2f} MiB in place of {:.2f} ({:.0f} %), at a ratio of {:.2f}.",
+  return fmt::format("The smallest cache has {:.2f} MiB instead of {:.2f} MiB ({:.0f} %), at ratio {:.2f}.",
                      bytes / (1 << 20), *whole / (1 << 20), 100 * bytes / *whole, least->compression_ratio);
 }
 
@@ -170,20 +172,19 @@ std::string time_sentence(const Panel& panel) {
   std::string text;
   const auto n_faster = std::count_if(all.begin(), all.end(), [](const Timed& it) { return it.change < -kSameTime; });
   if (n_faster > 0) {
-    text = fmt::format("Time falls in {} of {} runs against the full cache's {:.3g} s, most with {}", n_faster,
-                       all.size(), *whole, told(all.front()));
+    text = fmt::format("{} of {} {} faster than the full cache ({:.3g} s), the fastest is {}", n_faster,
+                       counted(all.size(), "run"), n_faster == 1 ? "is" : "are", *whole, told(all.front()));
   } else {
-    text =
-        fmt::format("No run is faster than the full cache's {:.3g} s by more than {:.0f} %", *whole, 100 * kSameTime);
+    text = fmt::format("No run is more than {1:.0f} % faster than the full cache ({0:.3g} s)", *whole, 100 * kSameTime);
   }
-  if (all.back().change > kSameTime) text += fmt::format("; it rises most with {}", told(all.back()));
+  if (all.back().change > kSameTime) text += fmt::format("; the slowest is {}", told(all.back()));
   return text + ".";
 }
 
 Finding finding_of(const Panel& panel) {
   Finding finding{panel.title(), {}};
   if (panel.protocol == to_string(Protocol::window)) {
-    finding.sentences.push_back("Says nothing of quality: " + std::string(kWindowCaveat) + ".");
+    finding.sentences.push_back("No statement about quality: " + std::string(kWindowCaveat) + ".");
   } else {
     std::vector<RunRow> mine;
     for (const Series& series : panel.series) mine.insert(mine.end(), series.runs.begin(), series.runs.end());
@@ -192,11 +193,10 @@ Finding finding_of(const Panel& panel) {
     const bool by_perplexity = score == "delta_nll" || score == "perplexity" || score == "kl_full";
     const ByRatio all = by_ratio(panel, score);
     if (all.empty()) {
-      finding.sentences.push_back(
-          "There is nothing to compare: a run without compression, or runs with it, are missing.");
+      finding.sentences.push_back("Nothing to compare: runs with the full cache or runs with a press are missing.");
     } else {
       finding.sentences.push_back(reach_sentence(all));
-      const std::string what = by_perplexity ? "perplexity" : "short of its " + score + " by";
+      const std::string what = by_perplexity ? "perplexity" : score + " loss";
       for (const int ratio : told_ratios(all)) {
         finding.sentences.push_back(sentence_of_ratio(ratio, all.at(ratio), what));
       }

@@ -1,4 +1,5 @@
-// What the runs show, in words: which presses stay near the full cache at which ratio, which do not, where time falls.
+// The findings of a report as sentences: which presses stay near the full cache at which ratio, and where time is
+// saved.
 #pragma once
 
 #include <string>
@@ -8,16 +9,16 @@
 
 namespace kvpress {
 
-/// Near the full cache: a perplexity at most so much higher (with the upper end of its interval), or a score at most so
-/// much lower.
+/// Near the full cache: a perplexity that is higher by at most this share, including the upper end of its interval, or
+/// a score that is lower by at most this share.
 inline constexpr double kNear = 0.02;
 
 struct Finding {
-  std::string title;                   ///< the panel's
-  std::vector<std::string> sentences;  ///< plain text; the first is the answer
+  std::string title;                   ///< that of the panel
+  std::vector<std::string> sentences;  ///< plain text; the first is the main result
 };
 
-/// One a panel. Of protocol `window` nothing is said of quality, since it cannot see it.
+/// One finding per panel. For protocol `window` there is no statement about quality, since it does not measure it.
 std::vector<Finding> findings_of(const std::vector<Panel>& panels);
 
 }  // namespace kvpress

@@ -31,7 +31,7 @@ class ScratchFolder {
  public:
   ScratchFolder() {
     std::string name = (fs::temp_directory_path() / "kvpress-picture-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) fail("{}: cannot be made: {}", name, errno_text());
+    if (::mkdtemp(name.data()) == nullptr) fail("{}: cannot be created: {}", name, errno_text());
     path_ = name;
   }
   ScratchFolder(const ScratchFolder&) = delete;
@@ -95,7 +95,7 @@ std::string first_line(const fs::path& file) {
   while (std::getline(stream, line)) {
     if (line.find_first_not_of(" \t^") != std::string::npos) return line;
   }
-  return "it says nothing";
+  return "no error message";
 }
 
 std::string terminal(const std::string& ending, const PictureSize& size) {
@@ -117,10 +117,10 @@ bool is_whole(const std::string& picture, const std::string& ending) {
 void check_can_draw(const fs::path& path) {
   const std::string ending = path.extension().string();
   if (ending != ".png" && ending != ".svg") {
-    fail_usage("{}: pictures are written as .png or .svg; give a name that ends so", path.string());
+    fail_usage("{}: unknown picture format; use .png or .svg", path.string());
   }
   if (find_gnuplot().empty()) {
-    fail("gnuplot: not found, and {} is drawn by it; install it with: apt-get install gnuplot-nox", path.string());
+    fail("gnuplot: not found, but needed to draw {}; install it with: apt-get install gnuplot-nox", path.string());
   }
 }
 
@@ -132,10 +132,10 @@ void write_picture(const std::string& script, const PictureSize& size, const fs:
   write_file(scratch / "script.gp", terminal(ending, size) + "set output " + gnuplot_text(output.string()) + "\n" +
                                         "set encoding utf8\n" + script + "\nunset output\n");
   const bool ended_well = run(find_gnuplot(), scratch / "script.gp", scratch / "said");
-  if (!ended_well) fail("{}: gnuplot could not draw it: {}", path.string(), first_line(scratch / "said"));
+  if (!ended_well) fail("{}: gnuplot failed: {}", path.string(), first_line(scratch / "said"));
   const std::string picture = fs::exists(output) ? read_file(output) : "";
   if (!is_whole(picture, ending)) {
-    fail("{}: gnuplot wrote no whole picture: {}", path.string(), first_line(scratch / "said"));
+    fail("{}: gnuplot wrote an incomplete picture: {}", path.string(), first_line(scratch / "said"));
   }
   write_file(path, picture);
 }

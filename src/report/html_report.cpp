@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/base/file.h"
 #include "kvpress/base/version.h"
 #include "kvpress/eval/protocol.h"
@@ -179,13 +180,12 @@ std::string answer_html(const std::vector<Panel>& panels) {
     html += "    </ul>\n  </div>\n";
   }
   if (panels.size() > told.size()) {
-    html += fmt::format("  <p class=\"more\">{} more panels are below, as curves and in the table.</p>\n",
+    html += fmt::format("  <p class=\"more\">{} more panels are shown below, as curves and in the table.</p>\n",
                         panels.size() - told.size());
   }
   html += fmt::format(
-      "  <p class=\"hint\">Near means: a perplexity at most {0:.0f} % above the full cache's with the upper end of its "
-      "95 "
-      "% interval, or a score at most {0:.0f} % below.</p>\n",
+      "  <p class=\"hint\">Near the full cache means: a perplexity at most {0:.0f} % above the full cache's, including "
+      "the upper end of the 95 % interval, or a score at most {0:.0f} % below it.</p>\n",
       100 * kNear);
   return html;
 }
@@ -236,12 +236,8 @@ std::string subtitle(const std::vector<RunRow>& rows, const std::vector<Panel>& 
     datasets.insert(row.dataset);
     if (!row.is_full_cache()) presses.insert(row.press);
   }
-  const auto counted = [](std::size_t n, const char* one, const char* many) {
-    return fmt::format("{} {}", n, n == 1 ? one : many);
-  };
-  return fmt::format("{}; {}; {} of {} in {}", values_text(models), values_text(datasets),
-                     counted(rows.size(), "run", "runs"), counted(presses.size(), "press", "presses"),
-                     counted(panels.size(), "panel", "panels"));
+  return fmt::format("{}; {}; {} of {} in {}", values_text(models), values_text(datasets), counted(rows.size(), "run"),
+                     counted(presses.size(), "press"), counted(panels.size(), "panel"));
 }
 
 std::string caveat_html(const std::vector<RunRow>& rows) {
@@ -249,7 +245,7 @@ std::string caveat_html(const std::vector<RunRow>& rows) {
     return row.protocol == to_string(Protocol::window) && !row.is_full_cache();
   });
   if (!blind) return "";
-  return fmt::format("<p class=\"caveat\" id=\"caveat\"><b>Caution.</b> Some runs used protocol window: {}.</p>",
+  return fmt::format("<p class=\"caveat\" id=\"caveat\"><b>Warning.</b> Some runs used protocol window: {}.</p>",
                      html_text(kWindowCaveat));
 }
 

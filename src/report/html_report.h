@@ -1,4 +1,4 @@
-// report.html: the answer in words, curves to play with, the table, and how it was run. One file without a network.
+// report.html: findings, interactive curves, the table and the settings. One file that needs no network.
 #pragma once
 
 #include <filesystem>
@@ -11,18 +11,18 @@
 
 namespace kvpress {
 
-/// What the rows do not tell.
+/// Contents of a report in addition to the rows.
 struct ReportExtras {
   std::string title = "kvpress report";
-  std::string command;                                     ///< that made the runs; empty: not told
-  std::vector<std::pair<std::string, std::string>> facts;  ///< more of how it was run, by name: the plan of a sweep
+  std::string command;                                     ///< that made the runs; empty: not shown
+  std::vector<std::pair<std::string, std::string>> facts;  ///< further settings by name: the plan of a sweep
   std::vector<KeptTokensRun> kept_tokens;                  ///< shown as heat maps
 };
 
-/// The page. Rows' texts are shown as texts, whatever they hold. Throws Error for a timeline that is none.
+/// The page. Texts of rows are escaped. Throws Error for an invalid timeline.
 std::string html_report(const std::vector<RunRow>& rows, const ReportExtras& extras);
 
-/// Writes it. Throws Error naming the path.
+/// Writes the page. Throws Error with the path.
 void write_html_report(const std::vector<RunRow>& rows, const ReportExtras& extras, const std::filesystem::path& path);
 
 }  // namespace kvpress

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr const char* kFileName = "kept_tokens.json";
 
 const Json& entry(const Json& document, const char* name, bool right) {
-  if (!right) fail("kept tokens have a right '{}'", name);
+  if (!right) fail("'{}' is missing or has a wrong value", name);
   return document[name];
 }
 
@@ -44,7 +44,7 @@ std::vector<std::int32_t> positions_of(const Json& list, std::int64_t n_tokens) 
   std::int64_t before = -1;
   for (const Json& it : list) {
     if (!it.is_number_integer() || it.get<std::int64_t>() <= before || it.get<std::int64_t>() >= n_tokens) {
-      fail("kept tokens of a head are ascending places below {}, not {}", n_tokens, it.dump().substr(0, 40));
+      fail("the kept tokens of a head must be ascending positions below {}, not {}", n_tokens, it.dump().substr(0, 40));
     }
     before = it.get<std::int64_t>();
     positions.push_back(static_cast<std::int32_t>(before));
@@ -151,7 +151,7 @@ std::string kept_tokens_text(const Json& document) {
 }
 
 KeptTokensRun kept_tokens_run(const Json& document) {
-  if (!document.is_object()) fail("kept tokens are a JSON object");
+  if (!document.is_object()) fail("it is not a JSON object");
   KeptTokensRun run;
   run.press = text_of(document, "press");
   run.model = text_of(document, "model");
@@ -164,15 +164,15 @@ KeptTokensRun kept_tokens_run(const Json& document) {
   kept.n_layers = count_of(document, "n_layers", 1);
   kept.n_kv_heads = count_of(document, "n_kv_heads", 1);
   for (const Json& it : list_of(document, "tokens", kept.n_tokens)) {
-    if (!it.is_string()) fail("kept tokens' 'tokens' are texts, not {}", it.dump().substr(0, 40));
+    if (!it.is_string()) fail("'tokens' must contain strings, not {}", it.dump().substr(0, 40));
     run.tokens.push_back(it.get<std::string>());
   }
   for (const Json& layer : list_of(document, "kept", kept.n_layers)) {
     if (!layer.is_array() || static_cast<std::int64_t>(layer.size()) != kept.n_kv_heads) {
-      fail("kept tokens' 'kept' has a list of {} heads for each layer", kept.n_kv_heads);
+      fail("'kept' must contain a list of {} heads for each layer", kept.n_kv_heads);
     }
     for (const Json& head : layer) {
-      if (!head.is_array()) fail("kept tokens of a head are a list, not {}", head.dump().substr(0, 40));
+      if (!head.is_array()) fail("the kept tokens of a head must be a list, not {}", head.dump().substr(0, 40));
       kept.heads.push_back(positions_of(head, kept.n_tokens));
     }
   }
@@ -182,17 +182,17 @@ KeptTokensRun kept_tokens_run(const Json& document) {
 std::vector<KeptTokensRun> read_kept_tokens(const std::vector<fs::path>& paths) {
   std::set<fs::path> files;
   for (const fs::path& path : paths) {
-    if (!fs::is_directory(path)) fail("{}: no such folder; give one that holds result folders", path.string());
+    if (!fs::is_directory(path)) fail("{}: no such folder; give one that contains result folders", path.string());
     find_files(path.lexically_normal(), files);
   }
   std::vector<KeptTokensRun> runs;
   for (const fs::path& file : files) {
     try {
       const Json document = Json::parse(read_file(file), nullptr, false);
-      if (document.is_discarded()) fail("it is not JSON");
+      if (document.is_discarded()) fail("it is not valid JSON");
       runs.push_back(kept_tokens_run(document));
     } catch (const Error& error) {
-      log_warning(fmt::format("{}: left out: {}", file.string(), error.what()));
+      log_warning(fmt::format("{}: skipped: {}", file.string(), error.what()));
     }
   }
   return runs;
@@ -202,15 +202,15 @@ std::string kept_tokens_table(const std::vector<KeptTokensRun>& runs) {
   std::size_t widest = 5;
   for (const KeptTokensRun& it : runs) widest = std::max(widest, it.press.size());
   std::string table = fmt::format(
-      "{:<{}}  ratio  kept %  tokens a head  in all heads  in none  first {} %  last {} %  "
-      "overlap in a layer  of all heads  by chance\n",
+      "{:<{}}  ratio  kept %  tokens per head  in all heads  in no head  first {} %  last {} %  overlap in layer  over "
+      "all heads  by chance\n",
       "press", widest, kFirstTokens, kLastTokens);
   for (const KeptTokensRun& it : runs) {
     const KeptSummary s = summary_of(it.kept);
     const std::string sizes =
         s.smallest == s.largest ? std::to_string(s.largest) : fmt::format("{}-{}", s.smallest, s.largest);
     table +=
-        fmt::format("{:<{}}  {:5.2f}  {:6.1f}  {:>13}  {:12}  {:7}  {:9.1f}  {:9.1f}  {:18.3f}  {:12.3f}  {:9.3f}\n",
+        fmt::format("{:<{}}  {:5.2f}  {:6.1f}  {:>15}  {:12}  {:10}  {:9.1f}  {:9.1f}  {:16.3f}  {:14.3f}  {:9.3f}\n",
                     it.press, widest, it.compression_ratio, 100 * s.share, sizes, s.by_all, s.by_none,
                     100 * s.share_of_first, 100 * s.share_of_last, s.overlap_in_layers, s.overlap, s.overlap_by_chance);
   }

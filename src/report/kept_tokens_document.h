@@ -1,4 +1,4 @@
-// kept_tokens.json: which tokens each layer and head keeps of a text, with the tokens' texts.
+// kept_tokens.json: the tokens of a text that each layer and head keeps, and their texts.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace kvpress {
 
-/// A text under a press.
+/// The kept tokens of one text with one press at one ratio.
 struct KeptTokensRun {
   std::string press;
   double compression_ratio = 0;
@@ -25,25 +25,26 @@ struct KeptTokensRun {
   std::string name() const;
 };
 
-/// A token's bytes as text that can be shown. A token may be a part of a character: bytes that are no UTF-8 by
-/// themselves are written out, "<0xE2>".
+/// The bytes of a token as text to show. A token may be part of a character: bytes that are not valid UTF-8 are written
+/// as "<0xE2>".
 std::string token_text(std::string_view bytes);
 
 /// {"press", "compression_ratio", "model", "dataset", "chunk_size", "n_tokens", "n_layers", "n_kv_heads", "summary",
 /// "tokens": [...], "kept": [layer][head][places]}.
 Json kept_tokens_document(const KeptTokensRun& run);
-/// As a file: a line a head.
+/// The document as the content of a file, one line per head.
 std::string kept_tokens_text(const Json& document);
-/// The reverse. Throws Error that says what is wrong with a document.
+/// The inverse of kept_tokens_document(). Throws Error that names the invalid part of a document.
 KeptTokensRun kept_tokens_run(const Json& document);
 
+/// The summary as JSON.
 Json describe(const KeptSummary& summary);
 
-/// Every kept_tokens.json in or below `paths`, in the order of their folders' names. One that cannot be read is left
-/// out with a warning that names it.
+/// Every kept_tokens.json in or below `paths`, in the order of folder names. A file that cannot be read is skipped with
+/// a warning. Throws Error if a path is not a folder.
 std::vector<KeptTokensRun> read_kept_tokens(const std::vector<std::filesystem::path>& paths);
 
-/// The summaries as a table for people, a line a run, with a line below that says what chance would give.
+/// The summaries as a table for terminals, one line per run.
 std::string kept_tokens_table(const std::vector<KeptTokensRun>& runs);
 
 }  // namespace kvpress

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/report/html.h"
 #include "kvpress/report/page_parts.h"
 
@@ -39,14 +40,13 @@ Json facts_of(const KeptTokensRun& run) {
   const KeptSummary s = summary_of(run.kept);
   const std::string sizes = s.smallest == s.largest ? fmt::format("{} tokens each", s.largest)
                                                     : fmt::format("{} to {} tokens", s.smallest, s.largest);
-  return {
-      {"kept", fmt::format("{:.1f} % of {} tokens; heads hold {}", 100 * s.share, run.kept.n_tokens, sizes)},
-      {"in all heads", fmt::format("{} tokens", s.by_all)},
-      {"in none", fmt::format("{} tokens", s.by_none)},
-      {"of the ends", fmt::format("{:.1f} % of the first {}, {:.1f} % of the last {}", 100 * s.share_of_first,
-                                  kFirstTokens, 100 * s.share_of_last, kLastTokens)},
-      {"overlap of heads", fmt::format("{:.3f} within a layer, {:.3f} over all (Jaccard); by chance it would be {:.3f}",
-                                       s.overlap_in_layers, s.overlap, s.overlap_by_chance)}};
+  return {{"kept", fmt::format("{:.1f} % of {} tokens; heads hold {}", 100 * s.share, run.kept.n_tokens, sizes)},
+          {"in all heads", counted(static_cast<std::size_t>(s.by_all), "token")},
+          {"in no head", counted(static_cast<std::size_t>(s.by_none), "token")},
+          {"ends of the text", fmt::format("{:.1f} % of the first {}, {:.1f} % of the last {}", 100 * s.share_of_first,
+                                           kFirstTokens, 100 * s.share_of_last, kLastTokens)},
+          {"overlap of heads", fmt::format("{:.3f} within a layer, {:.3f} over all heads (Jaccard); {:.3f} by chance",
+                                           s.overlap_in_layers, s.overlap, s.overlap_by_chance)}};
 }
 
 }  // namespace
@@ -71,14 +71,14 @@ std::string kept_tokens_page(const std::vector<KeptTokensRun>& runs, const std::
   std::string script = "'use strict';\n";
   for (const char* part : {"base.js", "heatmap.js"}) script += page_part(part);
   script += "showTheme();\nstartHeatmaps();\n";
-  return filled(page_part("heatmap.html"),
-                {{"TITLE", html_text(valid_utf8(title))},
-                 {"SUBTITLE", html_text(valid_utf8(fmt::format("{}; {} {}", fmt::join(models, ", "), runs.size(),
-                                                               runs.size() == 1 ? "run" : "runs")))},
-                 {"STYLE", std::string(page_part("report.css"))},
-                 {"HEATMAPS", std::string(page_part("heatmap_section.html"))},
-                 {"DATA", json_for_script(fmt::format("{{\"heatmaps\":{}}}", kept_tokens_json(runs)))},
-                 {"SCRIPT", script}});
+  return filled(
+      page_part("heatmap.html"),
+      {{"TITLE", html_text(valid_utf8(title))},
+       {"SUBTITLE", html_text(valid_utf8(fmt::format("{}; {}", fmt::join(models, ", "), counted(runs.size(), "run"))))},
+       {"STYLE", std::string(page_part("report.css"))},
+       {"HEATMAPS", std::string(page_part("heatmap_section.html"))},
+       {"DATA", json_for_script(fmt::format("{{\"heatmaps\":{}}}", kept_tokens_json(runs)))},
+       {"SCRIPT", script}});
 }
 
 }  // namespace kvpress

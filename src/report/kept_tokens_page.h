@@ -1,4 +1,4 @@
-// Heat maps of kept tokens on a page: a part of report.html, or a page of its own. One file without a network.
+// Heat maps of kept tokens as HTML: a part of report.html, or a separate page. One file that needs no network.
 #pragma once
 
 #include <filesystem>
@@ -9,12 +9,12 @@
 
 namespace kvpress {
 
-/// What page/heatmap.js reads: {"texts": [[token, ...]], "runs": [{"name", "text", "n_layers", "n_kv_heads", "rows",
-/// "facts"}]}. Texts that are the same are there once; rows holds a bit a token of each head in turn, the least
-/// significant first, each head from a whole byte on, in base64.
+/// The input of page/heatmap.js: {"texts": [[token, ...]], "runs": [{"name", "text", "n_layers", "n_kv_heads", "rows",
+/// "facts"}]}. Equal texts are stored once. rows contains one bit per token, head by head, least significant bit first,
+/// each head beginning at a byte, in base64.
 std::string kept_tokens_json(const std::vector<KeptTokensRun>& runs);
 
-/// A page of them alone.
+/// A page with only these heat maps.
 std::string kept_tokens_page(const std::vector<KeptTokensRun>& runs, const std::string& title);
 
 }  // namespace kvpress

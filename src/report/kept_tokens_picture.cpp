@@ -103,7 +103,7 @@ void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::
       "textcolor "
       "rgb '#505050'\n",
       gnuplot_text(run.name()), across(kLeft), screen(16),
-      gnuplot_text(fmt::format("dark: kept. {:.1f} % of {} tokens; {} in all of {} heads, {} in none{}",
+      gnuplot_text(fmt::format("kept tokens are dark: {:.1f} % of {} tokens; {} in all {} heads, {} in no head{}",
                                100 * summary.share, kept.n_tokens, summary.by_all, kept.heads.size(), summary.by_none,
                                bins.bin > 1 ? fmt::format("; a column is {} tokens", bins.bin) : "")),
       across(kLeft), screen(36));
@@ -120,7 +120,7 @@ void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::
                         path.extension() == ".svg" ? " pixels" : "");
   script += fmt::format(
       "unset label\nunset arrow\nset tmargin at screen {:.6f}\nset bmargin at screen {:.6f}\nset format x '%g'\nset "
-      "xlabel 'place in the text (tokens)'\nset yrange [0:100]\nset ytics (0, 50, 100)\nset ylabel '% of heads'\n"
+      "xlabel 'position in the text (tokens)'\nset yrange [0:100]\nset ytics (0, 50, 100)\nset ylabel '% of heads'\n"
       "plot $mean using 1:2 with filledcurves y1=0 lc rgb '#6aa3cf' fs solid 0.7, $mean using 1:2 with lines lc rgb "
       "'#08407c' lw 1\nunset multiplot\n",
       screen(kTop + height + kGap), screen(kTop + height + kGap + kStrip));

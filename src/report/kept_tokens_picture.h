@@ -1,4 +1,4 @@
-// The kept tokens of a text as a picture: a row a head, a column a token, drawn by gnuplot.
+// The kept tokens of a text as a picture: one row per head, one column per token, drawn by gnuplot.
 #pragma once
 
 #include <filesystem>
@@ -7,18 +7,18 @@
 
 namespace kvpress {
 
-/// Shares of tokens kept: of each head in each bin, and of all heads together.
+/// Share of kept tokens in each bin: by head, and over all heads.
 struct KeptBins {
-  std::int64_t bin = 1;                    ///< tokens of a bin; the last may have fewer
+  std::int64_t bin = 1;                    ///< tokens per bin; the last may have fewer
   std::vector<std::vector<double>> heads;  ///< [layer * n_kv_heads + head][bin]
   std::vector<double> mean;                ///< [bin]
 };
-/// Bins as small as `most_bins` allows.
+/// The smallest bins of which there are at most `most_bins`.
 KeptBins binned(const KeptTokens& kept, std::int64_t most_bins);
 
-/// Above, heads by layers (layer 0 on top) against places in the text; below, the share of all heads. Of a text longer
-/// than the picture is wide a column stands for several tokens and is as dark as the share of them that is kept. A .png
-/// or .svg; throws what write_picture() throws.
+/// Upper part: heads by layers (layer 0 on top) against positions in the text; lower part: the share of all heads. If
+/// the text has more tokens than columns, a column stands for several tokens and its shade for the share that is kept.
+/// `path` is a .png or .svg. Throws as write_picture().
 void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::path& path);
 
 }  // namespace kvpress

@@ -10,10 +10,10 @@ constexpr double kMebi = 1.0 / (1 << 20);
 
 const std::vector<Measure>& known_quality() {
   static const std::vector<Measure> known = {
-      {"delta_nll", "loss added", "nats per token", 1, true},
-      {"kl_full", "KL from the full cache", "nats", 1, true},
+      {"delta_nll", "delta NLL", "nats per token", 1, true},
+      {"kl_full", "KL divergence from the full cache", "nats", 1, true},
       {"perplexity", "perplexity", "", 1, true},
-      {"top1_agreement", "same first word as the full cache", "%", 100, false},
+      {"top1_agreement", "same most likely next token as the full cache", "%", 100, false},
       {"bits_per_byte", "bits per byte", "", 1, true},
   };
   return known;
@@ -21,14 +21,14 @@ const std::vector<Measure>& known_quality() {
 
 const std::vector<Measure>& known_costs() {
   static const std::vector<Measure> known = {
-      {"compression_ratio", "share of the cache evicted", "", 1, false},
-      {"cache_bytes", "cache when compressing ended", "MiB", kMebi, true},
-      {"total_runtime_sec", "time of the run", "s", 1, true},
-      {"prefill_sec", "time of the prefill", "s", 1, true},
-      {"compress_sec", "time of the press", "s", 1, true},
-      {"score_sec", "time of scoring or decoding", "s", 1, true},
-      {"cache_bytes_peak", "largest cache", "MiB", kMebi, true},
-      {"peak_rss_bytes", "largest resident memory", "MiB", kMebi, true},
+      {"compression_ratio", "compression ratio", "", 1, false},
+      {"cache_bytes", "cache after the last compression", "MiB", kMebi, true},
+      {"total_runtime_sec", "total time", "s", 1, true},
+      {"prefill_sec", "prefill time", "s", 1, true},
+      {"compress_sec", "press time", "s", 1, true},
+      {"score_sec", "scoring or decode time", "s", 1, true},
+      {"cache_bytes_peak", "peak cache", "MiB", kMebi, true},
+      {"peak_rss_bytes", "peak resident memory", "MiB", kMebi, true},
   };
   return known;
 }

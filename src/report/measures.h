@@ -1,4 +1,4 @@
-// What a report can draw: the measures of quality and of cost, their names for people, and which way is better.
+// The measures of quality and cost that a report can show, with labels and units.
 #pragma once
 
 #include <string>
@@ -10,21 +10,21 @@ namespace kvpress {
 
 struct Measure {
   std::string key;    ///< in RunRow::numbers, or "compression_ratio"
-  std::string label;  ///< of an axis
+  std::string label;  ///< for axes and tables
   std::string unit;   ///< "MiB", "s", "%"; may be empty
-  double scale = 1;   ///< shown = scale * stored
+  double scale = 1;   ///< shown value = scale * stored value
   bool lower_is_better = true;
 };
 
-/// Of the measures of quality that the rows have, the most telling first: delta_nll, kl_full, perplexity,
-/// top1_agreement, bits_per_byte, then benchmarks' scores (higher is better), their means over tasks before single
-/// ones.
+/// The measures of quality that the rows have, the most informative first: delta_nll, kl_full, perplexity,
+/// top1_agreement, bits_per_byte, then scores of benchmarks (higher is better), means over tasks before single tasks.
 std::vector<Measure> quality_measures(const std::vector<RunRow>& rows);
 
-/// The same of costs: compression_ratio (always), cache_bytes, total_runtime_sec and its parts, other memory.
+/// The measures of cost that the rows have: compression_ratio (always), cache_bytes, total_runtime_sec and its parts,
+/// other memory.
 std::vector<Measure> cost_measures(const std::vector<RunRow>& rows);
 
-/// The row's value as shown, if it has it.
+/// The shown value and interval of a row; empty if it has none.
 std::optional<double> value_of(const RunRow& row, const Measure& measure);
 std::optional<Interval> interval_of(const RunRow& row, const Measure& measure);
 

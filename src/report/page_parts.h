@@ -1,11 +1,11 @@
-// The files of src/report/page/ as the build puts them into the library (cmake/embed.cmake).
+// The files of src/report/page/, which the build embeds into the library (cmake/embed.cmake).
 #pragma once
 
 #include <string_view>
 
 namespace kvpress {
 
-/// The content of "report.html", "plot.js", ...; empty for a name that is not there.
+/// The content of "report.html", "plot.js", ...; empty for an unknown name.
 std::string_view page_part(std::string_view name);
 
 }  // namespace kvpress

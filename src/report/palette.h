@@ -1,4 +1,4 @@
-// How a press is drawn: the same colour, dash and mark in every picture and in the HTML report.
+// Styles of presses: the same colour, dash and mark in every picture and in the HTML report.
 #pragma once
 
 #include <cstdint>
@@ -25,21 +25,22 @@ enum class Mark : std::uint8_t {
 
 enum class Dash : std::uint8_t { solid, dashed, dotted, dash_dot, long_dashed };
 
-/// Two presses of a picture differ in at least one of colour, mark and dash.
+/// Two presses in a picture differ in colour, mark or dash.
 struct PressStyle {
-  std::string color;       ///< "#0072B2", on white
+  std::string color;       ///< "#0072B2", on a white page
   std::string dark_color;  ///< on a dark page
   Mark mark = Mark::circle;
   Dash dash = Dash::solid;
   bool operator==(const PressStyle&) const = default;
 };
 
-/// A style for each name. That of a press without parameters depends on its name alone. Compositions and presses with
-/// parameters get theirs from a hash of the text; where two of a picture meet, the later of the alphabet moves on.
-/// Colours are those of Okabe and Ito (told apart without red or green), no_press is black, random grey.
+/// A style for each name. That of a press without parameters depends only on its name. Styles of compositions and of
+/// presses with parameters come from a hash of the text; if two in a picture are equal, the alphabetically later one
+/// takes the next. Colours are those of Okabe and Ito (suitable for colour-blind readers); no_press is black, random
+/// grey.
 std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& names);
 
-/// "circle", "open_square", ...; "solid", ...: what the page's script calls them.
+/// The names in the script of the page: "circle", "open_square", ...; "solid", ...
 const char* to_string(Mark mark);
 const char* to_string(Dash dash);
 

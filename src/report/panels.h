@@ -1,4 +1,4 @@
-// Rows in the order of a picture: panels of runs that may be compared with each other, and in each a line a press.
+// Groups rows for pictures: panels of comparable runs, with one series per press.
 #pragma once
 
 #include <span>
@@ -10,8 +10,8 @@
 
 namespace kvpress {
 
-/// A press's runs in a panel, by ratio. Runs of the same press at the same ratio are one here: medians, and as
-/// intervals the widest.
+/// The runs of a press in a panel, by ratio. Runs at the same ratio are merged: medians of the numbers, and the union
+/// of the intervals.
 struct Series {
   std::string press;
   std::vector<RunRow> runs;
@@ -22,20 +22,21 @@ struct Panel {
   std::string model;
   std::string dataset;
   std::string protocol;
-  /// The settings in which panels of the same three differ: "chunk_size 128"; else empty.
+  /// Settings in which panels with the same three names differ: "chunk_size 128"; else empty.
   std::string detail;
-  std::vector<Series> series;     ///< by name; no_press first
-  std::vector<std::size_t> rows;  ///< indices of what it was made of
+  std::vector<Series> series;     ///< sorted by name, no_press first
+  std::vector<std::size_t> rows;  ///< indices of the rows of the panel
 
   /// "pg19_ppl, chunked, demo"
   std::string title() const;
-  /// Null without one.
+  /// The run of the full cache; null if there is none. Owned by the panel.
   const RunRow* full_cache() const;
 };
 
+/// Groups the rows into panels, sorted by name.
 std::vector<Panel> panels_of(const std::vector<RunRow>& rows);
 
-/// The names of the presses in them, sorted, each once.
+/// The names of the presses in the rows, sorted, without duplicates.
 std::vector<std::string> presses_of(const std::vector<RunRow>& rows);
 
 struct Point {
@@ -43,7 +44,8 @@ struct Point {
   double y = 0;
 };
 
-/// For each point whether none is better: no other is at least as low in both and lower in one. In O(n log n).
+/// For each point, whether it is on the Pareto front: no other point is at most equal on both axes and lower on one.
+/// In O(n log n).
 std::vector<bool> pareto_front(std::span<const Point> points);
 
 }  // namespace kvpress

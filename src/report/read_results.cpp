@@ -58,7 +58,7 @@ Json read_json(const fs::path& path) {
   try {
     return Json::parse(without_nan(text));
   } catch (const Json::exception&) {
-    fail("{} is not JSON", path.filename().string());
+    fail("{} is not valid JSON", path.filename().string());
   }
 }
 
@@ -88,7 +88,7 @@ Json read_yaml(const fs::path& path) {
     flatten_yaml(document, "", 0, flat);
     return flat;
   } catch (const YAML::Exception&) {
-    fail("{} is not YAML", path.filename().string());
+    fail("{} is not valid YAML", path.filename().string());
   }
 }
 
@@ -200,10 +200,10 @@ RunRow kvpress_row(const fs::path& folder, const Json& metrics, const Json& conf
   if (!ratio) ratio = as_number(row.setting("compression_ratio"));
   if (row.is_full_cache()) ratio = 0.0;
   if (!ratio || *ratio < 0 || *ratio > 1) {
-    fail("no compression ratio in [0, 1]: neither in config.yaml nor in predictions.csv");
+    fail("no compression ratio in [0, 1], neither in config.yaml nor in predictions.csv");
   }
   row.compression_ratio = *ratio;
-  if (row.numbers.empty()) fail("metrics.json holds no number");
+  if (row.numbers.empty()) fail("metrics.json contains no number");
   return row;
 }
 
@@ -220,7 +220,7 @@ RunRow read_folder(const fs::path& folder) {
     check_timeline(timeline);
     row.timeline = std::make_shared<const Json>(std::move(timeline));
   } catch (const Error& error) {  // the run's numbers are worth showing without it
-    log_warning(fmt::format("{}: its timeline is left out: {}", row.folder, error.what()));
+    log_warning(fmt::format("{}: timeline skipped: {}", row.folder, error.what()));
   }
   return row;
 }
@@ -257,7 +257,7 @@ void find_folders(const fs::path& top, std::set<fs::path>& found) {
 std::vector<RunRow> read_result_folders(const std::vector<fs::path>& paths, bool may_be_none) {
   std::set<fs::path> folders;
   for (const fs::path& path : paths) {
-    if (!fs::is_directory(path)) fail("{}: no such folder; give one that holds result folders", path.string());
+    if (!fs::is_directory(path)) fail("{}: no such folder; give one that contains result folders", path.string());
     find_folders(path.lexically_normal(), folders);
   }
   std::vector<RunRow> rows;
@@ -272,7 +272,7 @@ std::vector<RunRow> read_result_folders(const std::vector<fs::path>& paths, bool
     }
   }
   if (rows.empty() && !may_be_none) {
-    fail("{}: no result folder that can be read in or below it; kvpress evaluate and kvpress sweep write some",
+    fail("{}: contains no readable result folder; kvpress evaluate and kvpress sweep write them",
          paths.empty() ? std::string(".") : paths.front().string());
   }
   return rows;

@@ -35,7 +35,7 @@ bool rename_to_new(const fs::path& from, const fs::path& to) {
   // Some file systems do not know the flag; a plain rename does not replace a folder that holds anything.
   if (errno == EINVAL && !fs::exists(to) && ::rename(from.c_str(), to.c_str()) == 0) return true;
   if (errno == EEXIST || errno == ENOTEMPTY || fs::exists(to)) return false;
-  fail("{}: cannot be made: {}", to.string(), errno_text());
+  fail("{}: cannot be created: {}", to.string(), errno_text());
 }
 
 }  // namespace
@@ -57,9 +57,9 @@ class HiddenFolder {
       : path_(output_dir / fmt::format(".{}.tmp{}", name, ::getpid())) {
     std::error_code error;
     fs::create_directories(output_dir, error);
-    if (error) fail("{}: cannot be made: {}", output_dir.string(), error.message());
+    if (error) fail("{}: cannot be created: {}", output_dir.string(), error.message());
     fs::create_directory(path_, error);
-    if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
+    if (error) fail("{}: cannot be created: {}", path_.string(), error.message());
     try {
       for (const auto& [file, content] : files) write_file(path_ / file, content);
     } catch (...) {

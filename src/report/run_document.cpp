@@ -206,8 +206,8 @@ std::string texts_table(const std::vector<Json>& runs) {
     return fmt::format("{} [{}, {}], sd {:.4f}", number(it["mean"]), number(it["ci95"][0]), number(it["ci95"][1]),
                        it["sd"].get<double>());
   };
-  std::string table =
-      fmt::format("\nover {} texts, each counted once: mean [95 % interval], spread from text to text\n", texts.size());
+  std::string table = fmt::format(
+      "\nover {} texts, each counted once: mean [95 % interval], standard deviation over texts\n", texts.size());
   table += fmt::format("{:<{}}  {:<40}  {}\n", "press", width, "perplexity", "delta NLL");
   for (const Json& run : runs) {
     table += fmt::format("{:<{}}  {:<40}  {}\n", run["press"].get_ref<const std::string&>(), width,
@@ -241,13 +241,15 @@ std::string outcome_sentence(const std::vector<Json>& runs) {
   }
   if (best == nullptr) return "";
   const auto told = [](const Json& run) {
-    return fmt::format("{} (KL {:.4f} nats, {:+.4f} nats per token, the same first word {:.1f} % of the time)",
-                       run["press"].get<std::string>(), run["kl_full"].get<double>(), run["delta_nll"].get<double>(),
-                       100 * run["top1_agreement"].get<double>());
+    return fmt::format(
+        "{} (KL {:.4f} nats, {:+.4f} nats per token, agrees with the full cache on the most likely next token {:.1f} % "
+        "of the time)",
+        run["press"].get<std::string>(), run["kl_full"].get<double>(), run["delta_nll"].get<double>(),
+        100 * run["top1_agreement"].get<double>());
   };
-  std::string sentence = fmt::format("With {:.0f} % of the cache evicted, {} stays nearest to the full cache",
+  std::string sentence = fmt::format("With {:.0f} % of the cache evicted, {} is nearest to the full cache",
                                      100 * (*best)["compression_ratio"].get<double>(), told(*best));
-  if (best != worst) sentence += fmt::format(", and {} strays farthest", told(*worst));
+  if (best != worst) sentence += fmt::format("; {} is farthest from it", told(*worst));
   return sentence + ".";
 }
 

@@ -1,4 +1,4 @@
-// What a run tells, as JSON: the document of `kvpress ppl`, metrics.json, and the rows of tables all come from here.
+// Results of runs as JSON: the document of `kvpress ppl`, metrics.json, and the rows of tables.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,15 +15,15 @@ namespace kvpress {
 
 using Json = nlohmann::ordered_json;
 
-/// What holds for every run of an experiment.
+/// Settings and numbers that all runs of an experiment share.
 struct ExperimentInfo {
   std::string model;
   std::string dataset;
   std::string dtype;
-  RunSettings settings;  ///< without a press; context_tokens worked out, of the first text
+  RunSettings settings;  ///< without a press; with context_tokens as computed for the first text
   std::int64_t n_tokens = 0;
-  std::vector<std::string> text_names;  ///< of each text; with fewer than two nothing is told by text
-  bool prefill_only = false;            ///< runtime_sec counts prefill and compression alone
+  std::vector<std::string> text_names;  ///< of each text; with fewer than two, no results per text
+  bool prefill_only = false;            ///< runtime_sec includes only prefill and compression
   double load_sec = 0;
   double tokenize_sec = 0;
 };
@@ -37,20 +37,20 @@ void describe_budget(Json& json, const CompressionSettings& settings);
 /// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.
 Json describe_experiment(const ExperimentInfo& info);
 
-/// A run by itself: press, ratio, perplexity, mean_nll, ..., cache and times. With several texts also per_text (a list)
+/// One run: press, ratio, perplexity, mean_nll, ..., cache and times. With several texts also per_text (a list)
 /// and mean_over_texts (mean, ci95 and sd of each measure).
 Json describe_run(const std::string& press, double compression_ratio, const RunResult& run, const ExperimentInfo& info);
 
-/// The same and the comparison with the full cache: delta_nll, delta_nll_ci95, kl_full, top1_agreement.
+/// The same, with the comparison with the full cache: delta_nll, delta_nll_ci95, kl_full, top1_agreement.
 Json describe_outcome(const Outcome& outcome, const ExperimentInfo& info);
 
-/// The table of several outcomes of one data set, for people. One line each.
+/// The outcomes of one data set as a table for terminals, one line each.
 std::string outcome_table(const std::vector<Json>& runs);
 
-/// The same outcomes text by text and over texts; empty when there is only one text.
+/// The same outcomes per text and over texts; empty if there is only one text.
 std::string texts_table(const std::vector<Json>& runs);
 
-/// What the table shows, in a sentence: which presses stay near the full cache, which do not.
+/// A sentence on the presses nearest to and farthest from the full cache; empty if there are none.
 std::string outcome_sentence(const std::vector<Json>& runs);
 
 }  // namespace kvpress

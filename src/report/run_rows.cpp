@@ -21,7 +21,7 @@ std::string text_of(const Json& value) { return value.is_string() ? value.get<st
 
 std::string needed_text(const Json& object, const char* file, const char* key) {
   const auto at = object.find(key);
-  if (at == object.end() || !at->is_string()) fail("{} has no text \"{}\"", file, key);
+  if (at == object.end() || !at->is_string()) fail("{} has no string \"{}\"", file, key);
   return at->get<std::string>();
 }
 
@@ -63,7 +63,7 @@ RunRow run_row(const Json& metrics, const Json& config) {
   if (!ratio || *ratio < 0 || *ratio > 1) fail("metrics.json has no \"compression_ratio\" in [0, 1]");
   row.compression_ratio = *ratio;
   row.numbers.erase("compression_ratio");
-  if (row.numbers.empty()) fail("metrics.json holds no number");
+  if (row.numbers.empty()) fail("metrics.json contains no number");
   return row;
 }
 

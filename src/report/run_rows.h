@@ -1,5 +1,5 @@
-// Runs as the rows of a report: read from result folders, ours and those of kvpress's evaluation, or made from the
-// documents of a run at hand.
+// Runs as the rows of a report: read from result folders, also of kvpress's evaluation, or made from the documents of a
+// run.
 #pragma once
 
 #include <filesystem>
@@ -23,32 +23,31 @@ struct RunRow {
   std::string press;
   std::string dataset;
   std::string model;
-  std::string protocol;  ///< empty where none was named (kvpress's evaluation)
+  std::string protocol;  ///< empty if unknown (kvpress's evaluation)
   double compression_ratio = 0;
-  /// Every number of metrics.json by its name ("perplexity", "kl_full", "cache_bytes", "prefill_sec"); nested ones
-  /// joined by dots ("niah_single_1.string_match"), and the mean over tasks of such ("mean.string_match"). All finite.
+  /// Every number of metrics.json by its name ("perplexity", "kl_full", "cache_bytes", "prefill_sec"); names of
+  /// nested ones are joined by dots ("niah_single_1.string_match"); "mean.string_match" is a mean over tasks. All
+  /// finite.
   std::map<std::string, double> numbers;
-  /// Of those that have one: NAME_ci95 or NAME_spread in metrics.json, two numbers. Of repeated times, the least and
-  /// most.
+  /// Intervals of numbers: NAME_ci95 or NAME_spread in metrics.json. For repeated times, minimum and maximum.
   std::map<std::string, Interval> intervals;
-  std::map<std::string, std::string> settings;  ///< config.yaml, as text; nested names joined by dots
-  std::string folder;                           ///< empty when not read from one
-  std::shared_ptr<const Json> timeline;         ///< timeline.json, where the folder has a right one
+  std::map<std::string, std::string> settings;  ///< config.yaml as text; nested names are joined by dots
+  std::string folder;                           ///< empty if not read from a folder
+  std::shared_ptr<const Json> timeline;         ///< timeline.json, if the folder has a valid one
 
   std::optional<double> number(const std::string& name) const;
   std::optional<Interval> interval(const std::string& name) const;
-  /// "" where there is none.
+  /// The value of a setting; empty if there is none.
   std::string setting(const std::string& name) const;
   bool is_full_cache() const { return press == "no_press"; }
 };
 
-/// `metrics` is describe_outcome(), `config` describe_experiment(), as result folders hold them. Throws Error that says
-/// what is missing.
+/// A row from `metrics` (describe_outcome()) and `config` (describe_experiment()), as in result folders. Throws Error
+/// that names what is missing.
 RunRow run_row(const Json& metrics, const Json& config);
 
-/// Every result folder in or below `paths`, in the order of their names. One that cannot be read is skipped with a
-/// warning that names it. Throws Error for a path that is no folder and, unless `may_be_none`, when nothing was found
-/// at all.
+/// Every result folder in or below `paths`, in the order of names. A folder that cannot be read is skipped with a
+/// warning. Throws Error if a path is not a folder and, unless `may_be_none`, if no result folder was found.
 std::vector<RunRow> read_result_folders(const std::vector<std::filesystem::path>& paths, bool may_be_none = false);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// All runs of a sweep in one document, and as a table for spreadsheets.
+// All runs of a sweep as one JSON document and as CSV.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace kvpress {
 
-/// A finished run: what names it, and its metrics.json.
+/// A finished run: its names and its metrics.json.
 struct SweepRecord {
   std::string folder;
   std::string dataset, protocol;
@@ -16,11 +16,11 @@ struct SweepRecord {
   Json metrics;
 };
 
-/// {"plan", "machine", "n_runs", "n_planned", "runs": [...]}. A run that was repeated is one row: the numbers of its
-/// first repetition, its times' medians, and beside each time `<name>_spread`, the lowest and the highest.
+/// {"plan", "machine", "n_runs", "n_planned", "runs": [...]}. The repeats of a run are one row: the numbers of
+/// the first repeat, the medians of times, and for each time `<name>_spread`, its minimum and maximum.
 Json sweep_document(const Json& plan, const std::vector<SweepRecord>& records, std::size_t n_planned);
 
-/// Its runs, a line each.
+/// The runs of the document, one line each.
 std::string sweep_csv(const Json& document);
 
 }  // namespace kvpress

@@ -18,7 +18,7 @@ constexpr int kFormat = 1;
 FileLock take_lock(const fs::path& path, FileLock::Mode mode) {
   auto lock = FileLock::try_take(path / ".lock", mode);
   if (!lock) {
-    fail("{}: another sweep is at work in this folder; wait for its end, or take another folder", path.string());
+    fail("{}: another process is using this folder; wait until it ends, or use another folder", path.string());
   }
   return std::move(*lock);
 }
@@ -34,17 +34,17 @@ Json parse(const fs::path& path, const std::string& remedy) {
 }  // namespace
 
 Json SweepFolder::read_plan(const fs::path& path) {
-  if (!fs::is_directory(path)) fail("{}: is not a folder; begin a sweep there with -o", path.string());
+  if (!fs::is_directory(path)) fail("{}: is not a folder; start a new sweep with -o", path.string());
   const fs::path file = path / "plan.json";
-  if (!fs::exists(file)) fail("{}: holds no sweep: there is no plan.json; begin one with -o", path.string());
-  const std::string anew = "begin the sweep anew in another folder";
+  if (!fs::exists(file)) fail("{}: contains no sweep (plan.json is missing); start a new sweep with -o", path.string());
+  const std::string anew = "start a new sweep in another folder";
   const Json document = parse(file, anew);
   if (document.value("format", 0) != kFormat) {
-    fail("{}: is of another version of the program (format {}, not {}); {}", file.string(), document.value("format", 0),
-         kFormat, anew);
+    fail("{}: was written by another version of kvpress (format {}, not {}); {}", file.string(),
+         document.value("format", 0), kFormat, anew);
   }
   if (!document.contains("plan") || document.value("checksum", "") != checksum_of(document["plan"])) {
-    fail("{}: was changed after the sweep began, and its runs no longer belong to it; {}", file.string(), anew);
+    fail("{}: was changed after the sweep was started and no longer matches its runs; {}", file.string(), anew);
   }
   return document["plan"];
 }
@@ -52,10 +52,10 @@ Json SweepFolder::read_plan(const fs::path& path) {
 SweepFolder SweepFolder::begin(const fs::path& path, Json plan) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+  if (error) fail("{}: cannot be created: {}", path.string(), error.message());
   FileLock lock = take_lock(path, FileLock::Mode::alone);
   if (fs::exists(path / "plan.json")) {
-    fail("{}: holds a sweep already; resume it with {} {}, or take another folder", path.string(), setting("resume"),
+    fail("{}: already contains a sweep; resume it with {} {}, or use another folder", path.string(), setting("resume"),
          path.string());
   }
   const Json document = {{"format", kFormat}, {"plan", plan}, {"checksum", checksum_of(plan)}};
@@ -89,13 +89,13 @@ void SweepFolder::remove_leftovers() const {
 std::optional<Json> SweepFolder::metrics(const std::string& run) const {
   const fs::path folder = path_ / run;
   if (!fs::exists(folder)) return std::nullopt;
-  const std::string remedy = fmt::format("remove {} to have that run made again", folder.string());
+  const std::string remedy = fmt::format("delete {} to repeat this run", folder.string());
   const fs::path file = folder / "metrics.json";
   if (!fs::exists(file)) fail("{}: is missing; {}", file.string(), remedy);
   Json metrics = parse(file, remedy);
   for (const char* key : {"press", "compression_ratio", "perplexity", "runtime_sec"}) {
     if (!metrics.contains(key))
-      fail("{}: is damaged or of another version: it has no {}; {}", file.string(), key, remedy);
+      fail("{}: is damaged or from another version: it has no {}; {}", file.string(), key, remedy);
   }
   return metrics;
 }

@@ -1,12 +1,12 @@
-// The folder of a sweep: its plan, a result folder for each run, and what was made of them.
+// The folder of a sweep: its plan, a result folder for each run, and summaries.
 //
-//   plan.json            what is run, with what; written once, first
-//   <run>/               result folders (result_folder.h), each there whole or not at all
+//   plan.json            options, program, model and texts; written once, first
+//   <run>/               result folders (result_folder.h), each written atomically
 //   sweep.json, .csv     all runs
-//   .lock                held by the processes that work here
+//   .lock                held by the processes that use the folder
 //
-// Work is never lost: a run is on disk before the next one begins, and what a killed process left half-written is swept
-// away when the next one takes over.
+// A run is on disk before the next one begins. Partial files of a killed process are removed when another process opens
+// the folder.
 #pragma once
 
 #include <filesystem>
@@ -19,34 +19,35 @@
 
 namespace kvpress {
 
+/// An open sweep folder. Holds its lock.
 class SweepFolder {
  public:
   enum class Access {
-    alone,  ///< the only process here
-    slice   ///< one of several, each of which does runs of its own
+    alone,  ///< the only process in the folder
+    slice   ///< one of several processes with different runs
   };
 
-  /// A new sweep. Throws Error when the folder holds a sweep already, or cannot be made.
+  /// Starts a new sweep. Throws Error if the folder contains a sweep already or cannot be created.
   static SweepFolder begin(const std::filesystem::path& path, Json plan);
-  /// One that was begun. Throws Error when it holds none, its plan is damaged or of another version of the format, or
-  /// another process works here.
+  /// Opens an existing sweep. Throws Error if there is none, if its plan is damaged or of another version of the
+  /// format, or if another process uses the folder.
   static SweepFolder open(const std::filesystem::path& path, Access access);
-  /// The plan alone, of a sweep that others may be at work on.
+  /// Reads only the plan, without a lock.
   static Json read_plan(const std::filesystem::path& path);
-  /// For a process that works under another one, which holds the lock and reads the plan.
+  /// For a worker of another process that holds the lock and has read the plan.
   static SweepFolder join(const std::filesystem::path& path) { return {path, {}, std::nullopt}; }
 
   /// As given to begin().
   const Json& plan() const { return plan_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// metrics.json of a run, if it is there. Throws Error naming the folder when it is damaged.
+  /// metrics.json of a run; empty if it is missing. Throws Error with the folder if it is damaged.
   std::optional<Json> metrics(const std::string& run) const;
   bool has(const std::string& run) const { return std::filesystem::exists(path_ / run); }
-  /// Writes a run's folder. When another process was faster, its folder stays.
+  /// Writes the folder of a run. If it exists already, it is left unchanged.
   void write(const std::string& run, const std::string& predictions_csv, const Json& metrics, const Json& config,
              const MoreFiles& more = {}) const;
-  /// Sweeps away what processes that died under this one left half-written. With none of them at work any more.
+  /// Removes partial files of workers that died. No worker may be running.
   void remove_leftovers() const;
 
  private:

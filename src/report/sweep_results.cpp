@@ -48,9 +48,9 @@ void refuse_same_names(const SweepPlan& plan) {
   for (const SweepRun& it : sweep_runs(plan.grid)) {
     const std::string name = sweep_run_name(plan, it);
     if (!names.insert(name).second) {
-      fail_setting("ratios", "two runs would be called {}; take ratios that differ in their first four digits", name);
+      fail_setting("ratios", "two runs would have the name {}; use ratios that differ in the first four digits", name);
     }
-    if (name.size() > 240) fail_setting("presses", "'{}' is too long for the name of a folder", it.press);
+    if (name.size() > 240) fail_setting("presses", "'{}' is too long for a folder name", it.press);
   }
 }
 

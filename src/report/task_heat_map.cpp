@@ -83,7 +83,7 @@ void write_task_heat_map(const TaskReport& report, const std::filesystem::path& 
   const std::string heading =
       fmt::format("{}, {}: score{} in %{}", report.set.name,
                   std::filesystem::path(report.about["model"].get<std::string>()).filename().string(),
-                  report.outcomes.empty() ? "" : "|full cache", any ? "; hatched: says nothing" : "");
+                  report.outcomes.empty() ? "" : "|full cache", any ? "; hatched: not informative" : "");
   std::string script = fmt::format("set multiplot layout {},{} title {}\n", down, across, gnuplot_text(heading));
   script +=
       "set palette defined (0 '#ffffcc', 35 '#c7e9b4', 65 '#7fcdbb', 100 '#52a7d1')\nset cbrange [0:100]\n"

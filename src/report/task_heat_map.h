@@ -1,4 +1,4 @@
-// A task's cells as a picture: a panel for the full cache and one for each press and ratio, drawn by gnuplot.
+// The cells of a task as a picture: a panel for the full cache and one for each press and ratio, drawn by gnuplot.
 #pragma once
 
 #include <filesystem>
@@ -7,11 +7,11 @@
 
 namespace kvpress {
 
-/// Whether there is a plane to draw: rows and columns.
+/// Whether the task has both rows and columns.
 bool has_heat_map(const TaskReport& report);
 
-/// Writes a .png or .svg. Cells hold the score and, behind a bar, the full cache's, in per cent; those that say nothing
-/// are hatched grey. Throws Error when gnuplot is missing, and as write_picture() does.
+/// Writes a .png or .svg. Cells show "score|full cache's score" in percent; cells that are not informative are hatched
+/// grey. Throws as write_picture().
 void write_task_heat_map(const TaskReport& report, const std::filesystem::path& path);
 
 }  // namespace kvpress

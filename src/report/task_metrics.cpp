@@ -40,7 +40,8 @@ Json by_length(const std::vector<TaskSample>& samples, const std::vector<double>
   for (std::size_t i = 0; i < samples.size(); ++i) {
     char* end = nullptr;
     const double length = std::strtod(samples[i].length.c_str(), &end);
-    if (samples[i].length.empty() || *end != '\0') fail_usage("task {}: a row's length is no number", samples[i].task);
+    if (samples[i].length.empty() || *end != '\0')
+      fail_usage("task {}: the length of a row is not a number", samples[i].task);
     groups[length < 4000 ? 0 : length < 8000 ? 1 : 2].push_back(i);
   }
   Json metrics;

@@ -1,4 +1,4 @@
-// metrics.json of a task's run: the keys and numbers that kvpress's evaluation gives for the data set.
+// metrics.json of a run of a task, with the keys and numbers of kvpress's evaluation of the data set.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace kvpress {
 
-/// `scorer` is a name of task_scorer(); `scores` are its scores of `predicted`, one for each sample. Of LooGLE METEOR
-/// and BERTScore are left out: they need WordNet and a model.
+/// `scorer` is a name of task_scorer(); `scores` are its scores of `predicted`, one per sample. METEOR and BERTScore of
+/// LooGLE are not implemented: they need WordNet and a model.
 Json task_metrics(const std::string& scorer, const std::vector<TaskSample>& samples,
                   const std::vector<std::string>& predicted, const std::vector<double>& scores);
 

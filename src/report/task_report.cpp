@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kvpress/base/counted.h"
 #include "kvpress/report/csv.h"
 #include "kvpress/report/text_table.h"
 
@@ -93,10 +94,10 @@ std::string TaskReport::cell_text(const TaskCell& cell, bool with_full) {
 
 std::string task_text(const TaskReport& report) {
   const TaskSet& set = report.set;
-  std::string text = fmt::format("{}: {} questions, model {}, {}; scored by {}\n\n", set.name, set.samples.size(),
-                                 report.about["model"].get<std::string>(), report.about["dtype"].get<std::string>(),
-                                 report.scorer.summary);
-  std::vector<std::vector<std::string>> table = {{"press", "ratio", "score", "full", "telling", "full", "95 %",
+  std::string text = fmt::format("{}: {}, model {}, {}; score: {}\n\n", set.name,
+                                 counted(set.samples.size(), "question"), report.about["model"].get<std::string>(),
+                                 report.about["dtype"].get<std::string>(), report.scorer.summary);
+  std::vector<std::vector<std::string>> table = {{"press", "ratio", "score", "full", "informative", "full", "95 %",
                                                   "cache tokens", "cache MiB", "prefill s", "press s", "answer s"}};
   table.push_back(summary_row(report.full));
   for (const TaskOutcome& it : report.outcomes) table.push_back(summary_row(it));
@@ -110,9 +111,10 @@ std::string task_text(const TaskReport& report) {
                                [](const TaskCell& it) { return it.says_nothing; });
   if (any) {
     text += fmt::format(
-        "\n(...): says nothing about a press, since the full cache itself is not clearly above the floor of {}%{}; "
-        "\"telling\" are the other cells.\n",
-        percent(report.scorer.floor), report.full.cells.front().chance > report.scorer.floor ? ", or of chance" : "");
+        "\n(...): not informative, because the score of the full cache is not clearly above the floor of {} %{}; "
+        "\"informative\" is the score over the other cells.\n",
+        percent(report.scorer.floor),
+        report.full.cells.front().chance > report.scorer.floor ? ", or above chance" : "");
   }
   return text;
 }

@@ -1,4 +1,4 @@
-// The table of `kvpress task`: presses and ratios on one task, each cell beside the full cache's.
+// The output of `kvpress task`: presses at several ratios on one task, compared cell by cell with the full cache.
 #pragma once
 
 #include <string>
@@ -16,29 +16,29 @@ struct TaskOutcome {
   std::string press;
   double compression_ratio = 0;
   TaskRun run;
-  std::vector<double> scores;   ///< one for each sample
-  std::vector<TaskCell> cells;  ///< against the full cache
+  std::vector<double> scores;   ///< one per sample
+  std::vector<TaskCell> cells;  ///< compared with the full cache
 };
 
 struct TaskReport {
   TaskSet set;
   TaskScorer scorer;
-  Json about;  ///< model, dtype, seed, what the task is made of
+  Json about;  ///< model, dtype, seed, settings of the task
   TaskOutcome full;
   std::vector<TaskOutcome> outcomes;
 
-  /// "score", or "score|full" in per cent; in parentheses where the cell says nothing.
+  /// "score", or "score|full" in percent; in parentheses if the cell is not informative.
   static std::string cell_text(const TaskCell& cell, bool with_full);
 };
 
-/// The same for a terminal, a spreadsheet (a row for each press, ratio and cell) and a program.
+/// The report as text for terminals, as CSV (a row for each press, ratio and cell) and as JSON.
 std::string task_text(const TaskReport& report);
 std::string task_csv(const TaskReport& report);
 std::string task_json(const TaskReport& report);
 
-/// A row for each sample: what was asked, answered and right. In kvpress's columns, and some more.
+/// predictions.csv: a row per sample with question, answer and expected answer, in kvpress's columns and further ones.
 std::string task_predictions_csv(const TaskReport& report, const TaskOutcome& outcome);
-/// What kvpress's config.yaml holds, and what the task is made of.
+/// config.yaml: the keys of kvpress's and the settings of the task.
 Json task_config(const TaskReport& report, const TaskOutcome& outcome);
 
 }  // namespace kvpress

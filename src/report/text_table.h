@@ -1,4 +1,4 @@
-// Columns for people on a terminal.
+// Tables for terminals.
 #pragma once
 
 #include <fmt/format.h>
@@ -10,8 +10,8 @@
 
 namespace kvpress {
 
-/// Columns as wide as their longest cell, the first to the left, the others to the right. An empty row is an empty
-/// line.
+/// Rows of cells as lines. Columns are as wide as their longest cell; the first is left-aligned, the others
+/// right-aligned. An empty row gives an empty line.
 inline std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {

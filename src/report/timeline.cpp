@@ -135,23 +135,24 @@ MoreFiles timeline_file(const RunResult& run) {
 void check_timeline(const Json& document) {
   const auto list = [&](const char* name) -> const Json& {
     if (!document.is_object() || !document.contains(name) || !document[name].is_array()) {
-      fail("a timeline has a list '{}'", name);
+      fail("timeline: '{}' must be a list", name);
     }
     return document[name];
   };
   const std::size_t n = list("phase").size();
-  if (n == 0) fail("a timeline has at least one point");
+  if (n == 0) fail("timeline: there must be at least one point");
   for (const Json& it : document["phase"]) {
-    if (!it.is_string()) fail("a timeline's 'phase' holds names, not {}", it.dump().substr(0, 40));
+    if (!it.is_string()) fail("timeline: 'phase' must contain names, not {}", it.dump().substr(0, 40));
   }
   for (const char* name : kNumbers) {
-    if (list(name).size() != n) fail("a timeline's '{}' has {} values, its 'phase' {}", name, list(name).size(), n);
+    if (list(name).size() != n) fail("timeline: '{}' has {} values, but 'phase' has {}", name, list(name).size(), n);
     double before = 0;
     for (const Json& it : document[name]) {
       if (!it.is_number() || !std::isfinite(it.get<double>()) || it.get<double>() < 0) {
-        fail("a timeline's '{}' holds numbers from 0 on, not {}", name, it.dump().substr(0, 40));
+        fail("timeline: '{}' must contain numbers of at least 0, not {}", name, it.dump().substr(0, 40));
       }
-      if (std::string_view(name) == "seconds" && it.get<double>() < before) fail("a timeline's 'seconds' go back");
+      if (std::string_view(name) == "seconds" && it.get<double>() < before)
+        fail("timeline: 'seconds' must not decrease");
       before = it.get<double>();
     }
   }

@@ -158,7 +158,7 @@ std::string key_script(const std::vector<std::string>& presses, const std::map<s
     script += fmt::format("NaN with linespoints lw 2 {} ps 1.3 title {}, \\\n     ", gnuplot_style(styles.at(press)),
                           gnuplot_text(press == "no_press" ? "no_press (full cache)" : press));
   }
-  return script + "NaN with points pt 7 ps 2.6 lc rgb '#D0D0D0' title 'none is better in both'\n";
+  return script + "NaN with points pt 7 ps 2.6 lc rgb '#D0D0D0' title 'Pareto front (no run is better on both axes)'\n";
 }
 
 std::string axes(const std::vector<PlotLine>& lines, const Measure& quality, const Measure& cost, bool log_x,
@@ -191,10 +191,10 @@ std::string axes(const std::vector<PlotLine>& lines, const Measure& quality, con
 void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path& path_png,
                     const std::filesystem::path& path_svg) {
   std::vector<Panel> panels = panels_of(rows);
-  if (panels.empty()) fail("tradeoff: there is no run to draw");
+  if (panels.empty()) fail("tradeoff: no runs to draw");
   if (panels.size() > kMostPanels) {
     log_info(
-        fmt::format("tradeoff: shows the first {} of {} panels; report.html has them all", kMostPanels, panels.size()));
+        fmt::format("tradeoff: shows the first {} of {} panels; report.html shows all", kMostPanels, panels.size()));
     panels.resize(kMostPanels);
   }
   std::vector<Measure> costs;
@@ -210,7 +210,7 @@ void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path
 
   const int n_columns = static_cast<int>(costs.size());
   const int n_panels = static_cast<int>(panels.size());
-  std::size_t widest = 24;
+  std::size_t widest = 44;  // the name of the Pareto front
   for (const std::string& it : presses) widest = std::max(widest, it.size());
   PictureSize size;
   size.width = std::max(760, kPlotWidth * n_columns);

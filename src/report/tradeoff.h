@@ -1,5 +1,5 @@
-// What quality costs, in one picture: a row of plots for each panel (data set, protocol, model), the quality against
-// the ratio, the bytes of the cache and the time; a line a press, the Pareto front marked.
+// The trade-off between quality and cost as a picture: for each panel (data set, protocol, model) a row of plots of
+// quality against ratio, cache size and time, with a line per press and the Pareto front marked.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 namespace kvpress {
 
-/// Of the same script a PNG and an SVG; an empty path is left out. Shows the loss added, or where a panel has none the
-/// first of quality_measures(). Beyond 12 panels the rest is left out with a note. Throws what write_picture() throws.
+/// Writes a PNG and an SVG; an empty path is skipped. Shows delta NLL or, if a panel has none, the first of
+/// quality_measures(). Shows at most 12 panels and logs a note if there are more. Throws as write_picture().
 void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path& path_png,
                     const std::filesystem::path& path_svg);
 

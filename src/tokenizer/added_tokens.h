@@ -1,5 +1,5 @@
-// Tokens that stand beside the vocabulary proper (special ones, runs of spaces, ...) and are cut out of the text before
-// anything else looks at it.
+// Tokens in addition to the vocabulary (special tokens, runs of spaces, ...), which are split off the text before any
+// other step.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,16 @@ struct AddedToken {
   std::int32_t id = 0;
   std::string content;
   bool special = false;
-  bool normalized = false;   ///< looked for in the normalized text, and there by its own normalized form
-  bool single_word = false;  ///< not where a letter or digit stands beside it
-  bool lstrip = false;       ///< takes the white space before it along
-  bool rstrip = false;       ///< and behind it
+  bool normalized = false;   ///< matched in the normalized text, by its normalized form
+  bool single_word = false;  ///< not matched next to a letter or digit
+  bool lstrip = false;       ///< includes white space before it
+  bool rstrip = false;       ///< includes white space after it
 };
 
-/// Finds tokens in text: the leftmost first, of those that begin together the longest.
+/// Finds tokens in text: the leftmost match, and of those at the same position the longest.
 class AddedTokenFinder {
  public:
-  /// `token` is to outlive the finder. Of two with the same pattern the first counts.
+  /// `token` must outlive the finder. Of two tokens with the same pattern the first is used.
   void add(std::string_view pattern, const AddedToken& token);
 
   /// Calls on_text(part) and on_token(id) in the order of the text. Thread-safe.
@@ -39,7 +39,7 @@ class AddedTokenFinder {
     const AddedToken* token = nullptr;
   };
   std::int32_t child(std::int32_t node, unsigned char byte) const;
-  /// The token that begins at `at`, longest first, and its length.
+  /// The longest token at `at` and its length; null if there is none.
   const AddedToken* match(std::string_view text, std::size_t at, std::size_t& length) const;
 
   std::vector<Node> nodes_;

@@ -1,4 +1,4 @@
-// Byte-pair encoding of one word: its bytes' tokens, of which neighbours merge, the pair first learned first.
+// Byte-pair encoding of one word: starts with one token per byte and merges neighbouring pairs in the order of rank.
 #pragma once
 
 #include <array>
@@ -9,12 +9,12 @@
 
 namespace kvpress {
 
-/// What words gave, for those seen before. Of one thread at a time.
+/// Caches the ids of words. Not thread-safe.
 class WordCache {
  public:
   static constexpr std::size_t kMaxWordBytes = 64;
 
-  /// Appends the word's ids and answers true if it is here.
+  /// Appends the ids of the word and returns true if it is in the cache.
   bool append(std::string_view word, std::vector<std::int32_t>& ids) const;
   void store(std::string_view word, const std::int32_t* ids, std::size_t n_ids);
 
@@ -22,7 +22,7 @@ class WordCache {
   struct Entry {
     std::uint32_t word_begin = 0, ids_begin = 0;
     std::uint16_t word_length = 0, n_ids = 0;
-    std::uint32_t tag = 0;  ///< of the hash, to look at the word only when it is likely the same; 0 where empty
+    std::uint32_t tag = 0;  ///< part of the hash, compared before the word; 0 if empty
   };
   static constexpr std::size_t kSlots = 1 << 16;
   static constexpr std::size_t kMaxEntries = kSlots / 2;
@@ -38,14 +38,14 @@ class BytePairEncoder {
  public:
   BytePairEncoder();
 
-  /// Id of each byte; -1 for one that is not in the vocabulary, which is left out as the reference does.
+  /// Sets the id of a byte; -1 for bytes that are not in the vocabulary, which are dropped, as in the reference.
   void set_byte(unsigned char byte, std::int32_t id) { byte_ids_[byte] = id; }
 
   void reserve(std::size_t n_merges);
-  /// `left` `right` becomes `merged`; of lower rank is what merges first. A pair that is added again has its new rank.
+  /// `left` `right` becomes `merged`; lower ranks are merged first. Adding a pair again replaces its rank.
   void add_merge(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged);
 
-  /// Appends the ids of `word`. Thread-safe, with a cache for each thread. n log n in the word's length.
+  /// Appends the ids of `word`, in O(n log n). Thread-safe if each thread uses its own cache.
   void encode(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const;
 
  private:

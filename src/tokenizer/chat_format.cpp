@@ -95,8 +95,8 @@ ChatFormat chat_format(const ModelFiles& files, const std::string& name, const s
   if (name == "chatml" || (name == "auto" && has("<|im_start|>"))) return chatml(templates);
   if (name == "llama3" || (name == "auto" && has("<|start_header_id|>"))) return llama3(templates);
   if (name == "auto" && !templates.chat.empty()) {
-    fail_usage("{}: the chat template of {} is of no kind that is known; name one with {}: {}", option,
-               files.path.string(), option, kKnown);
+    fail_usage("{}: the chat template of {} is not recognized; choose one with {}: {}", option, files.path.string(),
+               option, kKnown);
   }
   return plain(templates);
 }

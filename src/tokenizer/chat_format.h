@@ -1,4 +1,4 @@
-// How a model that follows instructions wants to be spoken to: what stands before the user's text and behind it.
+// The chat format of an instruction-tuned model: the text before and after the user's text.
 #pragma once
 
 #include <string>
@@ -9,15 +9,14 @@ namespace kvpress {
 
 struct ChatFormat {
   std::string name;    ///< "plain", "chatml", "llama3"
-  std::string before;  ///< in front of the user's text, with the template's own system message where it has one
-  std::string after;   ///< behind it: ends the user's turn and opens the answer
+  std::string before;  ///< before the user's text, including the system message of the template
+  std::string after;   ///< after it: ends the user's turn and begins the answer
 };
 
-/// `name` "auto" takes what the model's chat template is of (its GGUF's tokenizer.chat_template, else
-/// chat_template.jinja or tokenizer_config.json in its folder), and plain where there is none: the token that begins a
-/// text, if the model has one, before, and a newline behind. Templates are recognised by their special tokens; they
-/// are not run. Throws UsageError for a name that is not known, and when a template is not recognised: `option` names
-/// one then.
+/// With `name` "auto" the format is that of the model's chat template (tokenizer.chat_template of a GGUF, else
+/// chat_template.jinja or tokenizer_config.json in its folder), or "plain" if there is none: the begin-of-text token,
+/// if the model has one, before, and a newline after. Templates are recognized by their special tokens and not
+/// executed. Throws UsageError with `option` for an unknown name and for a template that is not recognized.
 ChatFormat chat_format(const ModelFiles& files, const std::string& name, const std::string& option);
 
 }  // namespace kvpress

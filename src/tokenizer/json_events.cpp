@@ -40,7 +40,7 @@ class Handler : public nlohmann::json_sax<json> {
 
   bool start_object(std::size_t) override {
     if (where_ == Where::model && key_ == "vocab") {
-      if (std::exchange(document_.has_vocabulary, true)) fail("{}: model.vocab stands twice", path_);
+      if (std::exchange(document_.has_vocabulary, true)) fail("{}: model.vocab appears twice", path_);
       where_ = Where::vocabulary;
       return true;
     }
@@ -64,7 +64,7 @@ class Handler : public nlohmann::json_sax<json> {
 
   bool start_array(std::size_t) override {
     if (where_ == Where::model && key_ == "merges") {
-      if (std::exchange(document_.has_merges, true)) fail("{}: model.merges stands twice", path_);
+      if (std::exchange(document_.has_merges, true)) fail("{}: model.merges appears twice", path_);
       where_ = Where::merges;
       return true;
     }
@@ -129,7 +129,7 @@ class Handler : public nlohmann::json_sax<json> {
   bool open(json it) {
     const bool is_model = open_.size() == 1 && it.is_object() && open_.back()->is_object() && key_ == "model";
     json* placed = put(std::move(it));
-    if (open_.size() == kMaxDepth) fail("{}: nests deeper than {} levels", path_, kMaxDepth);
+    if (open_.size() == kMaxDepth) fail("{}: is nested deeper than {} levels", path_, kMaxDepth);
     open_.push_back(placed);
     if (is_model) {
       where_ = Where::model;

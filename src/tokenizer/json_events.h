@@ -1,5 +1,5 @@
-// Reading a tokenizer.json as a stream: its vocabulary and merges, which are nearly all of it, go straight into arrays;
-// what is left makes a small document.
+// Parses a tokenizer.json as a stream: vocabulary and merges, which are most of the file, go directly into arrays; the
+// rest becomes a small document.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,7 +15,7 @@ struct TokenizerDocument {
   nlohmann::json rest;  ///< without model.vocab and model.merges
   bool has_vocabulary = false, has_merges = false;
 
-  /// All strings, one after another; a place is the end of one, which begins where the one before it ends.
+  /// All strings of the vocabulary, concatenated. Each is stored by its end and begins at the end of the previous one.
   std::string text;
   struct Token {
     std::size_t end;
@@ -24,12 +24,11 @@ struct TokenizerDocument {
   std::vector<Token> tokens;
 
   std::string merge_text;
-  std::vector<std::size_t> merge_ends;  ///< a line a merge, or two strings a merge:
+  std::vector<std::size_t> merge_ends;  ///< ends in merge_text: one line per merge, or two strings if merges_are_pairs
   bool merges_are_pairs = false;
 };
 
-/// Throws Error, beginning with `path`, for what is not JSON or where the vocabulary or merges are not what they
-/// should.
+/// Throws Error that begins with `path` if the text is not valid JSON or if vocabulary or merges are malformed.
 TokenizerDocument parse_tokenizer_document(std::string_view json, const std::string& path);
 
 }  // namespace kvpress

@@ -33,7 +33,7 @@ void MergeReader::add(std::string_view left, std::string_view right) {
 void MergeReader::add(std::string_view line) {
   const auto space = line.find(' ');
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    fail("{}: merge {} is '{}'; two tokens with a space between them are needed", path_, rank_, printable(line));
+    fail("{}: merge {} is '{}'; it must be two tokens separated by a space", path_, rank_, printable(line));
   }
   add(line.substr(0, space), line.substr(space + 1));
 }

@@ -1,4 +1,4 @@
-// What a tokenizer is made of, whatever file it came from.
+// The parts of a tokenizer, independent of the file format.
 #pragma once
 
 #include <cstdint>
@@ -18,28 +18,28 @@ namespace kvpress {
 struct TokenizerParts {
   Vocabulary vocabulary;
   BytePairEncoder encoder;
-  bool ignore_merges = false;  ///< a word that is a token is that token, whatever its merges say
+  bool ignore_merges = false;  ///< a word that is a token is not split by merges
   bool nfc = false;
   std::vector<PreTokenizerStep> steps;
-  std::vector<AddedToken> added_tokens;  ///< special or not; their ids may be the vocabulary's
+  std::vector<AddedToken> added_tokens;  ///< special or not; their ids may also be in the vocabulary
   std::optional<std::int32_t> eos_id;
-  std::string pre_tokenizer_name;  ///< for people
+  std::string pre_tokenizer_name;  ///< for descriptions
 };
 
-/// Both throw Error naming the file and the part of the pipeline that is not known.
+/// Both throw Error with the file and the part of the pipeline that is not supported.
 TokenizerParts read_tokenizer_json(const std::filesystem::path& path);
 TokenizerParts read_tokenizer_gguf(const GgufFile& file);
 
-/// Fills the encoder's bytes from the vocabulary.
+/// Sets the byte ids of the encoder from the vocabulary.
 void set_bytes(TokenizerParts& parts);
 
-/// Adds the merge of `left` and `right`, by which the vocabulary has all three tokens. Throws Error, beginning with
-/// `path`, when it does not.
+/// Adds merges to the encoder. Throws Error that begins with `path` if a token of a merge or its result is not in the
+/// vocabulary.
 class MergeReader {
  public:
   MergeReader(TokenizerParts& parts, std::string path) : parts_(parts), path_(std::move(path)) {}
   void add(std::string_view left, std::string_view right);
-  /// "left right", as both formats may write it.
+  /// "left right", the notation of both formats.
   void add(std::string_view line);
 
  private:

@@ -1,4 +1,4 @@
-// Cutting text into the words that byte-pair encoding works on, each by itself.
+// Splits text into the words that byte-pair encoding processes separately.
 #pragma once
 
 #include <cstdint>
@@ -11,26 +11,26 @@
 
 namespace kvpress {
 
-/// What becomes of the text that an expression matches.
+/// How matches of an expression are treated.
 enum class SplitBehavior : std::uint8_t { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 struct RegexSplit {
   Regex regex;
   SplitBehavior behavior = SplitBehavior::isolated;
-  bool invert = false;  ///< what does not match is taken for what does
+  bool invert = false;  ///< swap matches and non-matches
 };
 
-/// Cuts out numbers, or each digit of them.
+/// Splits off numbers, or each of their digits.
 struct DigitsSplit {
   bool individual = false;
 };
 
-/// Puts a space before what begins with none.
+/// Adds a space before a text that does not begin with one.
 struct PrefixSpace {};
 
 using PreTokenizerStep = std::variant<RegexSplit, DigitsSplit, PrefixSpace>;
 
-/// The expression of GPT-2, which the reference's ByteLevel brings along.
+/// The expression of GPT-2, which the reference's ByteLevel uses.
 inline constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -41,12 +41,12 @@ class PreTokenizer {
   PreTokenizer() = default;
   explicit PreTokenizer(std::vector<PreTokenizerStep> steps) : steps_(std::move(steps)) {}
 
-  /// Calls sink(word) for each word of valid UTF-8, in order; none is empty. Each step works on each piece of the step
-  /// before as if nothing stood around it. Thread-safe.
+  /// Calls sink(word) for each word in order; `text` is valid UTF-8, and no word is empty. Each step processes each
+  /// piece of the previous step separately. Thread-safe.
   void split(std::string_view text, const Sink& sink) const;
 
  private:
-  /// A stretch of text and what regular expressions see in its place, of the same length.
+  /// A part of the text and the text of the same length that regular expressions see.
   struct Piece {
     std::string_view text, subject;
   };

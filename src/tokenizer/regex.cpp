@@ -82,7 +82,7 @@ struct MatchDataDelete {
 /// Each thread's room for the bounds of a match; only those of the whole are of interest.
 pcre2_match_data* match_data() {
   thread_local const std::unique_ptr<pcre2_match_data, MatchDataDelete> data(pcre2_match_data_create(1, nullptr));
-  if (data == nullptr) fail("no memory for regular expressions");
+  if (data == nullptr) fail("memory: not enough for regular expressions");
   return data.get();
 }
 
@@ -99,7 +99,7 @@ struct Regex::Impl {
     PCRE2_SIZE error_at = 0;
     const std::unique_ptr<pcre2_compile_context, void (*)(pcre2_compile_context*)> context(
         pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
-    if (context == nullptr) fail("{}: no memory for regular expressions", where);
+    if (context == nullptr) fail("{}: not enough memory for regular expressions", where);
     pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);  // what ends the reach of . ^ $ in Oniguruma
     code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | options, &error,
                              &error_at, context.get()));

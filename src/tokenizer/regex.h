@@ -1,4 +1,4 @@
-// Regular expressions of the reference implementation, which are Oniguruma's, run by PCRE2.
+// Regular expressions in the syntax of Oniguruma, which the reference implementation uses, executed by PCRE2.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@ class Regex {
     std::size_t begin, end;
   };
 
-  /// Throws Error, beginning with `where`, for what is no regular expression or has another meaning to Oniguruma.
+  /// Throws Error that begins with `where` if the pattern is invalid or has another meaning in Oniguruma.
   Regex(std::string_view pattern, const std::string& where);
-  /// Matches `text` itself.
+  /// An expression that matches exactly `text`.
   static Regex literal(std::string_view text, const std::string& where);
   Regex(Regex&&) noexcept;
   ~Regex();
 
-  /// The first match that begins at `from` or later. `subject` is valid UTF-8 (see to_regex_subject). Thread-safe.
-  /// Throws Error when matching takes too many steps.
+  /// Finds the first match at `from` or later and returns whether there is one. `subject` is valid UTF-8 (see
+  /// to_regex_subject). Throws Error if matching takes too many steps. Thread-safe.
   bool find(std::string_view subject, std::size_t from, Match& match) const;
 
  private:

@@ -1,5 +1,5 @@
-// Byte-level BPE, read from a tokenizer.json or from a GGUF. Gives exactly the ids of the reference implementation
-// (https://github.com/huggingface/tokenizers) for what it accepts, and refuses a pipeline it does not know.
+// Byte-level BPE tokenizers, read from a tokenizer.json or a GGUF. The ids equal those of the reference implementation
+// (https://github.com/huggingface/tokenizers); an unsupported pipeline is an error.
 #pragma once
 
 #include <cstdint>
@@ -15,30 +15,32 @@
 
 namespace kvpress {
 
+/// A tokenizer. All const functions are thread-safe.
 class Tokenizer {
  public:
-  /// Throws Error naming the file and the part of the pipeline that is not known.
+  /// Throws Error with the file and the part of the pipeline that is not supported.
   static Tokenizer from_json(const std::filesystem::path& tokenizer_json);
-  /// The `gpt2` model with its `pre` name. Throws Error naming what is not known.
+  /// Reads the `gpt2` model and its `pre` name. Throws Error with the part that is not supported.
   static Tokenizer from_gguf(const GgufFile& file);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  /// The ids of `text`, special tokens written out in it included (as the reference does), none added around it.
-  /// Any bytes are taken: what is not UTF-8 is read as U+FFFD, as Python's errors="replace" does. Thread-safe.
+  /// The ids of `text`. Special tokens in the text are recognized (as in the reference); none are added. `text` may
+  /// contain any bytes: invalid UTF-8 is read as U+FFFD, as with Python's errors="replace".
   std::vector<std::int32_t> encode(std::string_view text) const;
 
-  /// The bytes of `ids`; unknown ids give nothing. With `skip_special`, special tokens give nothing. The result may
-  /// end or begin inside a UTF-8 sequence when `ids` does.
+  /// The bytes of `ids`. Unknown ids and, with `skip_special`, special tokens are skipped. The result may begin or end
+  /// inside a UTF-8 sequence.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special = true) const;
 
-  /// One more than the largest id.
+  /// The largest id plus 1.
   std::int64_t vocab_size() const;
+  /// The end-of-text token; empty if there is none.
   std::optional<std::int32_t> eos_id() const;
   std::optional<std::int32_t> id_of(std::string_view token) const;
-  /// "byte-level BPE, pre-tokenizer gpt2, NFC, 50277 ids": for `kvpress inspect`.
+  /// A description for `kvpress inspect`: "byte-level BPE, pre-tokenizer gpt2, NFC, 50277 ids".
   std::string description() const;
 
  private:

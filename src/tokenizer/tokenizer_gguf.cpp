@@ -60,7 +60,7 @@ const Pre& find_pre(const std::string& name, const std::string& path) {
   if (found == std::end(kPres)) {
     std::string known;
     for (const Pre& pre : kPres) known += (known.empty() ? "" : ", ") + std::string(pre.name);
-    fail("{}: tokenizer.ggml.pre '{}' is not supported; these are: {}", path, printable(name), known);
+    fail("{}: tokenizer.ggml.pre '{}' is not supported; supported: {}", path, printable(name), known);
   }
   return *found;
 }
@@ -73,15 +73,15 @@ void read_tokens(const GgufFile& file, TokenizerParts& parts) {
     fail("{}: has more than {} tokens", path, Vocabulary::kMaxId);
   const auto* types = file.get<std::vector<std::int64_t>>("tokenizer.ggml.token_type");
   if (types != nullptr && types->size() != tokens->size()) {
-    fail("{}: tokenizer.ggml.token_type is of {} tokens, there are {}", path, types->size(), tokens->size());
+    fail("{}: tokenizer.ggml.token_type has {} tokens, but there are {}", path, types->size(), tokens->size());
   }
   parts.vocabulary.reserve(tokens->size());
   for (std::size_t i = 0; i < tokens->size(); ++i) {
     const std::string& token = (*tokens)[i];
     std::string storage;
-    if (to_valid_utf8(token, storage).data() != token.data()) fail("{}: token {} is not UTF-8", path, i);
+    if (to_valid_utf8(token, storage).data() != token.data()) fail("{}: token {} is not valid UTF-8", path, i);
     const auto id = static_cast<std::int32_t>(i);
-    if (!parts.vocabulary.add(token, id)) fail("{}: token {} stands twice", path, printable(token));
+    if (!parts.vocabulary.add(token, id)) fail("{}: token {} appears twice", path, printable(token));
     const std::int64_t type = types == nullptr ? 1 : (*types)[i];
     if (token.empty() || (type != kUnknown && type != kControl && type != kUserDefined)) continue;
     AddedToken added;
@@ -98,9 +98,9 @@ void read_tokens(const GgufFile& file, TokenizerParts& parts) {
 TokenizerParts read_tokenizer_gguf(const GgufFile& file) {
   const std::string& path = file.path();
   const auto* model = file.get<std::string>("tokenizer.ggml.model");
-  if (model == nullptr) fail("{}: holds no tokenizer (tokenizer.ggml.model)", path);
+  if (model == nullptr) fail("{}: contains no tokenizer (tokenizer.ggml.model)", path);
   if (*model != "gpt2") {
-    fail("{}: tokenizer.ggml.model '{}' is not supported; gpt2 (byte-level BPE) is", path, printable(*model));
+    fail("{}: tokenizer.ggml.model '{}' is not supported; supported: gpt2 (byte-level BPE)", path, printable(*model));
   }
   const auto* stated = file.get<std::string>("tokenizer.ggml.pre");
   const Pre& pre = find_pre(stated == nullptr ? "default" : *stated, path);

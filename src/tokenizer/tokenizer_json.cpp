@@ -40,7 +40,7 @@ class Reader {
     return it.get<bool>();
   }
   [[noreturn]] void unknown(const std::string& of, std::string_view name, std::string_view known) const {
-    fail("{}: {} '{}' is not supported; {}", path_, of, printable(name), known);
+    fail("{}: {} '{}' is not supported; supported: {}", path_, of, printable(name), known);
   }
 
  private:
@@ -63,7 +63,7 @@ void for_each_part(const Reader& reader, const json& part, const std::string& of
 void read_normalizer(const Reader& reader, const json& rest, TokenizerParts& parts) {
   for_each_part(reader, Reader::field(rest, "normalizer"), "normalizer", "normalizers", [&](const json& part) {
     const std::string type = reader.text(part, "type", "normalizer");
-    if (type != "NFC") reader.unknown("normalizer", type, "NFC, Sequence and null are");
+    if (type != "NFC") reader.unknown("normalizer", type, "NFC, Sequence, null");
     parts.nfc = true;
   });
 }
@@ -79,7 +79,7 @@ SplitBehavior behavior_of(const Reader& reader, const std::string& name) {
     if (known == name) return behavior;
   }
   reader.unknown("pre_tokenizer: Split: behavior", name,
-                 "Removed, Isolated, MergedWithPrevious, MergedWithNext and Contiguous are");
+                 "Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous");
 }
 
 void read_split(const Reader& reader, const json& part, TokenizerParts& parts) {
@@ -103,7 +103,7 @@ void read_pre_tokenizer(const Reader& reader, const json& rest, TokenizerParts& 
     const std::string type = reader.text(part, "type", "pre_tokenizer");
     const std::string of = "pre_tokenizer: " + printable(type);
     if (byte_level) {
-      fail("{}: pre_tokenizer '{}' after ByteLevel is not supported; ByteLevel must be the last", reader.path(),
+      fail("{}: pre_tokenizer '{}' after ByteLevel is not supported; ByteLevel must be last", reader.path(),
            printable(type));
     }
     if (type == "ByteLevel") {
@@ -120,7 +120,7 @@ void read_pre_tokenizer(const Reader& reader, const json& rest, TokenizerParts& 
       read_split(reader, part, parts);
       names += names.empty() ? "split" : "+split";
     } else {
-      reader.unknown("pre_tokenizer", type, "ByteLevel, Split, Digits and Sequence are");
+      reader.unknown("pre_tokenizer", type, "ByteLevel, Split, Digits, Sequence");
     }
   });
   if (!byte_level) fail("{}: has no ByteLevel pre_tokenizer; only byte-level BPE is supported", reader.path());
@@ -133,12 +133,12 @@ void check_around(const Reader& reader, const json& rest) {
   for_each_part(reader, Reader::field(rest, "post_processor"), "post_processor", "processors", [&](const json& part) {
     const std::string type = reader.text(part, "type", "post_processor");
     if (type != "ByteLevel" && type != "TemplateProcessing") {
-      reader.unknown("post_processor", type, "ByteLevel, TemplateProcessing, Sequence and null are");
+      reader.unknown("post_processor", type, "ByteLevel, TemplateProcessing, Sequence, null");
     }
   });
   for_each_part(reader, Reader::field(rest, "decoder"), "decoder", "decoders", [&](const json& part) {
     const std::string type = reader.text(part, "type", "decoder");
-    if (type != "ByteLevel") reader.unknown("decoder", type, "ByteLevel, Sequence and null are");
+    if (type != "ByteLevel") reader.unknown("decoder", type, "ByteLevel, Sequence, null");
   });
 }
 
@@ -147,7 +147,7 @@ void check_model(const Reader& reader, const json& rest, const TokenizerDocument
   if (!model.is_object()) fail("{}: has no model; a BPE model is needed", reader.path());
   if (const json& type = Reader::field(model, "type"); !type.is_null()) {
     if (const std::string name = reader.text(model, "type", "model"); name != "BPE") {
-      reader.unknown("model", name, "BPE is");
+      reader.unknown("model", name, "BPE");
     }
   }
   if (!document.has_vocabulary || !document.has_merges) {
@@ -170,7 +170,7 @@ void read_vocabulary(const Reader& reader, const TokenizerDocument& document, To
   for (const auto& [end, id] : document.tokens) {
     const std::string_view token = std::string_view(document.text).substr(begin, end - begin);
     if (!parts.vocabulary.add(token, static_cast<std::int32_t>(id))) {
-      fail("{}: model.vocab: token {} or id {} stands twice", reader.path(), printable(token), id);
+      fail("{}: model.vocab: token {} or id {} appears twice", reader.path(), printable(token), id);
     }
     begin = end;
   }
@@ -223,8 +223,8 @@ void read_added_tokens(const Reader& reader, const json& rest, TokenizerParts& p
     if (token.id == next_id) ++next_id;
     if (token.id > Vocabulary::kMaxId) fail("{}: added_tokens: more than {} ids", reader.path(), Vocabulary::kMaxId);
     if (const json& stated = Reader::field(it, "id"); stated.is_number_integer() && stated != token.id) {
-      log_warning_once(fmt::format("{}: added_tokens: {} has id {} by its place, not {} as the file says",
-                                   reader.path(), printable(token.content), token.id, stated.dump()));
+      log_warning_once(fmt::format("{}: added_tokens: {} has id {} by its position, but {} in the file", reader.path(),
+                                   printable(token.content), token.id, stated.dump()));
     }
     seen.emplace(token.content, parts.added_tokens.size());
     parts.added_tokens.push_back(std::move(token));

@@ -1,4 +1,4 @@
-// UTF-8 and Unicode as the reference implementation sees them.
+// UTF-8 and Unicode functions that match the reference implementation.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,11 @@
 
 namespace kvpress {
 
-/// `text` itself when it is UTF-8; else a copy in `storage` with U+FFFD for each maximal part that is not, as Python's
-/// errors="replace" and the Unicode standard have it.
+/// `text` itself if it is valid UTF-8; otherwise a copy in `storage` with U+FFFD for each maximal invalid part, as with
+/// Python's errors="replace" and in the Unicode standard.
 std::string_view to_valid_utf8(std::string_view text, std::string& storage);
 
-/// The code point at `at` of valid UTF-8, which moves on behind it.
+/// The code point at `at` in valid UTF-8; moves `at` behind it.
 inline char32_t next_code_point(std::string_view text, std::size_t& at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(at);
@@ -34,16 +34,16 @@ inline char32_t next_code_point(std::string_view text, std::size_t& at) {
 
 void append_utf8(std::string& out, char32_t code);
 
-/// Normalization form C. `text` itself when it is plainly in it already, else a copy in `storage`.
+/// Normalization form C: `text` itself if a quick check shows that it is normalized, else a copy in `storage`.
 std::string_view to_nfc(std::string_view text, std::string& storage);
 
-/// `text` as regular expressions should see it: itself, or a copy in `storage` of the same length in which code points
-/// that the library does not know are replaced by others of their category.
+/// `text` for regular expressions: itself, or a copy of the same length in `storage` in which code points unknown to
+/// PCRE2 are replaced by others of the same category.
 std::string_view to_regex_subject(std::string_view text, std::string& storage);
 
-/// Of category Nd, Nl or No.
+/// Whether the category is Nd, Nl or No.
 bool is_numeric(char32_t code);
-/// Of the property White_Space: what \s matches.
+/// Whether the code point has the property White_Space: what \s matches.
 bool is_white_space(char32_t code);
 /// What \w matches: letters, marks, decimal digits, connectors and joiners.
 bool is_word(char32_t code);

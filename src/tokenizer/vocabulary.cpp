@@ -37,7 +37,8 @@ bool Vocabulary::add(std::string_view token, std::int32_t id) {
   for (; table_[slot] >= 0; slot = (slot + 1) & (table_.size() - 1)) {
     if (at(by_id_[static_cast<std::size_t>(table_[slot])]) == token) return false;
   }
-  if (text_.size() + token.size() > std::numeric_limits<std::int32_t>::max()) fail("a vocabulary of more than 2 GiB");
+  if (text_.size() + token.size() > std::numeric_limits<std::int32_t>::max())
+    fail("a vocabulary of more than 2 GiB is not supported");
   table_[slot] = id;
   by_id_[index] = {static_cast<std::uint32_t>(text_.size()), static_cast<std::int32_t>(token.size())};
   text_ += token;

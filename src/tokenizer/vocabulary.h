@@ -1,4 +1,4 @@
-// The strings of the tokens and their ids, both ways.
+// The vocabulary: maps token strings to ids and back.
 #pragma once
 
 #include <cstdint>
@@ -9,22 +9,24 @@
 
 namespace kvpress {
 
+/// Token strings and ids. Const functions are thread-safe.
 class Vocabulary {
  public:
-  /// No vocabulary of words comes near; an id beyond it is damage, and would take its memory.
+  /// The largest id. Larger ids occur only in damaged files, and would need a table of their size.
   static constexpr std::int64_t kMaxId = (std::int64_t{1} << 22) - 1;
 
   void reserve(std::size_t n_tokens);
 
-  /// False when the string or the id has been added before; the id is at most kMaxId.
+  /// Adds a token; returns false if the string or the id exists already. `id` must be at most kMaxId.
   bool add(std::string_view token, std::int32_t id);
 
+  /// The id of a token; empty if there is none.
   std::optional<std::int32_t> find(std::string_view token) const;
-  /// Empty for an id that was never added.
+  /// The string of an id; empty if there is none. Valid until the next add().
   std::string_view token(std::int32_t id) const;
 
   std::size_t size() const { return n_tokens_; }
-  /// One more than the largest id.
+  /// The largest id plus 1.
   std::int32_t end_id() const { return static_cast<std::int32_t>(by_id_.size()); }
 
  private:
@@ -39,22 +41,22 @@ class Vocabulary {
 
   std::string text_;
   std::vector<Place> by_id_;
-  std::vector<std::int32_t> table_;  ///< ids by hash, -1 where empty; a power of two, at most half full
+  std::vector<std::int32_t> table_;  ///< ids by hash, -1 if empty; its size is a power of two, at most half is used
   std::size_t n_tokens_ = 0;
 };
 
-/// The reference writes each byte of a token as a printable character: byte 32 as U+0120, byte 65 as "A".
+/// The mapping of bytes to printable characters in tokens of the reference: byte 32 is U+0120, byte 65 is "A".
 class ByteAlphabet {
  public:
   ByteAlphabet();
   /// The character of a byte, in UTF-8.
   const std::string& character(unsigned char byte) const { return characters_[byte]; }
-  /// The bytes that `token`'s characters stand for; nothing when one of them is no byte's.
+  /// The bytes that the characters of `token` stand for; empty if a character stands for no byte.
   std::optional<std::string> bytes_of(std::string_view token) const;
 
  private:
   std::string characters_[256];
-  std::int16_t bytes_[0x144];  ///< by character, -1 where it is no byte's
+  std::int16_t bytes_[0x144];  ///< by character; -1 if it stands for no byte
 };
 
 }  // namespace kvpress

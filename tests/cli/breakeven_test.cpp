@@ -27,7 +27,7 @@ TEST(BreakEven, OneTextTwoPressesTwoContexts) {
       out);
   ASSERT_EQ(ended.code, 0) << ended.err;
   EXPECT_EQ(ended.err, "");
-  EXPECT_THAT(ended.out, HasSubstr("A context of 128 tokens: prefill "));
+  EXPECT_THAT(ended.out, HasSubstr("Context of 128 tokens: prefill "));
   EXPECT_THAT(ended.out, HasSubstr("at 100"));
   EXPECT_THAT(ended.out, HasSubstr("With streaming_llm at 0."));
 
@@ -83,17 +83,17 @@ TEST(BreakEven, SaysWhatIsWrong) {
   };
   EXPECT_THAT(error("--ratios 0.5,1"), HasSubstr("--ratios: 1 is not a compression ratio"));
   EXPECT_THAT(error("--ratios 0"), HasSubstr("--ratios: 0 is the full cache"));
-  EXPECT_THAT(error("--press no_press"), HasSubstr("no_press is what every press is compared with"));
-  EXPECT_THAT(error("--press 'decoding(knorm)'"), HasSubstr("decoding(knorm) compresses while decoding"));
+  EXPECT_THAT(error("--press no_press"), HasSubstr("--presses: no_press is always measured"));
+  EXPECT_THAT(error("--press 'decoding(knorm)'"), HasSubstr("decoding(knorm) compresses during decode"));
   EXPECT_THAT(error("--press nosuch"), HasSubstr("nosuch"));
-  EXPECT_THAT(error("--context-tokens 0"), HasSubstr("--context-tokens: 0; at least 1 is needed"));
+  EXPECT_THAT(error("--context-tokens 0"), HasSubstr("--context-tokens: 0 is too small; at least 1 is needed"));
   EXPECT_THAT(error("--context-tokens 100000"), HasSubstr("leaves nothing to score within the"));
-  EXPECT_THAT(error("--context-tokens 1000000 --score-tokens 10"), HasSubstr("leaves nothing to score, the longest"));
-  EXPECT_THAT(error("--answers 0"), HasSubstr("--answers: 0; at least 1 is needed"));
-  EXPECT_THAT(error("--answers 2000000"), HasSubstr("--answers: 2000000 is more than 1000000"));
-  EXPECT_THAT(error("--tolerance 0"), HasSubstr("--tolerance: 0; a number of nats above 0"));
-  EXPECT_THAT(error("--repeats 0"), HasSubstr("--repeats: 0; at least 1"));
-  EXPECT_THAT(error("--decode-tokens 1"), HasSubstr("--decode-tokens: 1; at least 2"));
+  EXPECT_THAT(error("--context-tokens 1000000 --score-tokens 10"), HasSubstr("leaves nothing to score: the longest"));
+  EXPECT_THAT(error("--answers 0"), HasSubstr("--answers: 0 is too small; at least 1 is needed"));
+  EXPECT_THAT(error("--answers 2000000"), HasSubstr("--answers: 2000000 is too large; at most 1000000"));
+  EXPECT_THAT(error("--tolerance 0"), HasSubstr("--tolerance: 0 is not above 0"));
+  EXPECT_THAT(error("--repeats 0"), HasSubstr("--repeats: 0 is too small; at least 1"));
+  EXPECT_THAT(error("--decode-tokens 1"), HasSubstr("--decode-tokens: 1 is too small; at least 2"));
 }
 
 }  // namespace

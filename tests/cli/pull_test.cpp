@@ -152,8 +152,8 @@ TEST_F(PullCommand, WhatCannotBeMeant) {
   expect("pull Some/model@a --revision b", 2, "says a already");
   expect("pull Some/model --revision v9", 1, "has no revision 'v9'");
   expect("pull Some/model nothing.bin", 1, "has no file 'nothing.bin'");
-  expect("pull No/model", 1, "No/model: " + hub_.server().url() + " has no model of that id");
-  expect("inspect No/model", 1, "has no model of that id");
+  expect("pull No/model", 1, "No/model: " + hub_.server().url() + " has no model with this id");
+  expect("inspect No/model", 1, "has no model with this id");
   const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
   expect("inspect Other/model", 1, "HF_HUB_OFFLINE forbids to fetch it; without that: kvpress pull Other/model");
 }

@@ -29,7 +29,7 @@ TEST(Slurm, AnArrayJobMakesTheSameWhole) {
   const test::Ended submitted = run_program("sweep " + kPlan + " --quiet -o '" + spread + "' --slurm --slurm-tasks 3");
   ASSERT_EQ(submitted.code, 0) << submitted.err << cluster.logs();
   EXPECT_THAT(submitted.out, HasSubstr("Submitted batch job"));
-  EXPECT_THAT(submitted.out, HasSubstr("31 runs in 3 tasks; when they have ended: kvpress sweep --collect"));
+  EXPECT_THAT(submitted.out, HasSubstr("31 runs in 3 tasks; when they have finished: kvpress sweep --collect"));
   ASSERT_TRUE(cluster.wait_for_jobs(120)) << cluster.logs();
 
   const test::Ended collected = run_program("sweep --quiet --collect '" + spread + "'");
@@ -53,7 +53,7 @@ TEST(Slurm, WhatSbatchRefusesIsTold) {
   EXPECT_EQ(ended.code, 1);
   EXPECT_THAT(ended.err, HasSubstr("sbatch: "));
   EXPECT_THAT(ended.err, HasSubstr("invalid partition specified: nosuch"));
-  EXPECT_THAT(ended.err, HasSubstr("job.sh, to be submitted by hand"));
+  EXPECT_THAT(ended.err, HasSubstr("submit the job by hand: "));
 }
 
 }  // namespace

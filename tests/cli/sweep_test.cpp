@@ -197,18 +197,18 @@ TEST_F(Sweep, RefusesPlansThatAreNone) {
     return plan + " -o " + path("sweep");
   };
   expect_refused(with("model: demo\npress: knorm\n"), 2, "'press' is not known; known: model, ");
-  expect_refused(with("model: demo\nmodel: demo\n"), 2, "'model' is there twice");
+  expect_refused(with("model: demo\nmodel: demo\n"), 2, "'model' is given twice");
   expect_refused(with("model: demo\npresses: []\n"), 2, "presses: has no value");
-  expect_refused(with("model: demo\nrepeats: many\n"), 2, "repeats: 'many' cannot be its value");
-  expect_refused(with("model: [demo\n"), 2, "is not YAML");
+  expect_refused(with("model: demo\nrepeats: many\n"), 2, "repeats: 'many' is not a valid value");
+  expect_refused(with("model: [demo\n"), 2, "is not valid YAML");
   expect_refused(with("demo\n"), 2, "is not a plan");
   expect_refused(with("model: demo\nratios: [0.5, 1.5]\n"), 2, "1.5 is not a compression ratio");
   expect_refused(path("none.yaml") + " -o " + path("sweep"), 1, "none.yaml");
-  expect_refused("-m demo", 2, "name a folder");
-  expect_refused("-m demo --presses no_press -o " + path("sweep"), 2, "--presses: names none besides no_press");
-  expect_refused("-m demo --presses knorm,knorm -o " + path("sweep"), 2, "'knorm' is named twice");
-  expect_refused("-m demo --target-size 100 -o " + path("sweep"), 2, "--target-size: takes the place of the ratios");
-  expect_refused("-m demo --ratios 0.123451,0.123452 -o " + path("sweep"), 2, "two runs would be called");
+  expect_refused("-m demo", 2, "exactly one of them is needed");
+  expect_refused("-m demo --presses no_press -o " + path("sweep"), 2, "--presses: contains no press except no_press");
+  expect_refused("-m demo --presses knorm,knorm -o " + path("sweep"), 2, "'knorm' is given twice");
+  expect_refused("-m demo --target-size 100 -o " + path("sweep"), 2, "--target-size: would replace the ratios");
+  expect_refused("-m demo --ratios 0.123451,0.123452 -o " + path("sweep"), 2, "two runs would have the name");
   EXPECT_FALSE(fs::exists(path("sweep")));
 }
 
@@ -216,18 +216,18 @@ TEST_F(Sweep, RefusesWhatWouldMixOrOverwrite) {
   const std::string to = path("sweep");
   ASSERT_EQ(sweep(kPlan + " -o " + to).code, 0);
   const auto before = results(to);
-  expect_refused(kPlan + " -o " + to, 1, "holds a sweep already; resume it with --resume");
-  expect_refused("--resume " + to + " --presses knorm", 2, "--presses: belongs to the plan");
+  expect_refused(kPlan + " -o " + to, 1, "already contains a sweep; resume it with --resume");
+  expect_refused("--resume " + to + " --presses knorm", 2, "--presses: is part of the plan");
   expect_refused("--resume " + path("none"), 1, "is not a folder");
-  expect_refused("--resume " + folder_.path().string(), 1, "holds no sweep");
-  expect_refused("--resume " + to + " --slice 3/3", 2, "is no slice");
+  expect_refused("--resume " + folder_.path().string(), 1, "contains no sweep");
+  expect_refused("--resume " + to + " --slice 3/3", 2, "is not a slice");
 
   const std::string metrics = to + "/wikitext_ppl__demo__knorm__0.50/metrics.json";
   const std::string whole = test::content_of(metrics);
   std::ofstream(metrics) << whole.substr(0, whole.size() / 2);
   expect_refused("--resume " + to, 1, "knorm__0.50/metrics.json: is damaged");
   std::ofstream(metrics) << "{}";
-  expect_refused("--resume " + to, 1, "or of another version: it has no press");
+  expect_refused("--resume " + to, 1, "or from another version: it has no press");
   std::ofstream(metrics) << whole;
 
   const std::string plan = to + "/plan.json";
@@ -238,9 +238,9 @@ TEST_F(Sweep, RefusesWhatWouldMixOrOverwrite) {
     std::ofstream(plan) << changed;
   };
   with("knorm", "tova");
-  expect_refused("--resume " + to, 1, "plan.json: was changed after the sweep began");
+  expect_refused("--resume " + to, 1, "plan.json: was changed after the sweep was started");
   with("\"format\": 1", "\"format\": 2");
-  expect_refused("--resume " + to, 1, "is of another version of the program");
+  expect_refused("--resume " + to, 1, "was written by another version of kvpress");
   std::ofstream(plan) << text.substr(0, 100);
   expect_refused("--resume " + to, 1, "plan.json: is damaged");
   std::ofstream(plan) << text;
@@ -259,11 +259,11 @@ TEST_F(Sweep, RefusesWhenModelOrTextsHaveChanged) {
   const test::Ended ended = sweep(plan + "--chunk-size 16 -o " + to);
   ASSERT_EQ(ended.code, 0) << ended.err;
   std::ofstream(text) << words << words;
-  expect_refused("--resume " + to, 1, "the texts have changed since the sweep began");
+  expect_refused("--resume " + to, 1, "the texts have changed since the sweep was started");
   std::ofstream(text) << words << words << words;
   EXPECT_EQ(sweep("--resume " + to).code, 0);
   std::ofstream(model / "config.json", std::ios::app) << "\n";
-  expect_refused("--resume " + to, 1, "the model's files have changed since the sweep began");
+  expect_refused("--resume " + to, 1, "the model files have changed since the sweep was started");
 }
 
 TEST_F(Sweep, LetsNobodyElseIntoItsFolder) {
@@ -271,7 +271,7 @@ TEST_F(Sweep, LetsNobodyElseIntoItsFolder) {
   const pid_t pid = start("sweep " + kPlan + " --repeats 20 -o " + to);
   for (int i = 0; i < 500 && !fs::exists(to + "/plan.json"); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  expect_refused("--resume " + to, 1, "another sweep is at work in this folder");
+  expect_refused("--resume " + to, 1, "another process is using this folder");
   ::kill(pid, SIGKILL);
   int status = 0;
   ::waitpid(pid, &status, 0);

@@ -35,7 +35,7 @@ TEST(Task, WritesTableAndPictureAndFolders) {
   EXPECT_EQ(ended.err, "");
   EXPECT_THAT(ended.out, HasSubstr("depth \\ length"));
   // A model this small finds no needle, which is said.
-  EXPECT_THAT(ended.out, HasSubstr("says nothing about a press"));
+  EXPECT_THAT(ended.out, HasSubstr("not informative, because"));
   const Json json = Json::parse(content_of(fs::path(out) / "needle.json"));
   EXPECT_EQ(json["task"], "needle");
   EXPECT_EQ(json["needles"], 2);
@@ -131,12 +131,12 @@ TEST(Task, WrongRequestsAreRefusedInALine) {
   };
   EXPECT_THAT(told("poem -m demo"), HasSubstr("known: needle, kv_recall, variable_tracking"));
   EXPECT_THAT(told("poem -m demo"), HasSubstr("ruler, "));
-  EXPECT_THAT(told("rows.jsonl -m demo --split test"), HasSubstr("--split: is for a data set of the hub"));
-  EXPECT_THAT(told("needle -m demo --config 4096"), HasSubstr("--config: is for a data set of the hub"));
+  EXPECT_THAT(told("rows.jsonl -m demo --split test"), HasSubstr("--split: applies only to a data set of the hub"));
+  EXPECT_THAT(told("needle -m demo --config 4096"), HasSubstr("--config: applies only to a data set of the hub"));
   EXPECT_THAT(told("needle -m demo --depths 0,1.5"), HasSubstr("--depths: 1.5"));
   EXPECT_THAT(told("needle -m demo --depths 0:1"), HasSubstr("first:last:step"));
   EXPECT_THAT(told("needle -m demo --depths ''"), HasSubstr("--depths: is empty"));
-  EXPECT_THAT(told("needle -m demo --depths half"), HasSubstr("'half' is no list of numbers"));
+  EXPECT_THAT(told("needle -m demo --depths half"), HasSubstr("'half' is not a list of numbers"));
   EXPECT_THAT(told("needle -m demo --lengths 100000000"), HasSubstr("--lengths"));
   EXPECT_THAT(told("needle -m demo --lengths 64 --needles 20"), HasSubstr("--needles: needs"));
   EXPECT_THAT(told("needle -m demo --scorer ruler"), HasSubstr("--scorer"));

@@ -114,7 +114,7 @@ TEST(Texts, StandardInput) {
   EXPECT_EQ(piped["baseline"]["mean_nll"], ppl("--text " + file + " --max-tokens 200")["baseline"]["mean_nll"]);
   const Ended ended = run_program("ppl -m demo --text - </dev/null");
   EXPECT_EQ(ended.code, 1);
-  EXPECT_THAT(ended.err, HasSubstr("nothing came from standard input"));
+  EXPECT_THAT(ended.err, HasSubstr("standard input is empty"));
 }
 
 TEST(Texts, RowsTogetherAndApart) {
@@ -164,16 +164,16 @@ TEST(Texts, WhatCannotBeMeant) {
   };
   expect("ppl -m demo --text a.txt --dataset wikitext", 2, "excludes --text");
   expect("evaluate -m demo --text a.txt --dataset wikitext_ppl", 2, "excludes --text");
-  expect("ppl -m demo --text '" + here + "*.epub'", 2, "no file fits that pattern");
-  expect("ppl -m demo --text '" + here + "[ad].*'", 2, "fits .txt and .jsonl files");
-  expect("ppl -m demo --text " + here, 2, "is a folder; name its files by a pattern");
+  expect("ppl -m demo --text '" + here + "*.epub'", 2, "no file matches this pattern");
+  expect("ppl -m demo --text '" + here + "[ad].*'", 2, "matches .txt and .jsonl files");
+  expect("ppl -m demo --text " + here, 2, "is a folder; give its files by a pattern");
   expect("ppl -m demo --text wikitext", 1, "wikitext: no such file");
   expect("ppl -m demo --rows sideways", 2, "--rows: 'sideways' is not known; known: auto, joined, apart");
   expect("ppl -m demo --text " + here + "d.jsonl", 1, "choose one with --text-column: body, title");
-  expect("ppl -m demo --dataset hf:", 2, "is not the id of a data set");
+  expect("ppl -m demo --dataset hf:", 2, "is not a data set id");
   expect("ppl -m demo --dataset hf:Some/many --config c", 2, "--config: a, b");
   expect("ppl -m demo --dataset hf:Some/texts --text-column body", 2, "--text-column: text, title, year");
-  expect("ppl -m demo --dataset hf:Some/texts --max-samples 300", 2, "holds 250 rows, asked for 300");
+  expect("ppl -m demo --dataset hf:Some/texts --max-samples 300", 2, "has only 250 rows, not 300");
 }
 
 }  // namespace

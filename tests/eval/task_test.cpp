@@ -134,9 +134,9 @@ TEST(Tasks, WrongGridsAreRefused) {
   EXPECT_THAT(told([](TaskGrid& it) { it.lengths.clear(); }), HasSubstr("lengths: is empty"));
   EXPECT_THAT(told([](TaskGrid& it) { it.depths.clear(); }), HasSubstr("depths: is empty"));
   EXPECT_THAT(told([](TaskGrid& it) { it.depths = {1.5}; }), HasSubstr("must be in [0, 1]"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.depths = {0.501, 0.502}; }), HasSubstr("depths: names a value twice"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.lengths = {0}; }), HasSubstr("lengths: 0 is too few"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.hops = {0}; }), HasSubstr("hops: 0 is too few"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.depths = {0.501, 0.502}; }), HasSubstr("depths: a value is given twice"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.lengths = {0}; }), HasSubstr("lengths: 0 is too small"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.hops = {0}; }), HasSubstr("hops: 0 is too small"));
   EXPECT_THAT(told([](TaskGrid& it) { it.samples = 0; }), HasSubstr("samples"));
   EXPECT_THAT(told([](TaskGrid& it) { it.needles = 0; }), HasSubstr("needles"));
   EXPECT_THAT(told([](TaskGrid& it) { it.chains = 0; }), HasSubstr("chains"));

@@ -93,7 +93,7 @@ TEST_P(Compressed, CutOffIsAnError) {
   const std::string data = GetParam().compress(sample(5000));
   for (std::size_t n = 0; n < data.size(); n += 1 + data.size() / 200) {
     EXPECT_EQ(error_of([&] { decompress(data.substr(0, n)); }),
-              std::string("file: its ") + GetParam().name + " data are damaged or cut off")
+              std::string("file: its ") + GetParam().name + " data are damaged or truncated")
         << n;
   }
 }

@@ -84,7 +84,7 @@ TEST(Gguf, RefusesMetadataThatMakesNoSense) {
   const std::string nested = bytes_of<std::uint32_t>({9}) + bytes_of<std::uint64_t>({1});
   EXPECT_THAT(message(GgufBuilder().raw("deep", 9, nested).build()), HasSubstr("metadata deep: arrays of arrays"));
   EXPECT_THAT(message(GgufBuilder().raw("a", 77, "").build()), HasSubstr("metadata of type 77 is not known"));
-  EXPECT_THAT(message(GgufBuilder().u32("a", 1).u32("a", 2).build()), HasSubstr("metadata a stands twice"));
+  EXPECT_THAT(message(GgufBuilder().u32("a", 1).u32("a", 2).build()), HasSubstr("metadata a appears twice"));
   for (const std::uint32_t alignment : {0u, 3u, 1u << 30}) {
     EXPECT_THAT(message(GgufBuilder().u32("general.alignment", alignment).build()), HasSubstr("a power of two"));
   }
@@ -95,7 +95,7 @@ TEST(Gguf, RefusesTensorsThatLie) {
     return message(GgufBuilder().tensor("a", dimensions, type, offset).build(128));
   };
   EXPECT_EQ(with({32}, 0, 0), "no error");
-  EXPECT_THAT(with({33}, 0, 0), HasSubstr("tensor a: bytes 0 to 132 lie outside the file's 128"));
+  EXPECT_THAT(with({33}, 0, 0), HasSubstr("tensor a: bytes 0 to 132 are outside the 128"));
   EXPECT_THAT(with({1}, 0, 1ull << 63), HasSubstr("tensor a: bytes"));
   EXPECT_THAT(with({1}, 0, 4), HasSubstr("offset 4 is not a multiple of 32"));
   EXPECT_THAT(with({33}, 2, 0), HasSubstr("rows of 33 elements do not fill Q4_0 blocks of 32"));
@@ -104,7 +104,7 @@ TEST(Gguf, RefusesTensorsThatLie) {
   EXPECT_THAT(with({1ull << 62, 1}, 0, 0), HasSubstr("overflows"));
   EXPECT_THAT(with(std::vector<std::uint64_t>(9, 1), 0, 0), HasSubstr("claims 9 dimensions"));
   EXPECT_THAT(message(GgufBuilder().tensor("a", {8}, 0, 0).tensor("a", {8}, 0, 32).build(64)),
-              HasSubstr("a stands twice"));
+              HasSubstr("a appears twice"));
   EXPECT_THAT(message(GgufBuilder().tensor("a", {16}, 0, 0).tensor("b", {8}, 0, 32).build(64)),
               HasSubstr("overlap at byte 32"));
   const std::string name(100000, '\n');

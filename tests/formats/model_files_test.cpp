@@ -56,7 +56,7 @@ TEST_F(ModelFilesTest, SafetensorsBesideItsConfig) {
   copy_model(folder_.path() / "m");
   fs::remove(folder_.path() / "m/config.json");
   EXPECT_THAT(error_of([&] { open_model_files((folder_.path() / "m/model.safetensors").string()); }),
-              HasSubstr("needs a config.json beside it"));
+              HasSubstr("needs a config.json in the same folder"));
   EXPECT_THAT(error_of([&] { open_model_files((folder_.path() / "m").string()); }), HasSubstr("has no config.json"));
 }
 

@@ -50,17 +50,17 @@ TEST_F(ShippedTexts, Pg19) {
 
 TEST_F(ShippedTexts, SayWhatDoesNotShip) {
   EXPECT_THROW(load_texts({"wikitext", "", "", 65}), UsageError);
-  EXPECT_THAT(error_of([] {
-                load_texts({"wikitext", "", "", 65});
-              }),
-              HasSubstr("wikitext-103-v1/test.jsonl holds 64 rows, asked for 65; take all of it from the hub: "
-                        "hf:Salesforce/wikitext"));
-  EXPECT_THAT(error_of([] { load_texts({"pg19", "", "", 2}); }), HasSubstr("test.jsonl holds 1 row, asked for 2"));
+  EXPECT_THAT(
+      error_of([] {
+        load_texts({"wikitext", "", "", 65});
+      }),
+      HasSubstr("wikitext-103-v1/test.jsonl has only 64 rows, not 65; use the whole data set, hf:Salesforce/wikitext"));
+  EXPECT_THAT(error_of([] { load_texts({"pg19", "", "", 2}); }), HasSubstr("test.jsonl has only 1 row, not 2"));
   EXPECT_THROW(load_texts({"wikitext", "", "validation", 0}), UsageError);
   EXPECT_THAT(error_of([] {
                 load_texts({"wikitext", "", "validation", 0});
               }),
-              HasSubstr("split 'validation' does not ship, only "));
+              HasSubstr("split 'validation' is not included, only "));
   EXPECT_THAT(error_of([] {
                 load_texts({"wikitext", "wikitext-2-v1", "", 0});
               }),
@@ -79,7 +79,7 @@ TEST(TextFiles, JsonlRowsJoin) {
   EXPECT_EQ(texts.separator, "\n\n");
   EXPECT_EQ(texts.texts, (std::vector<std::string>{"one", "", "dé\n"}));
   EXPECT_EQ(load_texts({path.string(), "", "", 2}).texts.size(), 2u);
-  EXPECT_THAT(error_of([&] { load_texts({path.string(), "", "", 4}); }), HasSubstr("holds 3 texts, asked for 4"));
+  EXPECT_THAT(error_of([&] { load_texts({path.string(), "", "", 4}); }), HasSubstr("has only 3 texts, not 4"));
 }
 
 TEST(TextFiles, TxtIsOneText) {

@@ -97,7 +97,7 @@ TEST_F(PullTest, FilesByName) {
   EXPECT_THAT(pull("Some/model", {"README.md", "onnx/model.onnx"}).files, ElementsAre("README.md", "onnx/model.onnx"));
   EXPECT_EQ(read_file(hub_.repository() / "snapshots" / FakeHub::kCommit / "onnx/model.onnx"), "o");
   EXPECT_FALSE(find_pulled(hub_settings(), *parse_hub_name("Some/model")));
-  EXPECT_THAT(error("Some/model", {"nothing.txt"}), HasSubstr("has no file 'nothing.txt' in its revision 'main'"));
+  EXPECT_THAT(error("Some/model", {"nothing.txt"}), HasSubstr("has no file 'nothing.txt' in revision 'main'"));
 }
 
 TEST_F(PullTest, ShardsOfAnIndex) {
@@ -118,7 +118,7 @@ TEST_F(PullTest, ShardsOfAnIndex) {
   EXPECT_THAT(error(), HasSubstr("'../../evil' is not the name of a file"));
   fs::remove_all(hub_.repository());
   hub_.files["model.safetensors.index.json"] = {"[]"};
-  EXPECT_THAT(error(), HasSubstr("is not an index of safetensors"));
+  EXPECT_THAT(error(), HasSubstr("is not a safetensors index"));
 }
 
 TEST_F(PullTest, OneFileOfAGgufRepository) {
@@ -175,7 +175,7 @@ TEST_F(PullTest, WhatIsLeftOfAnotherFileIsThrownAway) {
 TEST_F(PullTest, WrongContentIsRefused) {
   hub_.content_sent = large_content();
   hub_.content_sent[1000] ^= 1;
-  EXPECT_THAT(error(), HasSubstr("has not the hash " + test::sha256(large_content())));
+  EXPECT_THAT(error(), HasSubstr("does not have the hash " + test::sha256(large_content())));
   EXPECT_FALSE(fs::exists(incomplete()));
   EXPECT_FALSE(fs::exists(hub_.blob(kWeights)));
   EXPECT_FALSE(fs::exists(hub_.repository() / "snapshots" / FakeHub::kCommit / kWeights));
@@ -192,13 +192,13 @@ TEST_F(PullTest, WrongSizeIsRefused) {
   hub_.content_sent = large_content() + "more";
   EXPECT_THAT(error(), HasSubstr("more came than the 200000 bytes"));
   hub_.content_sent = large_content().substr(0, 1000);
-  EXPECT_THAT(error(), HasSubstr("1000 bytes came, 200000 are expected"));
+  EXPECT_THAT(error(), HasSubstr("received 1000 bytes instead of 200000"));
   EXPECT_FALSE(fs::exists(hub_.blob(kWeights)));
 }
 
 TEST_F(PullTest, NoSpaceIsSaidBeforehand) {
   hub_.size_told = std::size_t{1} << 60;
-  EXPECT_THAT(error(), HasSubstr("make room, or set HF_HUB_CACHE"));
+  EXPECT_THAT(error(), HasSubstr("free some space, or set HF_HUB_CACHE"));
   EXPECT_EQ(hub_.server().count("GET", "/elsewhere/"), 0u);
 }
 
@@ -225,10 +225,10 @@ TEST_F(PullTest, GivesUpWhenItDoesNotHelp) {
 
 TEST_F(PullTest, TheTokenIsSentAndStaysAtHome) {
   hub_.token = "hf_secret";
-  EXPECT_THAT(error(), HasSubstr("without a token: check the id, or set HF_TOKEN"));
+  EXPECT_THAT(error(), HasSubstr("has no public model with this id; check the id, or set HF_TOKEN"));
   {
     const test::ScopedVariable token("HF_TOKEN", "hf_wrong");
-    EXPECT_THAT(error(), HasSubstr("refuses the token: check the id, and HF_TOKEN"));
+    EXPECT_THAT(error(), HasSubstr("refuses the token; check the id and HF_TOKEN"));
   }
   hub_.server().forget_requests();
   const test::ScopedVariable token("HF_TOKEN", "hf_secret\n");
@@ -281,14 +281,14 @@ TEST_F(PullTest, ARenamedModelIsFollowed) {
 }
 
 TEST_F(PullTest, ErrorsSayWhatWouldBeRight) {
-  EXPECT_THAT(error("No/model"), HasSubstr("No/model: " + hub_.server().url() + " has no model of that id"));
+  EXPECT_THAT(error("No/model"), HasSubstr("No/model: " + hub_.server().url() + " has no model with this id"));
   EXPECT_THAT(error("Some/model@v9"), HasSubstr("has no revision 'v9' of it"));
   hub_.next.emplace_back("/api/", test::Reply{403, {{"X-Error-Code", "GatedRepo"}}, "", {}, {}});
-  EXPECT_THAT(error(), HasSubstr("accept them at " + hub_.server().url() + "/Some/model, then set HF_TOKEN"));
+  EXPECT_THAT(error(), HasSubstr("accept its terms at " + hub_.server().url() + "/Some/model, then set HF_TOKEN"));
   hub_.next.emplace_back("/api/", test::Reply{403, {}, "", {}, {}});
-  EXPECT_THAT(error(), HasSubstr("set HF_TOKEN to a token that may read this model"));
+  EXPECT_THAT(error(), HasSubstr("set HF_TOKEN to a token with access to this model"));
   hub_.next.emplace_back("/api/", test::Reply{200, {}, "<html>", {}, {}});
-  EXPECT_THAT(error(), HasSubstr("does not answer as a hub does; check HF_ENDPOINT"));
+  EXPECT_THAT(error(), HasSubstr("does not respond like a hub; check HF_ENDPOINT"));
   hub_.next.emplace_back("/config.json", test::Reply{200, {}, "{}", {}, {}});
   EXPECT_THAT(error(), HasSubstr("does not say the hash and size of 'config.json'"));
   hub_.next.emplace_back("/config.json", test::Reply{200, {{"ETag", "\"../../x\""}}, "{}", {}, {}});

@@ -94,7 +94,7 @@ TEST_F(RowsTest, WhatIsOnDiskIsNotFetchedAgain) {
   const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
   EXPECT_EQ(read({.dataset = "Some/texts", .max_rows = 150})[149], FakeRows::text(149));
   EXPECT_TRUE(service_.server().requests().empty());
-  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("HF_HUB_OFFLINE forbids to fetch it"));
+  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("HF_HUB_OFFLINE is set"));
   EXPECT_THAT(error({.dataset = "Other/texts"}), HasSubstr("hf:Other/texts: is not on disk"));
 }
 
@@ -151,16 +151,16 @@ TEST_F(RowsTest, RowsThatAreCutOffAreRefused) {
 TEST_F(RowsTest, ADataSetThatChangesIsRefused) {
   read({.dataset = "Some/texts", .max_rows = 100});
   service_.revision = "another";
-  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("has changed since its first rows were fetched; delete "));
+  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("has changed since its first rows were downloaded; delete "));
 }
 
 TEST_F(RowsTest, ErrorsSayWhatWouldBeRight) {
   EXPECT_THAT(error({.dataset = "No/such"}), HasSubstr("says: The dataset does not exist"));
   EXPECT_THAT(error({.dataset = "No/such"}), HasSubstr("set HF_TOKEN if the data set is private or gated"));
-  EXPECT_THAT(error({.dataset = "../etc"}), HasSubstr("is not the id of a data set: hf:ORG/NAME"));
-  EXPECT_THAT(error({.dataset = "a/b/c"}), HasSubstr("is not the id of a data set"));
-  EXPECT_THAT(error({.dataset = ""}), HasSubstr("is not the id of a data set"));
-  EXPECT_THAT(error({.dataset = "Some/texts", .max_rows = 251}), HasSubstr("holds 250 rows, asked for 251"));
+  EXPECT_THAT(error({.dataset = "../etc"}), HasSubstr("is not a data set id; give hf:ORG/NAME"));
+  EXPECT_THAT(error({.dataset = "a/b/c"}), HasSubstr("is not a data set id"));
+  EXPECT_THAT(error({.dataset = ""}), HasSubstr("is not a data set id"));
+  EXPECT_THAT(error({.dataset = "Some/texts", .max_rows = 251}), HasSubstr("has only 250 rows, not 251"));
   service_.next.push_back({200, {}, "<html>", {}, {}});
   EXPECT_THAT(error({.dataset = "Some/other"}), HasSubstr("check HF_DATASETS_SERVER"));
   const test::ScopedVariable nobody("HF_DATASETS_SERVER", "http://127.0.0.1:9");

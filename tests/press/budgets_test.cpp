@@ -129,7 +129,7 @@ TEST_F(Budgets, PerLayerGivesEachLayerItsRatio) {
   const KVCache shared = run("per_layer(adakv(knorm), compression_ratios=[0, 0, 0, 0.5])", {0.3, {}}, 400, 400);
   EXPECT_EQ(shared.head(3, 0).size() + shared.head(3, 1).size() + shared.head(3, 2).size(), 600);
   EXPECT_EQ(complaint("per_layer(knorm, compression_ratios=[0.5, 0.5, 0.5])"),
-            "press per_layer: 3 ratios for a model of 4 layers; write compression_ratios=[...], one for each");
+            "press per_layer: 3 ratios for a model of 4 layers; write compression_ratios=[...] with one per layer");
   EXPECT_THAT(complaint("per_layer(knorm)"), HasSubstr("0 ratios"));
   EXPECT_THAT(complaint("per_layer(knorm, compression_ratios=[1, 0, 0, 0])"), HasSubstr("above"));
   EXPECT_THAT(complaint("per_layer(compression_ratios=[0, 0, 0, 0])"), HasSubstr("inside"));
@@ -163,8 +163,8 @@ TEST_F(Budgets, LukvLooksUpEachHeadsShare) {
   EXPECT_EQ(positions(run("lukv(knorm, sink=3, file=" + good + ")", {0.995, {}}, 200, 200), 0, 1),
             (std::vector<std::int32_t>{2}));
   EXPECT_EQ(sizes(run(press, {0, 100}, 400, 80), 1), std::vector<std::int64_t>(4, 100));
-  EXPECT_THAT(complaint("lukv"), HasSubstr("wants file=FILE"));
-  EXPECT_THAT(complaint("lukv(file=/no/such.safetensors)"), HasSubstr("there is no such file"));
+  EXPECT_THAT(complaint("lukv"), HasSubstr("needs file=FILE"));
+  EXPECT_THAT(complaint("lukv(file=/no/such.safetensors)"), HasSubstr("no such file"));
   EXPECT_THAT(complaint("lukv(file=" + wrong + ")"), HasSubstr("is [99, 3, 4]; the model needs [99, 4, 3]"));
   EXPECT_THAT(complaint("lukv(file=" + other + ")"), HasSubstr("no tensor curves"));
   EXPECT_THAT(complaint("lukv(adakv(knorm), file=" + good + ")"), HasSubstr("a press that scores"));
@@ -210,9 +210,9 @@ TEST_F(Budgets, DmsJudgesEachTokenOnceByItsBlock) {
   // A press that carries floats of its own and counts what came before.
   EXPECT_NO_THROW(run("dms(observed_attention, threshold=0.01)", {0.5, {}}, 400, 90));
   EXPECT_NO_THROW(run("dms(snapkv(window_size=64), threshold=0.01, sliding_window_size=0)", {0.5, {}}, 400, 30));
-  EXPECT_EQ(
-      complaint("dms(knorm)"),
-      "press dms: threshold is missing; write dms(knorm, threshold=X), where entries that knorm scores below X go");
+  EXPECT_EQ(complaint("dms(knorm)"),
+            "press dms: threshold is missing; write dms(knorm, threshold=X), where entries that knorm scores below X "
+            "are evicted");
   EXPECT_THAT(complaint("dms(threshold=1)"), HasSubstr("inside"));
   EXPECT_THAT(complaint("dms(adakv(knorm), threshold=1)"), HasSubstr("a press that scores"));
 }

@@ -108,7 +108,7 @@ TEST(Registry, SchedulesAreWrittenAsPresses) {
 
   EXPECT_NE(parse_press("decoding(kvzip)").decoding->press, nullptr);
   EXPECT_THAT(complaint("composed(kvzip, knorm)"), HasSubstr("layer by layer"));
-  EXPECT_THAT(complaint("adakv(decoding(knorm))"), HasSubstr("does not go inside"));
+  EXPECT_THAT(complaint("adakv(decoding(knorm))"), HasSubstr("cannot be inside"));
   EXPECT_THAT(complaint("decoding"), HasSubstr("inside"));
   EXPECT_THAT(complaint("prefill_decoding(snapkv)"), HasSubstr("inside"));
 }

@@ -231,7 +231,7 @@ TEST_F(Shapes, WhatDoesNotGoInsideIsSaid) {
   };
   for (const std::string press : {"chunk", "block"}) {
     EXPECT_THAT(complaint(press + "(observed_attention)"),
-                testing::AllOf(HasSubstr("press " + press), HasSubstr("observed_attention"), HasSubstr(" say")));
+                testing::AllOf(HasSubstr("press " + press), HasSubstr("observed_attention"), HasSubstr(" such as ")));
     EXPECT_THAT(complaint(press + "(adakv(knorm))"), HasSubstr("scores"));
   }
   EXPECT_THAT(complaint("chunk"), HasSubstr("inside"));

@@ -63,17 +63,15 @@ BreakEvenReport report_of(std::vector<BreakEvenContext> contexts) {
 }
 
 TEST(BreakEvenReport, SentencesToQuote) {
-  EXPECT_THAT(
-      break_even_sentences(report_of({context_of(4096)})),
-      ElementsAre(
-          "With expected_attention at 0.5, answers of more than 37 tokens to a 4,096-token context come sooner, "
-          "with 50 % of the cache and +0.020 nats per token.",
-          "expected_attention stays under 0.05 nats per token at 4,096 tokens up to ratio 0.5: +0.0200 "
-          "[+0.0100, +0.0300].",
-          "With tova at 0.5, no answer to a 4,096-token context comes sooner than with the full cache (up to "
-          "1,000,000 tokens); it takes 50 % of the cache and +0.200 nats per token.",
-          "No ratio of tova that was tried stays under 0.05 nats per token at 4,096 tokens, its interval "
-          "included; the nearest is 0.5 with +0.2000 [+0.1900, +0.2100]."));
+  EXPECT_THAT(break_even_sentences(report_of({context_of(4096)})),
+              ElementsAre("With expected_attention at 0.5, answers of more than 37 tokens to a 4,096-token context "
+                          "finish sooner, with 50 % of the cache and +0.020 nats per token.",
+                          "expected_attention adds less than 0.05 nats per token at 4,096 tokens up to ratio 0.5: "
+                          "+0.0200 [+0.0100, +0.0300].",
+                          "With tova at 0.5, no answer to a 4,096-token context finishes sooner than with the full "
+                          "cache (up to 1,000,000 tokens); it needs 50 % of the cache and +0.200 nats per token.",
+                          "No measured ratio of tova adds less than 0.05 nats per token at 4,096 tokens, including its "
+                          "interval; the nearest is 0.5 with +0.2000 [+0.1900, +0.2100]."));
 }
 
 TEST(BreakEvenReport, ComputedNumbersAreMarked) {
@@ -85,8 +83,7 @@ TEST(BreakEvenReport, ComputedNumbersAreMarked) {
   EXPECT_EQ(runs[1]["sooner_after"], 200 + 1);
   EXPECT_EQ(runs[1]["sooner_after_measured"], false);
   EXPECT_THAT(runs[1]["sentence"].get<std::string>(), HasSubstr("of more than about 201 tokens"));
-  EXPECT_THAT(runs[1]["sentence"].get<std::string>(),
-              HasSubstr("(computed from the cost of a token, which was measured over 64)"));
+  EXPECT_THAT(runs[1]["sentence"].get<std::string>(), HasSubstr("(extrapolated from 64 measured tokens)"));
   EXPECT_EQ(runs[2]["sooner_after"], nullptr);
   EXPECT_EQ(runs[0]["answers"][0]["measured"], true);
   EXPECT_EQ(runs[0]["answers"][1]["measured"], false);
@@ -99,7 +96,7 @@ TEST(BreakEvenReport, ComputedNumbersAreMarked) {
   const std::string table = break_even_table(report);
   EXPECT_THAT(table, HasSubstr("201*"));
   EXPECT_THAT(table, HasSubstr("37 to 37"));
-  EXPECT_THAT(table, HasSubstr("* computed from the cost of a token, measured over answers of 64 tokens"));
+  EXPECT_THAT(table, HasSubstr("* extrapolated from 64 measured tokens"));
   const std::string csv = break_even_csv(report);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 3 * 2);
   EXPECT_THAT(csv, HasSubstr(",37,true,10,"));
@@ -110,18 +107,17 @@ TEST(BreakEvenReport, NoMarkWhereAllIsMeasured) {
   BreakEvenReport report = report_of({context_of(4096)});
   report.answers = {10};
   report.contexts[0].runs.resize(1);
-  EXPECT_THAT(break_even_table(report), Not(HasSubstr("computed")));
+  EXPECT_THAT(break_even_table(report), Not(HasSubstr("extrapolated")));
 }
 
 TEST(BreakEvenReport, SeveralContexts) {
   const BreakEvenReport report = report_of({context_of(2048), context_of(4096)});
   const auto sentences = break_even_sentences(report);
   // 9 passes of 1 or 2 ms make up for nothing.
-  EXPECT_THAT(sentences,
-              Contains("With expected_attention at 0.5, an answer of 10 tokens comes sooner after none of the "
-                       "contexts tried, up to 4,096 tokens."));
-  EXPECT_THAT(sentences, Contains("With expected_attention at 0.5, an answer of 1,000 tokens comes sooner after every "
-                                  "context tried from 2,048 tokens on."));
+  EXPECT_THAT(sentences, Contains("With expected_attention at 0.5, an answer of 10 tokens finishes sooner with none of "
+                                  "the measured contexts, up to 4,096 tokens."));
+  EXPECT_THAT(sentences, Contains("With expected_attention at 0.5, an answer of 1,000 tokens finishes sooner with "
+                                  "every measured context of at least 2,048 tokens."));
   const Json json = break_even_json(report);
   EXPECT_EQ(json["sooner_from_context"].size(), 3 * 2);
   EXPECT_EQ(json["sooner_from_context"][0]["context_tokens"], nullptr);

@@ -48,23 +48,23 @@ TEST(Findings, TheAnswerInWords) {
   EXPECT_THAT(
       sentences(rows),
       ElementsAre(
-          "snapkv stays near the full cache up to a ratio of 0.75, the highest of all.",
-          "With 25 % of the cache evicted, all 2 presses stay near the full cache: snapkv (-0.3 %) and knorm (+0.1 %).",
-          "With 50 % of the cache evicted, all 2 presses stay near the full cache: snapkv (+0.5 %) and knorm (+1.0 %).",
-          "With 75 % of the cache evicted, 1 of 2 stays near the full cache: snapkv (+1.2 %); knorm strays farthest "
-          "(perplexity +30 %).",
-          "The smallest cache holds 2.00 MiB in place of 8.00 (25 %), at a ratio of 0.75.",
-          "Time falls in 2 of 6 runs against the full cache's 10 s, most with knorm at 0.75 (-20 %); it rises most "
-          "with snapkv at 0.75 (+20 %)."));
+          "snapkv stays near the full cache up to ratio 0.75, the highest of all presses.",
+          "With 25 % of the cache evicted, both presses stay near the full cache: snapkv (-0.3 %) and knorm (+0.1 %).",
+          "With 50 % of the cache evicted, both presses stay near the full cache: snapkv (+0.5 %) and knorm (+1.0 %).",
+          "With 75 % of the cache evicted, 1 of 2 presses stays near the full cache: snapkv (+1.2 %); knorm is the "
+          "farthest (perplexity +30 %).",
+          "The smallest cache has 2.00 MiB instead of 8.00 MiB (25 %), at ratio 0.75.",
+          "2 of 6 runs are faster than the full cache (10 s), the fastest is knorm at 0.75 (-20 %); the slowest is "
+          "snapkv at 0.75 (+20 %)."));
 }
 
 TEST(Findings, TheUpperEndOfTheIntervalDecides) {
   // 1.8 % above, but perhaps 2.2.
   EXPECT_THAT(
       sentences({run("no_press", 0, 0, kMiB, 1), run("knorm", 0.5, 1.8, kMiB, 1)}),
-      ElementsAre("No press stays near the full cache at any ratio that was run.",
+      ElementsAre("No press stays near the full cache at any measured ratio.",
                   "With 50 % of the cache evicted, knorm does not stay near the full cache (perplexity +1.8 %).",
-                  "No run is faster than the full cache's 1 s by more than 3 %."));
+                  "No run is more than 3 % faster than the full cache (1 s)."));
 }
 
 TEST(Findings, ARatioBeyondABadOneDoesNotCount) {
@@ -72,7 +72,7 @@ TEST(Findings, ARatioBeyondABadOneDoesNotCount) {
   EXPECT_THAT(sentences({run("no_press", 0, 0, kMiB, 1), run("knorm", 0.25, 0, kMiB, 1), run("knorm", 0.5, 9, kMiB, 1),
                          run("knorm", 0.75, 0, kMiB, 1)})
                   .front(),
-              "knorm stays near the full cache up to a ratio of 0.25, the highest of all.");
+              "knorm stays near the full cache up to ratio 0.25, the highest of all presses.");
 }
 
 TEST(Findings, ScoresAreBetterWhenHigher) {
@@ -86,14 +86,14 @@ TEST(Findings, ScoresAreBetterWhenHigher) {
 }
 
 TEST(Findings, NothingToCompareIsSaid) {
-  EXPECT_THAT(sentences({run("no_press", 0, 0, kMiB, 1)}).front(), StartsWith("There is nothing to compare"));
+  EXPECT_THAT(sentences({run("no_press", 0, 0, kMiB, 1)}).front(), StartsWith("Nothing to compare"));
 }
 
 TEST(Findings, OfWindowNothingIsSaidAboutQuality) {
   const std::vector<RunRow> rows = {run("no_press", 0, 0, kMiB, 1, "window"),
                                     run("knorm", 0.5, 0, kMiB / 2, 1, "window")};
   EXPECT_THAT(sentences(rows).front(),
-              StartsWith("Says nothing of quality: protocol window scores tokens in the pass"));
+              StartsWith("No statement about quality: protocol window scores tokens in the pass"));
   const std::string page = html_report(rows, {});
   EXPECT_THAT(page, HasSubstr("id=\"caveat\""));
   EXPECT_THAT(page, HasSubstr("Some runs used protocol window"));

@@ -38,15 +38,15 @@ TEST(Gnuplot, DrawsBothKinds) {
 TEST(Gnuplot, WhatItComplainsOfIsTold) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "a.png";
-  EXPECT_THAT(error_of("plot nosuchfunction(x)", path), HasSubstr("a.png: gnuplot could not draw it: "));
+  EXPECT_THAT(error_of("plot nosuchfunction(x)", path), HasSubstr("a.png: gnuplot failed: "));
   EXPECT_FALSE(fs::exists(path));
   // It ends well but has drawn nothing.
-  EXPECT_THAT(error_of("x = 1", path), HasSubstr("gnuplot wrote no whole picture"));
+  EXPECT_THAT(error_of("x = 1", path), HasSubstr("gnuplot wrote an incomplete picture"));
   EXPECT_FALSE(fs::exists(path));
 }
 
 TEST(Gnuplot, OtherEndingsAreRefused) {
-  EXPECT_THAT(error_of("plot x", "a.pdf"), HasSubstr("a.pdf: pictures are written as .png or .svg"));
+  EXPECT_THAT(error_of("plot x", "a.pdf"), HasSubstr("a.pdf: unknown picture format; use .png or .svg"));
 }
 
 TEST(Gnuplot, IsNamedWhenItIsMissing) {
@@ -56,7 +56,7 @@ TEST(Gnuplot, IsNamedWhenItIsMissing) {
   // One that only crashes.
   write_file(folder.path() / "gnuplot", "#!/bin/sh\nkill -9 $$\n");
   fs::permissions(folder.path() / "gnuplot", fs::perms::owner_all);
-  EXPECT_THAT(error_of("plot x", folder.path() / "a.png"), HasSubstr("gnuplot could not draw it: it says nothing"));
+  EXPECT_THAT(error_of("plot x", folder.path() / "a.png"), HasSubstr("gnuplot failed: no error message"));
 }
 
 }  // namespace

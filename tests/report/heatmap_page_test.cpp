@@ -97,9 +97,9 @@ TEST_F(HeatmapPage, EachCellSaysItsWordPlaceAndHeads) {
       std::string word = run.tokens[static_cast<std::size_t>(t)];
       if (word == "\n") word = "\u21b5";
       EXPECT_THAT(said, HasSubstr(word.front() == ' ' ? word.substr(1) : word));
-      EXPECT_THAT(said, HasSubstr("layer " + std::to_string(row / 2) + " head " + std::to_string(row % 2) + " place " +
-                                  std::to_string(t) + " here " + (kept ? "kept" : "evicted") + " kept by " +
-                                  std::to_string(counts[static_cast<std::size_t>(t)]) + " of 4 heads"));
+      EXPECT_THAT(said, HasSubstr("layer " + std::to_string(row / 2) + " head " + std::to_string(row % 2) +
+                                  " position " + std::to_string(t) + " in this head " + (kept ? "kept" : "evicted") +
+                                  " kept by " + std::to_string(counts[static_cast<std::size_t>(t)]) + " of 4 heads"));
       // And the cell is as dark as that.
       const auto same =
           js("(() => { const r = window.devicePixelRatio, c = "
@@ -137,7 +137,7 @@ TEST_F(HeatmapPage, ALongTextIsSummedUpUntilZoomedIn) {
     }
     const std::string said = said_at(from + 0.5, 7);
     EXPECT_THAT(said, HasSubstr(std::to_string(to - from) + " tokens layer 2 head 1"));
-    EXPECT_THAT(said, HasSubstr("kept here " + std::to_string(kept) + " of " + std::to_string(to - from)));
+    EXPECT_THAT(said, HasSubstr("kept in this head " + std::to_string(kept) + " of " + std::to_string(to - from)));
     char share[32];
     std::snprintf(share, sizeof share, "%.1f %%", 100 * sum / (to - from) / 18);
     EXPECT_THAT(said, HasSubstr(share));
@@ -149,8 +149,8 @@ TEST_F(HeatmapPage, ALongTextIsSummedUpUntilZoomedIn) {
   for (const std::int32_t t : {3005, 3020}) {
     const std::string said = said_at(t + 0.5, 17);
     EXPECT_THAT(said, HasSubstr("w" + std::to_string(t)));
-    EXPECT_THAT(said, HasSubstr(std::string("layer 5 head 2 place 3 0") + (t == 3005 ? "05" : "20") + " here " +
-                                (holds(run, 17, t) ? "kept" : "evicted")));
+    EXPECT_THAT(said, HasSubstr(std::string("layer 5 head 2 position 3 0") + (t == 3005 ? "05" : "20") +
+                                " in this head " + (holds(run, 17, t) ? "kept" : "evicted")));
   }
   EXPECT_THAT(js("byId('heatmap-text').innerText").get<std::string>(), HasSubstr("w3005 w3006"));
   EXPECT_EQ(js("byId('heatmap-cell').querySelector('mark').textContent"), " w3020");

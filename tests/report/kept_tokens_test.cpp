@@ -61,10 +61,10 @@ TEST(KeptTokensFile, OneThatIsNoneIsLeftOutWithALine) {
   Json no_press = good;
   no_press.erase("press");
   const std::vector<std::pair<std::string, std::string>> bad = {
-      {"", "not JSON"},
-      {"{\"press\": \"kno", "not JSON"},
+      {"", "not valid JSON"},
+      {"{\"press\": \"kno", "not valid JSON"},
       {"[1]", "JSON object"},
-      {std::string(100'000, '['), "not JSON"},
+      {std::string(100'000, '['), "not valid JSON"},
       {no_press.dump(), "'press'"},
       {with("/n_tokens", 11), "'tokens'"},
       {with("/n_tokens", -1), "'n_tokens'"},
@@ -73,10 +73,10 @@ TEST(KeptTokensFile, OneThatIsNoneIsLeftOutWithALine) {
       {with("/n_kv_heads", 1), "1 heads"},
       {with("/compression_ratio", "half"), "'compression_ratio'"},
       {with("/tokens/3", 5), "'tokens'"},
-      {with("/kept/0/0", 5), "are a list"},
-      {with("/kept/0/0/1", 0), "ascending places below 10"},
-      {with("/kept/1/1/0", 10), "ascending places below 10"},
-      {with("/kept/1/1/0", 0.5), "ascending places below 10"},
+      {with("/kept/0/0", 5), "must be a list"},
+      {with("/kept/0/0/1", 0), "ascending positions below 10"},
+      {with("/kept/1/1/0", 10), "ascending positions below 10"},
+      {with("/kept/1/1/0", 0.5), "ascending positions below 10"},
   };
   for (const auto& [text, why] : bad) {
     const TemporaryFolder folder;
@@ -84,7 +84,7 @@ TEST(KeptTokensFile, OneThatIsNoneIsLeftOutWithALine) {
     testing::internal::CaptureStderr();
     EXPECT_TRUE(read_kept_tokens({folder.path()}).empty());
     const std::string said = testing::internal::GetCapturedStderr();
-    EXPECT_THAT(said, HasSubstr("kept_tokens.json: left out"));
+    EXPECT_THAT(said, HasSubstr("kept_tokens.json: skipped"));
     EXPECT_THAT(said, HasSubstr(why));
     EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
   }
@@ -137,7 +137,7 @@ TEST(KeptTokensPicture, IsDrawn) {
   const std::string svg = read_file(folder.path() / "k.svg");
   EXPECT_THAT(svg, testing::Not(HasSubstr("href=\"/"))) << "nothing outside of the file";
   EXPECT_THAT(svg, testing::Not(HasSubstr(".png")));
-  for (const char* it : {"snapkv at 0.50", "layer, 2 heads each", "% of heads", "1 in all of 4 heads"}) {
+  for (const char* it : {"snapkv at 0.50", "layer, 2 heads each", "% of heads", "1 in all 4 heads"}) {
     EXPECT_THAT(svg, HasSubstr(it));
   }
 }

@@ -144,7 +144,7 @@ TEST(ReadResults, SkipsDamagedFoldersWithALineThatNamesThem) {
 
 TEST(ReadResults, NothingAtAllIsAnError) {
   const TemporaryFolder folder;
-  EXPECT_THAT(message_of({folder.path()}), HasSubstr("no result folder"));
+  EXPECT_THAT(message_of({folder.path()}), HasSubstr("no readable result folder"));
   EXPECT_THAT(message_of({folder.path() / "nowhere"}), HasSubstr("no such folder"));
   EXPECT_THAT(message_of({folder.file("a.txt", "x")}), HasSubstr("no such folder"));
 }

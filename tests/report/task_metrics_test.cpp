@@ -78,7 +78,7 @@ TEST(TaskMetrics, WhatHasNoFormulaIsRefused) {
     score_longbench(sample, "x");
     FAIL();
   } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("needs a segmenter of Chinese"));
+    EXPECT_THAT(error.what(), HasSubstr("needs a Chinese segmenter"));
   }
   sample.task = "longbook_sum_eng";
   EXPECT_THROW(score_infinitebench(sample, "x"), UsageError);

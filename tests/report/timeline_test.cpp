@@ -80,17 +80,17 @@ TEST(TimelineFile, OneThatIsNoneIsLeftOutWithALine) {
     return text.replace(at, from.size(), to);
   };
   const std::vector<std::pair<std::string, std::string>> bad = {
-      {"", "not JSON"},
-      {good.substr(0, good.size() / 2), "not JSON"},
-      {"[1, 2]", "list 'phase'"},
+      {"", "not valid JSON"},
+      {good.substr(0, good.size() / 2), "not valid JSON"},
+      {"[1, 2]", "'phase' must be a list"},
       {"{\"phase\": []}", "at least one point"},
-      {with("\"seconds\"", "\"second\""), "list 'seconds'"},
+      {with("\"seconds\"", "\"second\""), "'seconds' must be a list"},
       {with("[0.0,0.25,", "[0.0,"), "has 5 values"},
-      {with("0.375", "0.125"), "go back"},
-      {with("0.375", "\"0.375\""), "numbers from 0 on"},
-      {with("0.375", "NaN"), "numbers from 0 on, not null"},
-      {with("\"score\"", "7"), "holds names"},
-      {with("128,", "-128,"), "'tokens' holds numbers from 0 on"},
+      {with("0.375", "0.125"), "must not decrease"},
+      {with("0.375", "\"0.375\""), "numbers of at least 0"},
+      {with("0.375", "NaN"), "numbers of at least 0, not null"},
+      {with("\"score\"", "7"), "must contain names"},
+      {with("128,", "-128,"), "'tokens' must contain numbers of at least 0"},
   };
   for (const auto& [text, why] : bad) {
     const TemporaryFolder folder;
@@ -100,7 +100,7 @@ TEST(TimelineFile, OneThatIsNoneIsLeftOutWithALine) {
     const std::string said = testing::internal::GetCapturedStderr();
     ASSERT_EQ(rows.size(), 1u) << "the run's numbers are shown without it";
     EXPECT_EQ(rows[0].timeline, nullptr);
-    EXPECT_THAT(said, HasSubstr("its timeline is left out"));
+    EXPECT_THAT(said, HasSubstr("timeline skipped"));
     EXPECT_THAT(said, HasSubstr(why));
     EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
   }

@@ -57,17 +57,17 @@ TEST(TokenizerGguf, KindsOfTokens) {
   EXPECT_EQ(tokenizer.decode(Ids{4, 2, 0, 3}, false), "ab<x>a<y>");
   EXPECT_EQ(open(builder({1, 1, 1, 1, 1})).encode("<x>"), Ids{});
   EXPECT_EQ(tokenizer.eos_id(), std::nullopt);
-  EXPECT_EQ(message(builder({1, 1})), "tokenizer.ggml.token_type is of 2 tokens, there are 5");
+  EXPECT_EQ(message(builder({1, 1})), "tokenizer.ggml.token_type has 2 tokens, but there are 5");
 }
 
 TEST(TokenizerGguf, OthersAreNamed) {
-  EXPECT_EQ(message(GgufBuilder()), "holds no tokenizer (tokenizer.ggml.model)");
-  EXPECT_EQ(message(GgufBuilder().u32("tokenizer.ggml.model", 1)), "holds no tokenizer (tokenizer.ggml.model)");
+  EXPECT_EQ(message(GgufBuilder()), "contains no tokenizer (tokenizer.ggml.model)");
+  EXPECT_EQ(message(GgufBuilder().u32("tokenizer.ggml.model", 1)), "contains no tokenizer (tokenizer.ggml.model)");
   EXPECT_EQ(message(GgufBuilder().text("tokenizer.ggml.model", "llama")),
-            "tokenizer.ggml.model 'llama' is not supported; gpt2 (byte-level BPE) is");
+            "tokenizer.ggml.model 'llama' is not supported; supported: gpt2 (byte-level BPE)");
   const std::string odd =
       message(GgufBuilder().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "odd\n"));
-  EXPECT_THAT(odd, StartsWith("tokenizer.ggml.pre 'odd?' is not supported; these are: gpt-2, "));
+  EXPECT_THAT(odd, StartsWith("tokenizer.ggml.pre 'odd?' is not supported; supported: gpt-2, "));
   EXPECT_EQ(message(gpt2()), "has no tokenizer.ggml.tokens, an array of strings");
   EXPECT_EQ(message(gpt2().texts("tokenizer.ggml.tokens", {"a"})), "has no tokenizer.ggml.merges, an array of strings");
 }
@@ -78,11 +78,11 @@ TEST(TokenizerGguf, VocabulariesThatLie) {
   };
   EXPECT_EQ(with({"a", "b", "ab"}, {"a b"}), "no error");
   EXPECT_EQ(with({}, {}), "no error");
-  EXPECT_EQ(with({"a", "a"}, {}), "token a stands twice");
-  EXPECT_EQ(with({"a", "\xff"}, {}), "token 1 is not UTF-8");
+  EXPECT_EQ(with({"a", "a"}, {}), "token a appears twice");
+  EXPECT_EQ(with({"a", "\xff"}, {}), "token 1 is not valid UTF-8");
   EXPECT_EQ(with({"a", "b"}, {"a b"}), "merge 0 needs the token ab, which is not in the vocabulary");
-  EXPECT_EQ(with({"a", "b"}, {"ab"}), "merge 0 is 'ab'; two tokens with a space between them are needed");
-  EXPECT_EQ(with({"a", "b"}, {""}), "merge 0 is ''; two tokens with a space between them are needed");
+  EXPECT_EQ(with({"a", "b"}, {"ab"}), "merge 0 is 'ab'; it must be two tokens separated by a space");
+  EXPECT_EQ(with({"a", "b"}, {""}), "merge 0 is ''; it must be two tokens separated by a space");
 }
 
 TEST(TokenizerGguf, AnEndThatIsNoTokenIsNone) {

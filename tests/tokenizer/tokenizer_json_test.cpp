@@ -45,7 +45,7 @@ TEST(TokenizerJson, NotJson) {
 
 TEST(TokenizerJson, OtherModels) {
   EXPECT_EQ(test::error_of_document("{}"), "has no model; a BPE model is needed");
-  EXPECT_EQ(error_with("/model/type", "Unigram"), "model 'Unigram' is not supported; BPE is");
+  EXPECT_EQ(error_with("/model/type", "Unigram"), "model 'Unigram' is not supported; supported: BPE");
   EXPECT_EQ(error_with("/model/type", 7), "model: type must be a string");
   EXPECT_EQ(error_with("/model/dropout", 0.1), "model: dropout is not supported; it must be null");
   EXPECT_EQ(error_with("/model/dropout", 0.0), "no error");
@@ -61,40 +61,41 @@ TEST(TokenizerJson, OtherModels) {
 
 TEST(TokenizerJson, OtherPipelines) {
   EXPECT_EQ(error_with("/normalizer", {{"type", "Lowercase"}}),
-            "normalizer 'Lowercase' is not supported; NFC, Sequence and null are");
+            "normalizer 'Lowercase' is not supported; supported: NFC, Sequence, null");
   EXPECT_EQ(error_with("/normalizer", "NFC"), "normalizer: type must be a string");
   EXPECT_EQ(error_with("/normalizer", {{"type", "Sequence"}}), "normalizer: normalizers must be an array");
   EXPECT_EQ(error_with("/pre_tokenizer", nullptr), "has no ByteLevel pre_tokenizer; only byte-level BPE is supported");
   EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "Metaspace"}}),
-            "pre_tokenizer 'Metaspace' is not supported; ByteLevel, Split, Digits and Sequence are");
+            "pre_tokenizer 'Metaspace' is not supported; supported: ByteLevel, Split, Digits, Sequence");
   EXPECT_EQ(error_with("/pre_tokenizer/use_regex", 1), "pre_tokenizer: ByteLevel: use_regex must be true or false");
   const json byte_level = {{"type", "ByteLevel"}};
   const auto sequence = [&](json last) {
     return error_with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {byte_level, std::move(last)}}});
   };
   EXPECT_EQ(sequence({{"type", "Digits"}}),
-            "pre_tokenizer 'Digits' after ByteLevel is not supported; ByteLevel must be the last");
+            "pre_tokenizer 'Digits' after ByteLevel is not supported; ByteLevel must be last");
   const auto split = [&](json part) {
     part["type"] = "Split";
     return error_with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {std::move(part), byte_level}}});
   };
   EXPECT_EQ(split({{"pattern", {{"Regex", "a"}}}, {"behavior", "Isolated"}}), "no error");
   EXPECT_EQ(split({{"pattern", {{"Regex", "a"}}}, {"behavior", "Odd"}}),
-            "pre_tokenizer: Split: behavior 'Odd' is not supported; Removed, Isolated, MergedWithPrevious, "
-            "MergedWithNext and Contiguous are");
+            "pre_tokenizer: Split: behavior 'Odd' is not supported; supported: Removed, Isolated, MergedWithPrevious, "
+            "MergedWithNext, Contiguous");
   EXPECT_THAT(split({{"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}}),
               StartsWith("pre_tokenizer: Split: the regular expression (a does not compile"));
   EXPECT_EQ(split({{"pattern", 7}, {"behavior", "Isolated"}}), "pre_tokenizer: Split: String must be a string");
-  EXPECT_EQ(error_with("/post_processor", {{"type", "BertProcessing"}}),
-            "post_processor 'BertProcessing' is not supported; ByteLevel, TemplateProcessing, Sequence and null are");
+  EXPECT_EQ(
+      error_with("/post_processor", {{"type", "BertProcessing"}}),
+      "post_processor 'BertProcessing' is not supported; supported: ByteLevel, TemplateProcessing, Sequence, null");
   EXPECT_EQ(error_with("/decoder", {{"type", "Metaspace"}}),
-            "decoder 'Metaspace' is not supported; ByteLevel, Sequence and null are");
+            "decoder 'Metaspace' is not supported; supported: ByteLevel, Sequence, null");
 }
 
 TEST(TokenizerJson, Vocabularies) {
   EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":1,"ab":2)", R"("a b")")), "no error");
-  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":0)", "")), "model.vocab: token b or id 0 stands twice");
-  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"a":1)", "")), "model.vocab: token a or id 1 stands twice");
+  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":0)", "")), "model.vocab: token b or id 0 appears twice");
+  EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"a":1)", "")), "model.vocab: token a or id 1 appears twice");
   for (const char* id : {"-1", "4194304", "99999999999999999999", "-9223372036854775808", "18446744073709551615"}) {
     EXPECT_THAT(test::error_of_document(tiny(fmt::format("\"a\":{}", id), "")),
                 StartsWith("model.vocab: the id of a token must be "))
@@ -106,7 +107,7 @@ TEST(TokenizerJson, Vocabularies) {
               "model.vocab: the id of a token must be a whole number")
         << id;
   }
-  EXPECT_EQ(test::error_of_document(R"({"model":{"vocab":{},"vocab":{},"merges":[]}})"), "model.vocab stands twice");
+  EXPECT_EQ(test::error_of_document(R"({"model":{"vocab":{},"vocab":{},"merges":[]}})"), "model.vocab appears twice");
 }
 
 TEST(TokenizerJson, Merges) {
@@ -118,9 +119,9 @@ TEST(TokenizerJson, Merges) {
   EXPECT_EQ(test::error_of_document(tiny(abc, R"("a x")")),
             "merge 0 needs the token x, which is not in the vocabulary");
   EXPECT_EQ(test::error_of_document(tiny(abc, R"("ab")")),
-            "merge 0 is 'ab'; two tokens with a space between them are needed");
+            "merge 0 is 'ab'; it must be two tokens separated by a space");
   EXPECT_EQ(test::error_of_document(tiny(abc, R"("a b c")")),
-            "merge 0 is 'a b c'; two tokens with a space between them are needed");
+            "merge 0 is 'a b c'; it must be two tokens separated by a space");
   constexpr const char* kNeither = " is neither \"a b\" nor [\"a\", \"b\"], as all of them must be";
   for (const char* merges : {R"(["a"])", R"(["a","b","c"])", R"([])", R"(7)", R"({})", R"(["a",1])", R"([["a","b"]])",
                              R"("a b",["a","b"])", R"(["a","b"],"a b")", "null"}) {

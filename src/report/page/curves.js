@@ -72,7 +72,7 @@ function specOf(panel) {
     y: {label: withUnit(yOf), log: byId('log-y').checked},
     zero: yOf.key === 'delta_nll',
     series,
-    empty: curves.hidden.size > 0 ? 'Nothing to show: presses are hidden' : 'No run here has both numbers',
+    empty: curves.hidden.size > 0 ? 'Nothing to show: all presses are hidden' : 'No run has both numbers',
     tell: (point, line) => [line.name, tellRun(point.run)],
   };
 }
@@ -124,14 +124,14 @@ function showPanels() {
   box.replaceChildren();
   box.classList.toggle('single', shown.length === 1);
   for (const panel of shown) {
-    const canvas = element('canvas', {tabindex: '0', role: 'img', 'aria-label': `${panel.title}: arrow keys go from point to point`});
+    const canvas = element('canvas', {tabindex: '0', role: 'img', 'aria-label': `${panel.title}: arrow keys move between points`});
     const note = element('p', {class: 'note'});
     const card = element('div', {class: 'panel'}, element('h3', {}, panel.title), canvas, note);
     box.append(card);
     curves.plots.set(card, {panel, plot: new Plot(canvas), note, near: false, stale: true});
     watch.observe(card);
   }
-  if (shown.length === 0) box.append(element('p', {class: 'hint'}, 'No panel has these words.'));
+  if (shown.length === 0) box.append(element('p', {class: 'hint'}, 'No panel contains these words.'));
   const left = fitting.length - shown.length;
   byId('more-panels').hidden = left === 0;
   byId('more-panels').textContent = `Show ${Math.min(12, left)} more of ${left}`;

@@ -184,8 +184,8 @@ function tellCell({from, to, row}) {
     lines.push(['layer', String(Math.floor(row / run.n_kv_heads))], ['head', String(row % run.n_kv_heads)]);
   }
   if (to - from === 1) {
-    lines.push(['place', whole(from)]);
-    if (row !== null) lines.push(['here', run.keeps(row, from) ? 'kept' : 'evicted']);
+    lines.push(['position', whole(from)]);
+    if (row !== null) lines.push(['in this head', run.keeps(row, from) ? 'kept' : 'evicted']);
     lines.push(['kept by', `${run.counts[from]} of ${run.rows} heads`]);
     return ['\u201c' + wordShown(run.tokens[from]) + '\u201d', lines];
   }
@@ -194,9 +194,9 @@ function tellCell({from, to, row}) {
     if (row !== null) kept += run.keeps(row, t);
     sum += run.counts[t];
   }
-  lines.push(['places', `${whole(from)} to ${whole(to - 1)}`]);
-  if (row !== null) lines.push(['kept here', `${kept} of ${to - from}`]);
-  lines.push(['mean of heads', `${(100 * sum / (to - from) / run.rows).toFixed(1)} %`]);
+  lines.push(['positions', `${whole(from)} to ${whole(to - 1)}`]);
+  if (row !== null) lines.push(['kept in this head', `${kept} of ${to - from}`]);
+  lines.push(['mean over heads', `${(100 * sum / (to - from) / run.rows).toFixed(1)} %`]);
   return [`${to - from} tokens`, lines];
 }
 

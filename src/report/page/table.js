@@ -25,7 +25,7 @@ function buildColumns() {
   const several = (field) => new Set(data.runs[field].slice(0, data.n_runs)).size > 1;
   table.columns.push(textColumn('press', 'press'));
   for (const field of ['dataset', 'protocol', 'model']) if (several(field)) table.columns.push(textColumn(field, field === 'dataset' ? 'data set' : field));
-  const short = {compression_ratio: 'ratio', kl_full: 'KL (nats)', delta_nll: 'loss added [95 %]', top1_agreement: 'same word (%)', cache_bytes: 'cache (MiB)', total_runtime_sec: 'time (s)',
+  const short = {compression_ratio: 'ratio', kl_full: 'KL (nats)', delta_nll: 'delta NLL [95 %]', top1_agreement: 'top-1 agreement (%)', cache_bytes: 'cache (MiB)', total_runtime_sec: 'time (s)',
                  prefill_sec: 'prefill (s)', compress_sec: 'press (s)', score_sec: 'score (s)', cache_bytes_peak: 'peak cache (MiB)', peak_rss_bytes: 'resident (MiB)'};
   const ratio = data.costs.find((it) => it.key === 'compression_ratio');
   for (const it of [ratio, ...data.quality, ...data.costs.filter((cost) => cost !== ratio)]) table.columns.push(numberColumn(it, short[it.key]));
