@@ -9,7 +9,7 @@ help_and_exit() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "scripts/$(basename "$0")"
 
 # Needed to build and to run the tests. README.md says what each library is for.
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
-  libdnnl-dev libeigen3-dev libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
+  libdnnl-dev libeigen3-dev libboost-dev libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
   libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev libyaml-cpp-dev
   openmpi-bin libopenmpi-dev gnuplot-nox
   libcurl4-openssl-dev libssl-dev

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <random>
+#include <vector>
 
 #include "kvpress/eval/run.h"
 #include "kvpress/model/config.h"
@@ -26,6 +27,13 @@ inline TokenizedText random_text(std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) text.ids.push_back(static_cast<std::int32_t>(random() % 500));
   text.n_bytes.assign(text.ids.size(), 3);
   return text;
+}
+
+/// run_protocol() with a press in the settings.
+inline RunResult run_press(const Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
+                           RunSettings settings) {
+  settings.compression.press = press;
+  return run_protocol(model, texts, settings);
 }
 
 }  // namespace kvpress::test

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace kvpress {
@@ -37,6 +38,17 @@ template <typename... Args>
 template <typename... Args>
 [[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
   throw UsageError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// What messages call a setting of the library: its name ("chunk_size"), or what name_settings() makes of it.
+std::string setting(std::string_view name);
+/// For a program whose users know settings by other names (options of a command line). Call it before anything else.
+void name_settings(std::string (*name_of)(std::string_view name));
+
+/// A setting whose value makes no sense.
+template <typename... Args>
+[[noreturn]] void fail_setting(std::string_view name, fmt::format_string<Args...> format, Args&&... args) {
+  throw UsageError(setting(name) + ": " + fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace kvpress

@@ -21,10 +21,7 @@
 namespace kvpress {
 namespace {
 
-std::size_t round_to_pages(std::size_t bytes) {
-  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
-}
+std::size_t round_to_pages(std::size_t bytes) { return (bytes + page_size() - 1) / page_size() * page_size(); }
 
 /// The number after `key` in a file of "key: value kB" lines, in bytes; 0 when it is not there.
 std::size_t kilobytes_in(const char* path, const std::string& key) {
@@ -37,6 +34,21 @@ std::size_t kilobytes_in(const char* path, const std::string& key) {
 }
 
 }  // namespace
+
+std::size_t page_size() {
+  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+PageBuffer::PageBuffer(const PageBuffer& other) {
+  resize(other.allocated_);
+  if (allocated_ > 0) std::memcpy(data_, other.data_, allocated_);
+}
+
+PageBuffer& PageBuffer::operator=(const PageBuffer& other) {
+  if (this != &other) *this = PageBuffer(other);
+  return *this;
+}
 
 PageBuffer::PageBuffer(PageBuffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), allocated_(std::exchange(other.allocated_, 0)) {}
@@ -93,7 +105,6 @@ std::shared_ptr<std::byte> PageArena::take(std::size_t bytes) {
 
 std::size_t resident_bytes() {
   // The same as VmRSS in /proc/self/status, which takes the kernel and us ten times as long.
-  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   std::array<char, 128> text{};
   const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   if (file < 0) return 0;
@@ -101,7 +112,7 @@ std::size_t resident_bytes() {
   ::close(file);
   if (n <= 0) return 0;
   const char* resident = std::strchr(text.data(), ' ');  // the second number
-  return resident == nullptr ? 0 : std::strtoull(resident, nullptr, 10) * page;
+  return resident == nullptr ? 0 : std::strtoull(resident, nullptr, 10) * page_size();
 }
 
 std::size_t peak_resident_bytes() { return kilobytes_in("/proc/self/status", "VmHWM"); }

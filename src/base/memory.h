@@ -37,10 +37,12 @@ template <typename T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// Memory from the kernel, in whole pages. Growing keeps the content and may move it; shrinking returns the pages
-/// immediately (a heap would keep them). New bytes are zero. Movable, not copyable.
+/// immediately (a heap would keep them). New bytes are zero. A copy has pages of its own.
 class PageBuffer {
  public:
   PageBuffer() = default;
+  PageBuffer(const PageBuffer& other);
+  PageBuffer& operator=(const PageBuffer& other);
   PageBuffer(PageBuffer&& other) noexcept;
   PageBuffer& operator=(PageBuffer&& other) noexcept;
   ~PageBuffer();
@@ -73,6 +75,9 @@ class PageArena {
   std::size_t size_ = 0;
   std::size_t used_ = 0;
 };
+
+/// Bytes of a memory page.
+std::size_t page_size();
 
 /// Resident memory of this process: now, and the peak since the last reset, in bytes.
 std::size_t resident_bytes();

@@ -19,8 +19,8 @@ int available_cores() {
   return static_cast<int>(std::clamp(std::ceil(group_limits().cores), 1.0, static_cast<double>(cores)));
 }
 
-void set_threads(int n, const std::string& option) {
-  if (n < 0) fail_usage("{}: {} is negative; give a number of threads, or 0 for one per core", option, n);
+void set_threads(int n) {
+  if (n < 0) fail_setting("threads", "{} is negative; give a number of threads, or 0 for one per core", n);
   omp_set_num_threads(n == 0 ? available_cores() : n);
 }
 

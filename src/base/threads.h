@@ -12,9 +12,9 @@ namespace kvpress {
 /// The number of cores that the affinity of this process and its control groups allow. At least 1.
 int available_cores();
 
-/// Sets the number of threads of later parallel loops and of oneDNN; 0 means available_cores(). Throws UsageError with
-/// `option` if n is negative.
-void set_threads(int n, const std::string& option = "--threads");
+/// Sets the number of threads of later parallel loops and of oneDNN; 0 means available_cores(). Throws UsageError if n
+/// is negative.
+void set_threads(int n);
 int threads();
 
 /// Calls body(i) for i in [0, n), distributed dynamically over the threads. After all calls, rethrows one of the

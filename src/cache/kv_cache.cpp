@@ -1,8 +1,12 @@
 #include "kvpress/cache/kv_cache.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <stdexcept>
+#include <string_view>
 
 #include "kvpress/base/threads.h"
 #include "kvpress/ops/channels.h"
@@ -10,6 +14,10 @@
 
 namespace kvpress {
 namespace {
+
+/// Decoding grows by one token at a time; what is kept beside keys and values grows by so many: not by as little, nor
+/// to twice as much as std::vector would.
+constexpr std::size_t kStep = 128;
 
 /// Moves the rows at `indices` (ascending), less `first`, to the front: no row is overwritten before it was moved.
 void compact(std::byte* rows, std::size_t row_bytes, std::span<const std::int32_t> indices, std::int64_t first = 0) {
@@ -59,6 +67,11 @@ void KVHead::write_key(std::int64_t i, const float* key) {
 }
 
 void KVHead::write_value(std::int64_t i, const float* value) {
+  changes_.add(i);
+  store_value(i, value);
+}
+
+void KVHead::store_value(std::int64_t i, const float* value) {
   const std::int64_t at = i - older_.size();
   if (at < 0) {
     older_.write_value(i, value);
@@ -68,6 +81,7 @@ void KVHead::write_value(std::int64_t i, const float* value) {
 }
 
 void KVHead::thin_keys(std::span<const std::int32_t> channels) {
+  changes_.add(0);
   if (n_thin() == 0) channels_.assign(channels.begin(), channels.end());
   older_.thin_keys(channels_);
   thin_keys_.resize(static_cast<std::size_t>(n_tail_) * thin_row_bytes());
@@ -85,6 +99,7 @@ std::size_t KVHead::allocated_bytes() const {
 
 void KVHead::resize(std::int64_t n) {
   const auto size = static_cast<std::size_t>(n);
+  if (n < this->size()) changes_.add(n);
   if (n < older_.size()) {
     // What is left of a group that is cut is no whole group any more.
     const std::int64_t n_groups = n / kKVGroup;
@@ -108,8 +123,6 @@ void KVHead::resize(std::int64_t n) {
   }
   keys_.resize(static_cast<std::size_t>(n_tail_ - n_thin_) * row_bytes());
   values_.resize(static_cast<std::size_t>(n_tail_) * row_bytes());
-  // Decoding grows by one token at a time: not by as little, nor to twice as much as std::vector would.
-  constexpr std::size_t kStep = 128;
   const std::size_t capacity = (size + kStep - 1) / kStep * kStep;
   positions_.reserve(capacity);
   positions_.resize(size);
@@ -139,7 +152,31 @@ void KVHead::append(const KVHead& from, std::span<const std::int32_t> indices) {
   }
 }
 
+void KVHead::drop_front(std::int64_t n) {
+  changes_.add(0);
+  const std::int64_t n_groups = std::min(n / kKVGroup, older_.n_groups());
+  older_.drop_first(n_groups, channels_.size());
+  if (older_.n_groups() > 0) {
+    n = n_groups * kKVGroup;
+  } else {
+    drop_oldest(n - n_groups * kKVGroup);
+  }
+  const auto drop = [n](auto& values) {
+    if (values.empty()) return;
+    values.erase(values.begin(), values.begin() + n);
+    if (values.capacity() > 2 * values.size()) values.shrink_to_fit();
+  };
+  drop(positions_);
+  drop(slots_);
+  for (auto& channel : carried_) drop(channel);
+}
+
 void KVHead::keep(std::span<const std::int32_t> indices, const TurnKey& turn) {
+  std::int32_t first_evicted = 0;
+  while (first_evicted < std::ssize(indices) && indices[static_cast<std::size_t>(first_evicted)] == first_evicted) {
+    ++first_evicted;
+  }
+  changes_.add(first_evicted);
   const std::int64_t n_older = older_.size();
   const auto below = [&](std::int64_t end) {
     return static_cast<std::size_t>(std::lower_bound(indices.begin(), indices.end(), end) - indices.begin());
@@ -212,7 +249,7 @@ void KVHead::prepend(const float* keys, const float* values, std::int64_t n, std
   n_tail_ += n;
   for (std::int64_t i = 0; i < n; ++i) {
     write_key(older_.size() + i, keys + i * head_dim_);
-    write_value(older_.size() + i, values + i * head_dim_);
+    store_value(older_.size() + i, values + i * head_dim_);
   }
 }
 
@@ -250,10 +287,20 @@ void KVHead::drop_oldest(std::int64_t n) {
   n_tail_ -= n;
 }
 
-KVCache::KVCache(const CacheShape& shape, Rope rope) : shape_(shape), rope_(std::move(rope)) {
+KVCache::KVCache(const CacheShape& shape, LayerRopes ropes) : shape_(shape), ropes_(std::move(ropes)) {
   const std::int64_t n_heads = shape.n_layers * shape.n_kv_heads;
   heads_.reserve(static_cast<std::size_t>(n_heads));
   for (std::int64_t i = 0; i < n_heads; ++i) heads_.emplace_back(shape);
+}
+
+KVCache::KVCache(const KVCache& other) : shape_(other.shape_), ropes_(other.ropes_), heads_(other.heads_) {
+  for (const KVHead& it : heads_) allocated_ += it.allocated_bytes();
+  peak_ = allocated_;
+}
+
+KVCache& KVCache::operator=(const KVCache& other) {
+  if (this != &other) *this = KVCache(other);
+  return *this;
 }
 
 template <typename Change>
@@ -275,7 +322,7 @@ void KVCache::write_row(std::int64_t layer, std::int64_t kv_head, std::int64_t i
                         const float* value) {
   KVHead& it = head(layer, kv_head);
   it.write_key(i, key);
-  it.write_value(i, value);
+  it.store_value(i, value);
 }
 
 void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> indices) {
@@ -285,13 +332,14 @@ void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std
     tracked(it, [&] { it.keep(indices); });
     return;
   }
-  rope_.prepare(indices.back() - static_cast<std::int64_t>(indices.size()) +
-                2);  // gaps only grow: the last is the widest
+  Rope& rope = ropes_.of(layer);
+  rope.prepare(indices.back() - static_cast<std::int64_t>(indices.size()) +
+               2);  // gaps only grow: the last is the widest
   const std::int64_t n_turned = std::lower_bound(indices.begin(), indices.end(), it.n_quantized()) - indices.begin();
   tracked(it, [&] {
-    it.keep(indices, [&](std::int64_t j, float* key) { rope_.undo(key, indices[static_cast<std::size_t>(j)] - j); });
+    it.keep(indices, [&](std::int64_t j, float* key) { rope.undo(key, indices[static_cast<std::size_t>(j)] - j); });
   });
-  turn_back(it, indices, n_turned);
+  turn_back(it, rope, indices, n_turned);
 }
 
 void KVCache::settle(std::int64_t layer) {
@@ -317,7 +365,7 @@ void KVCache::settle(std::int64_t layer) {
   }
 }
 
-void KVCache::turn_back(KVHead& head, std::span<const std::int32_t> old_slots, std::int64_t first) {
+void KVCache::turn_back(KVHead& head, const Rope& rope, std::span<const std::int32_t> old_slots, std::int64_t first) {
   constexpr std::int64_t kRows = 64;
   const std::int64_t n = head.size();
   parallel_for((n - first + kRows - 1) / kRows, [&](std::int64_t item) {
@@ -326,14 +374,59 @@ void KVCache::turn_back(KVHead& head, std::span<const std::int32_t> old_slots, s
       const std::int64_t gap = old_slots[static_cast<std::size_t>(j)] - j;
       if (gap == 0) continue;
       head.keys_as_float(j, 1, key.data());
-      rope_.undo(key.data(), gap);
+      rope.undo(key.data(), gap);
       head.write_key(j, key.data());
     }
   });
 }
 
-void KVCache::truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n) {
-  KVHead& it = head(layer, kv_head);
+CacheMark KVCache::mark() const {
+  CacheMark mark;
+  for (const KVHead& it : heads_) mark.heads_.push_back({it.size(), it.n_quantized(), it.changes_.now()});
+  return mark;
+}
+
+void KVCache::rewind(const CacheMark& mark) {
+  if (mark.heads_.size() != heads_.size()) throw std::logic_error("the mark is of a cache of another shape");
+  const auto refuse = [&](std::size_t i, std::string_view what) {
+    const auto at = static_cast<std::int64_t>(i);
+    throw std::logic_error(fmt::format("layer {}, KV head {}: entries before the mark were {} since",
+                                       at / shape_.n_kv_heads, at % shape_.n_kv_heads, what));
+  };
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    const auto& [n, n_quantized, time] = mark.heads_[i];
+    if (heads_[i].size() < n || heads_[i].changes_.first_since(time) < n) refuse(i, "evicted or rewritten");
+    if (n_quantized < n && heads_[i].n_quantized() > n_quantized) refuse(i, "rounded");
+  }
+  for (std::size_t i = 0; i < heads_.size(); ++i) truncate(heads_[i], mark.heads_[i].n);
+}
+
+void KVCache::drop_from(std::int64_t place) {
+  for (KVHead& it : heads_) {
+    const auto positions = it.positions();
+    truncate(it, std::lower_bound(positions.begin(), positions.end(), place) - positions.begin());
+  }
+}
+
+void KVCache::drop_before(std::int64_t layer, std::int64_t place) {
+  for (std::int64_t h = 0; h < shape_.n_kv_heads; ++h) {
+    KVHead& it = head(layer, h);
+    const auto positions = it.positions();
+    const std::int64_t n = std::lower_bound(positions.begin(), positions.end(), place) - positions.begin();
+    if (n == 0) continue;
+    if (!shape_.renumber) {
+      tracked(it, [&] { it.drop_front(n); });
+      continue;
+    }
+    std::vector<std::int32_t> rest(static_cast<std::size_t>(it.size() - n));
+    std::iota(rest.begin(), rest.end(), static_cast<std::int32_t>(n));
+    keep(layer, h, rest);
+  }
+}
+
+void KVCache::truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n) { truncate(head(layer, kv_head), n); }
+
+void KVCache::truncate(KVHead& it, std::int64_t n) {
   if (n >= it.size()) return;
   tracked(it, [&] {
     it.resize(n);
@@ -361,6 +454,34 @@ std::size_t KVCache::bytes_per_token(const CacheShape& shape) {
                                         : (kv_block_bytes(d, bits) + kv_block_bytes(value_lines(d), bits)) / kKVGroup;
   const std::size_t one = numbers + sizeof(std::int32_t) + static_cast<std::size_t>(shape.n_carried) * sizeof(float);
   return heads * one;
+}
+
+std::size_t KVCache::most_bytes(const CacheShape& shape, std::int64_t n) {
+  const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
+  const auto size = static_cast<std::size_t>(n);
+  const int bits = shape.format.bits;
+  const std::size_t groups =
+      bits == 0 ? 0 : static_cast<std::size_t>(std::max<std::int64_t>(0, n - shape.format.residual) / kKVGroup);
+  const std::size_t group_bytes =
+      bits == 0 ? 0 : kv_block_bytes(shape.head_dim, bits) + kv_block_bytes(value_lines(shape.head_dim), bits);
+  // A group's worth of entries may wait for others before it is quantized again.
+  const std::size_t tail = std::min(size, size - groups * kKVGroup + (groups > 0 ? kKVGroup : 0));
+  const std::size_t numbers =
+      groups * group_bytes + tail * 2 * static_cast<std::size_t>(shape.head_dim) * size_of(shape.format.type);
+  const std::size_t beside =
+      (size + kStep) * (sizeof(std::int32_t) + static_cast<std::size_t>(shape.n_carried) * sizeof(float));
+  const std::size_t pages = (bits == 0 ? 2 : 4) * page_size();  // each buffer's last page may be nearly empty
+  return heads * (numbers + beside + pages);
+}
+
+std::int64_t KVCache::tokens_within(const CacheShape& shape, std::size_t bytes) {
+  std::int64_t fits = 0;
+  std::int64_t too_many = static_cast<std::int64_t>(bytes / std::max<std::size_t>(1, bytes_per_token(shape))) + 1;
+  while (too_many - fits > 1) {
+    const std::int64_t middle = fits + (too_many - fits) / 2;
+    (most_bytes(shape, middle) <= bytes ? fits : too_many) = middle;
+  }
+  return fits;
 }
 
 }  // namespace kvpress

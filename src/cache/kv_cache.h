@@ -9,6 +9,7 @@
 
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/cache_format.h"
+#include "kvpress/cache/change_log.h"
 #include "kvpress/cache/quantized_entries.h"
 #include "kvpress/ops/attention.h"
 #include "kvpress/ops/rope.h"
@@ -82,6 +83,9 @@ class KVHead {
   using TurnKey = std::function<void(std::int64_t j, float* key)>;
 
   void extend(std::int64_t n, std::int64_t first_position);
+  void store_value(std::int64_t i, const float* value);
+  /// Drops the first n entries, but of those that are quantized only whole groups.
+  void drop_front(std::int64_t n);
   void resize(std::int64_t n);
   void thin_keys(std::span<const std::int32_t> channels);
   /// Of an entry that is not quantized.
@@ -120,12 +124,30 @@ class KVHead {
   std::vector<std::int32_t> positions_;
   std::vector<std::int32_t> slots_;          // of a part of a renumbered head: where its entries stand there
   std::vector<std::vector<float>> carried_;  // [n_carried][n]
+  ChangeLog changes_;                        // of entries that were there before
 };
 
+/// Where a cache stood: KVCache::mark(). A small value, good for that cache and its copies.
+class CacheMark {
+ private:
+  friend class KVCache;
+  struct Head {
+    std::int64_t n, n_quantized;
+    std::uint64_t time;
+  };
+  std::vector<Head> heads_;
+};
+
+/// A copy is deep: what happens to one is not seen by the other.
 class KVCache {
  public:
-  /// `rope` is the model's, needed to renumber.
-  explicit KVCache(const CacheShape& shape, Rope rope = {});
+  /// `ropes` are the model's, needed to renumber.
+  explicit KVCache(const CacheShape& shape, LayerRopes ropes = {});
+  KVCache(const KVCache& other);
+  KVCache& operator=(const KVCache& other);
+  KVCache(KVCache&&) noexcept = default;
+  KVCache& operator=(KVCache&&) noexcept = default;
+  ~KVCache() = default;
 
   const CacheShape& shape() const { return shape_; }
   const KVHead& head(std::int64_t layer, std::int64_t kv_head) const { return heads_[index(layer, kv_head)]; }
@@ -150,6 +172,20 @@ class KVCache {
   /// such as after a layer's turn.
   void settle(std::int64_t layer);
 
+  /// Where every head stands now, to come back to.
+  CacheMark mark() const;
+  /// Takes away what was added after the mark, in every head, and gives its memory back: the cache reads as it did.
+  /// Throws std::logic_error, and changes nothing, when an entry before the mark was evicted, rewritten or rounded
+  /// (quantized) since, or the mark is of a cache of another shape. What presses carry beside older entries is not
+  /// brought back. Marks that were taken before `mark` stay good; later ones do not.
+  void rewind(const CacheMark& mark);
+
+  /// Takes away every entry whose place in the text is `place` or later, in all layers.
+  void drop_from(std::int64_t place);
+  /// Takes away a layer's entries of places before `place`, for layers that look back no further. Of what is quantized
+  /// whole groups only, so that nothing is rounded twice: up to 31 entries more may stay.
+  void drop_before(std::int64_t layer, std::int64_t place);
+
   /// Drops all entries of a head but its first n and gives their memory back.
   void truncate(std::int64_t layer, std::int64_t kv_head, std::int64_t n);
 
@@ -166,19 +202,25 @@ class KVCache {
   /// Bytes of one token in all layers and heads, without the rounding up to pages; of one that is quantized where the
   /// format quantizes.
   static std::size_t bytes_per_token(const CacheShape& shape);
+  /// The most that a cache allocates whose heads hold n tokens on average, however they are shared out among the heads:
+  /// whole pages included. For a budget of bytes.
+  static std::size_t most_bytes(const CacheShape& shape, std::int64_t n);
+  /// The largest n whose most_bytes() are within `bytes`; 0 when there is none.
+  static std::int64_t tokens_within(const CacheShape& shape, std::size_t bytes);
 
  private:
   std::size_t index(std::int64_t layer, std::int64_t kv_head) const {
     return static_cast<std::size_t>(layer * shape_.n_kv_heads + kv_head);
   }
+  void truncate(KVHead& head, std::int64_t n);
   /// Runs `change` on a head and keeps the totals right.
   template <typename Change>
   void tracked(KVHead& head, Change change);
   /// Turns the keys from `first` on back over the gaps.
-  void turn_back(KVHead& head, std::span<const std::int32_t> old_slots, std::int64_t first);
+  void turn_back(KVHead& head, const Rope& rope, std::span<const std::int32_t> old_slots, std::int64_t first);
 
   CacheShape shape_;
-  Rope rope_;
+  LayerRopes ropes_;
   std::vector<KVHead> heads_;
   std::size_t allocated_ = 0;
   std::size_t peak_ = 0;

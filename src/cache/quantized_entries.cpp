@@ -38,6 +38,20 @@ void QuantizedEntries::write_value(std::int64_t i, const float* value) {
                  values_.data() + static_cast<std::size_t>(i / kKVGroup) * value_bytes());
 }
 
+void QuantizedEntries::drop_first(std::int64_t n, std::size_t n_channels) {
+  const auto drop = [](PageBuffer& buffer, std::int64_t dropped, std::int64_t groups, std::size_t bytes) {
+    const auto left = static_cast<std::size_t>(groups - dropped) * bytes;
+    if (left > 0) std::memmove(buffer.data(), buffer.data() + static_cast<std::size_t>(dropped) * bytes, left);
+  };
+  const std::int64_t n_thin = std::min(n, n_thin_groups_);
+  drop(thin_keys_, n_thin, n_thin_groups_, thin_key_bytes(n_channels));
+  drop(keys_, n - n_thin, n_groups_ - n_thin_groups_, key_bytes());
+  drop(values_, n, n_groups_, value_bytes());
+  n_groups_ -= n;
+  n_thin_groups_ -= n_thin;
+  resize(n_channels);
+}
+
 void QuantizedEntries::truncate(std::int64_t n, std::size_t n_channels) {
   n_groups_ = n;
   n_thin_groups_ = std::min(n_thin_groups_, n);

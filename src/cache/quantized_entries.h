@@ -32,6 +32,8 @@ class QuantizedEntries {
   /// Entry i's value anew.
   void write_value(std::int64_t i, const float* value);
 
+  /// Drops the first n groups.
+  void drop_first(std::int64_t n, std::size_t n_channels);
   /// Drops all groups but the first n.
   void truncate(std::int64_t n, std::size_t n_channels);
   /// Makes all groups thin; nothing is quantized anew.

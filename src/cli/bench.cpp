@@ -13,8 +13,10 @@
 #include "kvpress/base/version.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
+#include "kvpress/engine/open_model.h"
 #include "kvpress/eval/measure.h"
 #include "kvpress/press/spec.h"
+#include "kvpress/report/run_document.h"
 
 namespace kvpress {
 namespace {
@@ -29,6 +31,7 @@ struct BenchOptions {
   std::string decode_press = "streaming_llm";
   double press_ratio = 0.5;
   std::int64_t decode_tokens = 32;
+  std::vector<int> batches = {1};
   int repeats = 3;
   bool loss = false;
   bool attention = true;
@@ -47,6 +50,9 @@ void check(const BenchOptions& options) {
   }
   for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
   check_ratio(options.press_ratio, "--press-ratio");
+  for (const int n : options.batches) {
+    if (n < 1) fail_usage("--batch: {} is too small; at least 1 is needed", n);
+  }
   if (options.decode_tokens < 1)
     fail_usage("--decode-tokens: {} is too small; at least 1 is needed", options.decode_tokens);
   if (options.repeats < 1) fail_usage("--repeats: {} is too small; at least 1 is needed", options.repeats);
@@ -54,33 +60,33 @@ void check(const BenchOptions& options) {
 
 LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& presses, std::int64_t n_block,
                  std::int64_t n_cached) {
+  const LoadSettings settings = options.compute.load_settings();
   if (options.shape.empty()) {
     const OpenedModel opened = open_model(options.compute.model);
     // Speed needs no text: a model without a tokenizer will do.
     std::optional<Tokenizer> tokenizer;
-    if (opened.files->gguf != nullptr || !opened.files->tokenizer_json.empty())
-      tokenizer = open_tokenizer(*opened.files);
-    for (const NamedPress& it : presses) {
-      prepare_press(it, opened.config, options.compute.model, tokenizer ? &*tokenizer : nullptr);
-    }
-    return load_model(opened, options.compute, n_block, n_cached);
+    if (opened.has_tokenizer()) tokenizer = opened.tokenizer();
+    for (const NamedPress& it : presses) opened.prepare(it, tokenizer ? &*tokenizer : nullptr);
+    return load_model(opened, settings, n_block, n_cached);
   }
   const ModelConfig config = named_shape(options.shape);
-  for (const NamedPress& it : presses) prepare_press(it, config, options.shape, nullptr);
-  check_fits(config, nullptr, options.compute, n_block, n_cached);
+  for (const NamedPress& it : presses) it.prepare({config, options.shape, nullptr});
+  check_memory(plan_memory_of(config, nullptr, settings, n_block, n_cached), static_cast<double>(available_bytes()));
   LoadedModel loaded;
-  loaded.model = std::make_unique<Model>(config, options.compute.dtype_choice(), options.compute.seed);
-  loaded.cache_format = options.compute.cache_format(loaded.model->dtype());
+  loaded.model = std::make_unique<Model>(config, settings.dtype, options.compute.seed);
+  loaded.cache_format = settings.cache_format(loaded.model->dtype());
   return loaded;
 }
 
-Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::vector<NamedPress>& presses) {
+Json bench_prefill(const BenchOptions& options, const LoadedModel& loaded, const std::vector<NamedPress>& presses) {
+  CompressionSettings compression;
+  compression.cache_format = loaded.cache_format;
   Json rows = Json::array();
   for (const std::int64_t n : options.prefill) {
     std::optional<double> full_sec;  // of no_press, once it was measured
     for (const NamedPress& press : presses) {
-      const PrefillSpeed speed = measure_prefill(*loaded.model, n, press, press.is_none() ? 0 : options.press_ratio,
-                                                 loaded.cache_format, options.loss, options.repeats);
+      const PrefillSpeed speed = measure_prefill(*loaded.model, n, compression.with(press, options.press_ratio),
+                                                 options.loss, options.repeats);
       const double seconds = speed.prefill_sec + speed.loss_sec;
       rows.push_back({{"tokens", n},
                       {"press", press.text},
@@ -106,23 +112,29 @@ Json bench_prefill(const BenchOptions& options, LoadedModel& loaded, const std::
   return rows;
 }
 
-Json bench_decode(const BenchOptions& options, LoadedModel& loaded, const NamedPress& press) {
+Json bench_decode(const BenchOptions& options, const LoadedModel& loaded, const NamedPress& press) {
   const NamedPress none = parse_press("no_press");
+  CompressionSettings compression;
+  compression.cache_format = loaded.cache_format;
   Json rows = Json::array();
   for (const std::int64_t depth : options.depths) {
     for (const double ratio : options.ratios) {
       if (depth == 0 && ratio > 0) continue;
-      const DecodeSpeed speed = measure_decode(*loaded.model, depth, ratio > 0 ? press : none, ratio,
-                                               loaded.cache_format, options.decode_tokens);
-      rows.push_back({{"depth", depth},
-                      {"press", ratio > 0 ? press.text : none.text},
-                      {"compression_ratio", ratio},
-                      {"cache_tokens", speed.cache_tokens},
-                      {"cache_bytes", speed.cache_bytes},
-                      {"sec_per_token", speed.seconds_per_token},
-                      {"tokens_per_sec", 1 / speed.seconds_per_token}});
-      fmt::print("decode  at {:>6} tokens  ratio {:.2f}  {:>8.1f} kept ({})  {:>8.1f} tokens/s\n", depth, ratio,
-                 speed.cache_tokens, format_bytes(static_cast<double>(speed.cache_bytes)), 1 / speed.seconds_per_token);
+      for (const int batch : options.batches) {
+        const DecodeSpeed speed = measure_decode(
+            *loaded.model, depth, compression.with(ratio > 0 ? press : none, ratio), options.decode_tokens, batch);
+        rows.push_back({{"depth", depth},
+                        {"press", ratio > 0 ? press.text : none.text},
+                        {"compression_ratio", ratio},
+                        {"batch", batch},
+                        {"cache_tokens", speed.cache_tokens},
+                        {"cache_bytes", speed.cache_bytes},
+                        {"sec_per_token", 1 / speed.tokens_per_second()},
+                        {"tokens_per_sec", speed.tokens_per_second()}});
+        fmt::print("decode  at {:>6} tokens  ratio {:.2f}  {:>8.1f} kept ({})  batch {:>2}  {:>8.1f} tokens/s\n", depth,
+                   ratio, speed.cache_tokens, format_bytes(static_cast<double>(speed.cache_bytes)), batch,
+                   speed.tokens_per_second());
+      }
     }
   }
   return rows;
@@ -174,7 +186,7 @@ void run(const BenchOptions& options) {
   const std::int64_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
   std::vector<NamedPress> all = presses;
   all.push_back(decode_press);
-  LoadedModel loaded = open(options, all, longest, std::max(longest, deepest));
+  const LoadedModel loaded = open(options, all, longest, std::max(longest, deepest));
 
   Json document = {{"model", options.shape.empty() ? options.compute.model : "random " + options.shape},
                    {"dtype", loaded.model->numbers()},
@@ -222,12 +234,16 @@ void add_bench_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--decode-tokens", options->decode_tokens, "Tokens to decode at each depth")
       ->capture_default_str();
+  command->add_option("--batch", options->batches, "Numbers of sequences to decode together, by commas")
+      ->delimiter(',')
+      ->capture_default_str();
   command->add_option("--repeats", options->repeats, "Number of repeats; the median is reported")
       ->capture_default_str();
   command->add_option("-o,--output", options->output, "Write the numbers to this file as JSON");
   command->footer(
       "Examples:\n"
       "  kvpress bench --shape pythia-70m --prefill 1024,8192 --loss true --depths 512,4096 --ratios 0,0.5,0.9\n"
+      "  kvpress bench --shape smollm2-135m --presses no_press --depths 512 --ratios 0 --batch 1,2,4,8\n"
       "  kvpress bench -m demo -o bench.json");
   command->callback([options] { run(*options); });
 }

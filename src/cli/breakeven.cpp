@@ -30,6 +30,7 @@ struct BreakEvenOptions {
   TextOptions text;
   std::string presses = "expected_attention";
   std::vector<double> ratios = {0.25, 0.5, 0.75, 0.9};
+  BudgetOptions budget;
   std::vector<std::int64_t> contexts;
   std::vector<std::int64_t> answers = {100, 1000, 10000};
   std::int64_t score_tokens = 0;
@@ -95,24 +96,24 @@ std::int64_t scored_after(const BreakEvenOptions& options, std::int64_t context,
 
 struct Study {
   const BreakEvenOptions& options;
-  LoadedModel& loaded;
+  const LoadedModel& loaded;
+  const CompressionSettings& compression;  // without a press yet
   const std::vector<NamedPress>& presses;
   const std::vector<TokenizedText>& texts;  // each long enough for the longest context
 
-  std::size_t n_runs() const { return presses.size() * options.ratios.size(); }
-  const NamedPress& press_of(std::size_t run) const { return presses[run / options.ratios.size()]; }
-  double ratio_of(std::size_t run) const { return options.ratios[run % options.ratios.size()]; }
+  const std::vector<double>& ratios;
+
+  std::size_t n_runs() const { return presses.size() * ratios.size(); }
+  const NamedPress& press_of(std::size_t run) const { return presses[run / ratios.size()]; }
+  double ratio_of(std::size_t run) const { return ratios[run % ratios.size()]; }
 
   /// Repeats one after another, and in each all runs and the full cache's in a random order: what the machine does
   /// beside them must not fall on one of them.
   void measure_times(BreakEvenContext& context) const {
     const std::span<const std::int32_t> ids(texts.front().ids.data(), static_cast<std::size_t>(context.n_context));
-    static const NamedPress none{"no_press", nullptr};
-    AnswerSettings settings{0, options.decode_tokens, loaded.cache_format, options.compute.seed};
+    const CompressionSettings no_press = compression.without_press();
     AnswerTimes warm_up;
-    AnswerSettings few = settings;
-    few.n_tokens = 4;
-    time_answer(*loaded.model, ids, none, few, warm_up);
+    time_answer(*loaded.model, ids, no_press, 4, warm_up);
 
     std::vector<std::size_t> order(n_runs() + 1);
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -123,9 +124,8 @@ struct Study {
       std::shuffle(order.begin(), order.end(), random);
       for (const std::size_t run : order) {
         const bool full = run == n_runs();
-        settings.ratio = full ? 0 : ratio_of(run);
-        time_answer(*loaded.model, ids, full ? none : press_of(run), settings,
-                    full ? context.full : context.runs[run].times);
+        time_answer(*loaded.model, ids, full ? no_press : compression.with(press_of(run), ratio_of(run)),
+                    options.decode_tokens, full ? context.full : context.runs[run].times);
         progress.advance();
       }
     }
@@ -141,11 +141,12 @@ struct Study {
       it.ids.resize(n);
       it.n_bytes.resize(n);
     }
-    Experiment experiment(*loaded.model, std::move(cut), {protocol, {}, loaded.cache_format, options.compute.seed});
+    Experiment experiment(*loaded.model, std::move(cut), {protocol, compression});
     context.full_perplexity = experiment.baseline().perplexity();
     context.n_scored = static_cast<std::int64_t>(experiment.baseline().nll.size());
     for (std::size_t run = 0; run < n_runs(); ++run) {
       const Outcome outcome = experiment.run(press_of(run), ratio_of(run));
+      context.runs[run].compression_ratio = outcome.compression_ratio;
       context.runs[run].perplexity = outcome.run.perplexity();
       context.runs[run].quality = outcome.comparison;
     }
@@ -158,7 +159,6 @@ struct Study {
     context.runs.resize(n_runs());
     for (std::size_t run = 0; run < n_runs(); ++run) {
       context.runs[run].press = press_of(run).text;
-      context.runs[run].compression_ratio = ratio_of(run);
     }
     measure_quality(context);
     measure_times(context);
@@ -208,8 +208,9 @@ void run(BreakEvenOptions& options) {
     if (error) fail("{}: cannot be created: {}", options.output, error.message());
   }
   const OpenedModel opened = open_model(options.compute.model);
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
-  for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
+  CompressionSettings compression = options.budget.settings(options.compute, opened.config);
+  const Tokenizer tokenizer = opened.tokenizer();
+  for (const NamedPress& it : presses) opened.prepare(it, &tokenizer);
 
   const std::int64_t trained = opened.config.max_positions;
   if (options.contexts.empty()) options.contexts = {trained / 2};
@@ -224,7 +225,8 @@ void run(BreakEvenOptions& options) {
   const std::vector<TokenizedText> texts =
       long_enough(tokenize_texts(tokenizer, dataset, most), dataset.name, options.contexts.back());
   const std::int64_t deepest = std::max(most, options.contexts.back() + options.decode_tokens);
-  LoadedModel loaded = load_model(opened, options.compute, most, deepest);
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), most, deepest);
+  compression.cache_format = loaded.cache_format;
 
   BreakEvenReport report;
   report.answers = options.answers;
@@ -238,7 +240,8 @@ void run(BreakEvenOptions& options) {
                   {"cpu", cpu_name()},
                   {"seed", options.compute.seed},
                   {"version", version()}};
-  const Study study{options, loaded, presses, texts};
+  const std::vector<double> ratios = options.budget.ratios(options.ratios);
+  const Study study{options, loaded, compression, presses, texts, ratios};
   for (const std::int64_t it : options.contexts) {
     report.contexts.push_back(study.measure(it, scored_after(options, it, trained)));
   }
@@ -267,6 +270,7 @@ void add_breakeven_command(CLI::App& program) {
   list("--ratios,--compression-ratio", options->ratios,
        "Compression ratios (share of the tokens to evict), separated by commas")
       ->capture_default_str();
+  options->budget.add_to(*command, "");
   list("--context-tokens", options->contexts,
        "Context lengths, separated by commas (default: half of the trained context)");
   list("--answers", options->answers, "Answer lengths at which the saving is reported, separated by commas")

@@ -50,7 +50,7 @@ void run(const CalibrateOptions& options) {
   check(options);
   const OpenedModel opened = open_model(options.compute.model);
   const TextDataset dataset = load_texts(options.text.request());
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
+  const Tokenizer tokenizer = opened.tokenizer();
   // A text that is repeated takes twice its positions, and some for asking.
   const std::int64_t trained = opened.config.max_positions;
   const std::int64_t longest = method.repeats_text ? std::max<std::int64_t>(1, trained / 2 - 32) : trained;
@@ -61,8 +61,8 @@ void run(const CalibrateOptions& options) {
   }
   const auto texts = cut_into_pieces(tokenize_texts(tokenizer, dataset, options.max_tokens), max_length);
   const std::int64_t n_tokens = progress_total(texts);
-  LoadedModel loaded =
-      load_model(opened, options.compute, max_length, method.repeats_text ? 2 * max_length + 64 : max_length);
+  const std::int64_t n_cached = method.repeats_text ? 2 * max_length + 64 : max_length;
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), max_length, n_cached);
 
   const Timer timer;
   std::vector<NamedTensor> tensors;

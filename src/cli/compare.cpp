@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "kvpress/base/error.h"
@@ -14,6 +15,7 @@
 #include "kvpress/press/spec.h"
 #include "kvpress/press/suggested.h"
 #include "kvpress/report/comparison_table.h"
+#include "kvpress/report/run_document.h"
 
 namespace kvpress {
 namespace {
@@ -42,21 +44,21 @@ Writer writer_of(const std::string& format) {
 
 /// Those written; "all" stands for every one that can run on this model, and what it leaves out is told with its
 /// reason.
-std::vector<NamedPress> chosen_presses(const CompareOptions& options, const ModelConfig& config,
-                                       const ProtocolSettings& protocol, const Tokenizer& tokenizer) {
+std::vector<NamedPress> chosen_presses(const CompareOptions& options, const OpenedModel& opened,
+                                       const RunSettings& settings, const Tokenizer& tokenizer) {
   std::vector<NamedPress> presses;
   std::set<std::string> reasons;  // many compositions lack the same file
   for (const std::string& written : split_presses(options.presses)) {
     if (written != "all") {
       presses.push_back(parse_press(written));
-      check_schedule(presses.back(), protocol);
-      prepare_press(presses.back(), config, options.compute.model, &tokenizer);
+      check_settings(settings.protocol, settings.compression.with(presses.back(), 0));
+      opened.prepare(presses.back(), &tokenizer);
       continue;
     }
     for (const std::string& it : suggested_presses()) {
       NamedPress press = parse_press(it);
       try {
-        prepare_press(press, config, options.compute.model, &tokenizer);
+        opened.prepare(press, &tokenizer);
       } catch (const Error& error) {
         if (reasons.insert(error.what()).second) log_info(fmt::format("skipped: {}", error.what()));
         continue;
@@ -79,34 +81,33 @@ std::vector<CacheFormat> cache_formats(const CompareOptions& options, DType auto
   return formats;
 }
 
-void run(const CompareOptions& options, bool max_tokens_given) {
+void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) {
   options.compute.apply();
   for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
   cache_formats(options, DType::f32);
   const Writer write = writer_of(options.format);
   options.text.check();
-  parse_protocol(options.protocol.protocol, "--protocol");
+  parse_protocol(options.protocol.protocol, setting("protocol"));
   for (const std::string& it : split_presses(options.presses)) {
     if (it != "all") parse_press(it);
   }
 
   if (!options.output.empty()) check_can_write(options.output);
   const OpenedModel opened = open_model(options.compute.model);
-  const ProtocolSettings protocol = options.protocol.settings(opened.config);
-  if (protocol.protocol == Protocol::window) {
-    fail_usage("--protocol: {}", kWindowCaveat);
-  }
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
-  const std::vector<NamedPress> presses = chosen_presses(options, opened.config, protocol, tokenizer);
+  RunSettings settings = options.protocol.settings(options.compute, opened.config);
+  const ProtocolSettings& protocol = settings.protocol;
+  if (protocol.protocol == Protocol::window) fail_setting("protocol", "{}", kWindowCaveat);
+  const Tokenizer tokenizer = opened.tokenizer();
+  const std::vector<NamedPress> presses = chosen_presses(options, opened, settings, tokenizer);
   const TextDataset dataset = load_texts(options.text.request());
-  const PreparedTexts texts =
-      prepare_texts(tokenizer, dataset, options.max_tokens, max_tokens_given, protocol, opened.config);
+  const PreparedTexts texts = prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config);
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
-  LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), n_cached, n_cached);
 
-  Experiment experiment(*loaded.model, texts.texts, {protocol, {}, loaded.cache_format, options.compute.seed});
+  settings.compression.cache_format = loaded.cache_format;
+  Experiment experiment(*loaded.model, texts.texts, settings);
   experiment.warm_up();
-  const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, false);
+  const ExperimentInfo info = experiment_info(loaded, texts, settings, false);
   ComparisonTable table;
   table.experiment = describe_experiment(info);
   table.full = describe_run("no_press", 0.0, experiment.baseline(), info);
@@ -116,7 +117,7 @@ void run(const CompareOptions& options, bool max_tokens_given) {
     }
     for (const NamedPress& press : presses) {
       if (press.is_none()) continue;
-      for (const double ratio : options.ratios) {
+      for (const double ratio : options.protocol.budget.ratios(options.ratios)) {
         table.runs.push_back(describe_outcome(experiment.run(press, ratio, format), info));
       }
     }
@@ -162,7 +163,7 @@ void add_compare_command(CLI::App& program) {
       "  kvpress compare -m SmolLM2-135M-Instruct.Q4_1.gguf --dataset pg19 --max-tokens 4096 \\\n"
       "    --presses 'snapkv,adakv(snapkv),expected_attention' --ratios 0.5,0.75,0.9 --format markdown -o table.md\n"
       "  kvpress compare -m demo --presses snapkv,knorm --ratios 0.5,0.75 --cache-dtypes auto,int8,int4");
-  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
 }
 
 }  // namespace kvpress

@@ -9,11 +9,12 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/cli/commands.h"
-#include "kvpress/cli/named_dataset.h"
 #include "kvpress/cli/run_options.h"
 #include "kvpress/cli/text_options.h"
+#include "kvpress/eval/named_dataset.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/report/result_folder.h"
+#include "kvpress/report/run_document.h"
 #include "kvpress/report/timeline.h"
 
 namespace kvpress {
@@ -34,16 +35,16 @@ struct EvaluateOptions {
 };
 
 void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, const std::vector<NamedPress>& presses,
-                 const LoadedModel& loaded, const ProtocolSettings& protocol) {
-  Experiment experiment(*loaded.model, texts.texts,
-                        {protocol, {}, loaded.cache_format, options.compute.seed, options.timeline});
+                 const LoadedModel& loaded, const RunSettings& settings) {
+  const ProtocolSettings& protocol = settings.protocol;
+  Experiment experiment(*loaded.model, texts.texts, settings);
   experiment.warm_up();
 
-  const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, options.prefill_only);
+  const ExperimentInfo info = experiment_info(loaded, texts, settings, options.prefill_only);
 
   std::vector<Json> rows;
   for (const NamedPress& press : presses) {
-    const Outcome outcome = experiment.run(press, options.compression_ratio);
+    const Outcome outcome = experiment.run(press, options.protocol.budget.ratio(options.compression_ratio));
     const Json metrics = describe_outcome(outcome, info);
     Json config = describe_experiment(info);
     config["press"] = outcome.press;
@@ -78,10 +79,14 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
     for (const std::string& it : datasets) check_dataset_name(it, "--dataset");
   }
   const OpenedModel opened = open_model(options.compute.model);
-  const ProtocolSettings protocol = options.protocol.settings(opened.config);
-  for (const NamedPress& it : presses) check_schedule(it, protocol);
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
-  for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
+  RunSettings settings = options.protocol.settings(options.compute, opened.config);
+  settings.timeline = options.timeline;
+  const ProtocolSettings& protocol = settings.protocol;
+  for (const NamedPress& it : presses) {
+    check_settings(protocol, settings.compression.with(it, options.protocol.budget.ratio(options.compression_ratio)));
+  }
+  const Tokenizer tokenizer = opened.tokenizer();
+  for (const NamedPress& it : presses) opened.prepare(it, &tokenizer);
   std::vector<PreparedTexts> prepared;
   std::int64_t longest = 0;
   for (const std::string& it : datasets) {
@@ -90,8 +95,9 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
     prepared.push_back(prepare_dataset(request, max_tokens, tokenizer, protocol, opened.config));
     longest = std::max(longest, longest_cache(protocol, prepared.back().longest()));
   }
-  const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
-  for (const PreparedTexts& it : prepared) run_dataset(options, it, presses, loaded, protocol);
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), longest, longest);
+  settings.compression.cache_format = loaded.cache_format;
+  for (const PreparedTexts& it : prepared) run_dataset(options, it, presses, loaded, settings);
   const bool compresses = std::any_of(presses.begin(), presses.end(), [](const auto& it) { return !it.is_none(); });
   if (protocol.protocol == Protocol::window && compresses) fmt::print("Warning: {}.\n", kWindowCaveat);
 }
@@ -130,9 +136,7 @@ void add_evaluate_command(CLI::App& program) {
       "  kvpress evaluate --model demo --dataset wikitext_ppl --press_name knorm --compression_ratio 0.5\n"
       "  kvpress evaluate --model demo --dataset pg19_ppl --press_sequence no_press,knorm,streaming_llm \\\n"
       "    --prefill_only true --output_dir runs");
-  command->callback([options, max_tokens] {
-    run(*options, max_tokens->count() > 0 ? std::optional(options->max_tokens) : std::nullopt);
-  });
+  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
 }
 
 }  // namespace kvpress

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kvpress/base/error.h"
@@ -33,7 +34,7 @@ struct HeatmapOptions {
   std::string presses = "snapkv";
   std::string ratios = "0.5";
   std::int64_t chunk_size = 0;
-  std::string positions = "text";
+  BudgetOptions budget;
   std::string output;
 };
 
@@ -101,11 +102,11 @@ std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vect
   return texts;
 }
 
-void run(const HeatmapOptions& options, bool max_tokens_given) {
+void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) {
   options.compute.apply();
   options.text.check();
   if (options.chunk_size < 0) fail_usage("--chunk-size: {} is negative; 0 means one pass", options.chunk_size);
-  const std::vector<double> ratios = parse_ratios(options.ratios, "--ratios");
+  const std::vector<double> ratios = options.budget.ratios(parse_ratios(options.ratios, "--ratios"));
   std::vector<NamedPress> presses;
   std::size_t n_runs = 0;
   for (const std::string& it : split_presses(options.presses)) {
@@ -118,24 +119,25 @@ void run(const HeatmapOptions& options, bool max_tokens_given) {
   check_output(options.output, n_runs);
 
   const OpenedModel opened = open_model(options.compute.model);
-  const Positions positions = parse_positions(options.positions, "--positions", opened.config);
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
-  for (const NamedPress& it : presses) prepare_press(it, opened.config, options.compute.model, &tokenizer);
+  CompressionSettings compression = options.budget.settings(options.compute, opened.config);
+  const Tokenizer tokenizer = opened.tokenizer();
+  for (const NamedPress& it : presses) opened.prepare(it, &tokenizer);
   ProtocolSettings whole;
   whole.protocol = Protocol::continuation;
-  const PreparedTexts texts = prepare_texts(tokenizer, load_texts(options.text.request()), options.max_tokens,
-                                            max_tokens_given, whole, opened.config);
+  const PreparedTexts texts =
+      prepare_texts(tokenizer, load_texts(options.text.request()), max_tokens, whole, opened.config);
   const std::vector<std::int32_t>& ids = texts.texts.front().ids;
   const auto n = static_cast<std::int64_t>(ids.size());
   if (texts.texts.size() > 1) log_info(fmt::format("only the first of {} texts is used", texts.texts.size()));
-  if (n > opened.config.max_positions && positions == Positions::text) {
+  if (n > opened.config.max_positions && compression.positions == Positions::text) {
     log_warning_once(
         fmt::format("a text of {} tokens exceeds the trained context of {}; beyond it, attention and the tokens that "
                     "presses keep are unreliable",
                     n, opened.config.max_positions));
   }
   const std::int64_t n_block = options.chunk_size > 0 ? std::min(options.chunk_size, n) : n;
-  const LoadedModel loaded = load_model(opened, options.compute, n_block, n);
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), n_block, n);
+  compression.cache_format = loaded.cache_format;
 
   const std::vector<std::string> tokens = token_texts(tokenizer, ids);
   std::vector<KeptTokensRun> runs;
@@ -143,11 +145,10 @@ void run(const HeatmapOptions& options, bool max_tokens_given) {
     Progress progress("heatmap", static_cast<std::int64_t>(n_runs) * n);
     for (const NamedPress& press : presses) {
       for (const double ratio : press.uses_ratio() ? ratios : std::vector<double>{0}) {
-        KeptSettings settings{{}, options.chunk_size, positions, loaded.cache_format, options.compute.seed};
-        settings.budget.ratio = ratio;
-        runs.push_back(
-            {press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
-             kept_tokens(*loaded.model, ids, press, settings, [&](std::int64_t n_read) { progress.advance(n_read); })});
+        runs.push_back({press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
+                        kept_tokens(*loaded.model, ids, compression.with(press, ratio), options.chunk_size,
+                                    [&](std::int64_t n_read) { progress.advance(n_read); })});
+        if (compression.has_fixed_budget()) runs.back().compression_ratio = 1 - summary_of(runs.back().kept).share;
       }
     }
   }
@@ -178,7 +179,7 @@ void add_heatmap_command(CLI::App& program) {
       ->add_option("--chunk-size", options->chunk_size,
                    "Tokens between compressions; 0: one compression after the whole text")
       ->capture_default_str();
-  command->add_option("--positions", options->positions, kPositionsHelp)->capture_default_str();
+  options->budget.add_to(*command, "");
   command->add_option("-o,--output", options->output,
                       "Folder for all files, or one file: .html, or for one run .png, .svg or .json");
   command->footer(
@@ -187,7 +188,7 @@ void add_heatmap_command(CLI::App& program) {
       "  kvpress heatmap -m demo --dataset pg19 --presses 'snapkv,adakv(snapkv),streaming_llm' --ratios 0.5,0.75 \\\n"
       "    --chunk-size 256 -o heatmap.html\n"
       "  kvpress report heatmap -o report.html");
-  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
 }
 
 }  // namespace kvpress

@@ -12,7 +12,7 @@
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/kv_cache.h"
 #include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
+#include "kvpress/engine/open_model.h"
 #include "kvpress/formats/quants.h"
 
 namespace kvpress {
@@ -46,11 +46,7 @@ void print_summary(const OpenedModel& opened) {
   line("trained context", fmt::format("{} tokens", config.max_positions));
   line("tensors", fmt::format("{} ({}), {}", opened.files->tensors->tensors().size(), fmt::join(types, ", "),
                               format_bytes(bytes)));
-  if (opened.files->gguf != nullptr || !opened.files->tokenizer_json.empty()) {
-    line("tokenizer", open_tokenizer(*opened.files).description());
-  } else {
-    line("tokenizer", "none");
-  }
+  line("tokenizer", opened.has_tokenizer() ? opened.tokenizer().description() : "none");
   std::vector<std::string> weights;
   const auto held = [&](std::string_view name, DType compute, HeldWeights form) {
     const double held_bytes = held_weight_bytes(config, {compute, compute, form}, opened.files->tensors.get());

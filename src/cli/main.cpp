@@ -64,11 +64,19 @@ void occupy_standard_streams() {
   }
 }
 
+/// Settings of the library are options here.
+std::string option_of(std::string_view setting) {
+  std::string option = "--" + std::string(setting);
+  std::replace(option.begin(), option.end(), '_', '-');
+  return option;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   occupy_standard_streams();
   kvpress::restart_with_short_spin(argv);
+  kvpress::name_settings(option_of);
   CLI::App program("Measure the cost and the benefit of KV-cache compression.", "kvpress");
   program.set_version_flag("--version", std::string(kvpress::version()));
   program.require_subcommand(1);

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kvpress/base/error.h"
@@ -12,6 +13,7 @@
 #include "kvpress/cli/run_options.h"
 #include "kvpress/cli/text_options.h"
 #include "kvpress/report/gnuplot.h"
+#include "kvpress/report/run_document.h"
 #include "kvpress/report/timeline.h"
 
 namespace kvpress {
@@ -50,36 +52,38 @@ void write_timelines(const RunResult& baseline, const Outcome& outcome, const st
   }
 }
 
-void run(const PplOptions& options, bool max_tokens_given) {
+void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
   options.compute.apply();
   check_ratio(options.compression_ratio, "--compression-ratio");
   const NamedPress press = parse_press(options.press);
   options.text.check();
-  parse_protocol(options.protocol.protocol, "--protocol");
+  parse_protocol(options.protocol.protocol, setting("protocol"));
 
   if (!options.output.empty()) check_can_write(options.output);
   check_timeline_file(options.timeline);
   const OpenedModel opened = open_model(options.compute.model);
-  const ProtocolSettings protocol = options.protocol.settings(opened.config);
+  RunSettings settings = options.protocol.settings(options.compute, opened.config);
+  settings.timeline = !options.timeline.empty();
+  const double ratio = options.protocol.budget.ratio(options.compression_ratio);
+  const ProtocolSettings& protocol = settings.protocol;
   const TextDataset dataset = load_texts(options.text.request());
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
-  check_schedule(press, protocol);
-  prepare_press(press, opened.config, options.compute.model, &tokenizer);
-  const PreparedTexts texts =
-      prepare_texts(tokenizer, dataset, options.max_tokens, max_tokens_given, protocol, opened.config);
+  const Tokenizer tokenizer = opened.tokenizer();
+  check_settings(protocol, settings.compression.with(press, ratio));
+  opened.prepare(press, &tokenizer);
+  const PreparedTexts texts = prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config);
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
-  LoadedModel loaded = load_model(opened, options.compute, n_cached, n_cached);
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), n_cached, n_cached);
 
-  Experiment experiment(*loaded.model, texts.texts,
-                        {protocol, {}, loaded.cache_format, options.compute.seed, !options.timeline.empty()});
+  settings.compression.cache_format = loaded.cache_format;
+  Experiment experiment(*loaded.model, texts.texts, settings);
   if (protocol.protocol == Protocol::window && !press.is_none()) log_warning_once(std::string(kWindowCaveat));
   experiment.warm_up();
 
-  const ExperimentInfo info = experiment_info(options.compute, loaded, texts, protocol, options.prefill_only);
+  const ExperimentInfo info = experiment_info(loaded, texts, settings, options.prefill_only);
 
   Json document = describe_experiment(info);
   document["baseline"] = describe_run("no_press", 0.0, experiment.baseline(), info);
-  const Outcome outcome = experiment.run(press, options.compression_ratio);
+  const Outcome outcome = experiment.run(press, ratio);
   document["compressed"] = describe_outcome(outcome, info);
   if (!options.timeline.empty()) write_timelines(experiment.baseline(), outcome, options.timeline);
   const std::string text = document.dump(2) + "\n";
@@ -121,7 +125,7 @@ void add_ppl_command(CLI::App& program) {
       "  kvpress ppl -m demo --text book.txt.gz --protocol continuation --context-tokens 1024 --press snapkv\n"
       "  kvpress ppl -m demo --dataset hf:emozilla/pg19 --max-samples 10 --max-tokens 4096 --press snapkv -o "
       "books.json");
-  command->callback([options, max_tokens] { run(*options, max_tokens->count() > 0); });
+  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
 }
 
 }  // namespace kvpress

@@ -14,11 +14,12 @@
 #include "kvpress/base/threads.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/sweep_mpi.h"
-#include "kvpress/cli/sweep_runner.h"
+#include "kvpress/cli/sweep_options.h"
 #include "kvpress/cli/sweep_slurm.h"
 #include "kvpress/report/gnuplot.h"
 #include "kvpress/report/html_report.h"
 #include "kvpress/report/sweep_document.h"
+#include "kvpress/report/sweep_results.h"
 #include "kvpress/report/timeline.h"
 #include "kvpress/report/tradeoff.h"
 
@@ -66,7 +67,7 @@ void refuse_changes(const Json& then, const Json& now, const std::string& folder
 std::vector<std::size_t> missing_runs(const SweepRunner& runner, const SweepFolder& folder, const SweepSlice& slice) {
   std::vector<std::size_t> missing;
   for (std::size_t i = slice.first; i < slice.last; ++i) {
-    if (!folder.metrics(runner.name(runner.runs()[i]))) missing.push_back(i);
+    if (!folder.metrics(sweep_run_name(runner.plan(), runner.runs()[i]))) missing.push_back(i);
   }
   return missing;
 }
@@ -75,11 +76,11 @@ std::vector<std::size_t> missing_runs(const SweepRunner& runner, const SweepFold
 void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
   const fs::path& path = folder.path();
   std::vector<SweepRecord> records;
+  const SweepGrid& grid = runner.plan().grid;
   for (const SweepRun& it : runner.runs()) {
-    const std::string name = runner.name(it);
+    const std::string name = sweep_run_name(runner.plan(), it);
     if (auto metrics = folder.metrics(name)) {
-      records.push_back({name, runner.grid().datasets[it.dataset], runner.grid().protocols[it.protocol], it.repeat,
-                         std::move(*metrics)});
+      records.push_back({name, grid.datasets[it.dataset], grid.protocols[it.protocol], it.repeat, std::move(*metrics)});
     }
   }
   const std::size_t n_left = runner.runs().size() - records.size();
@@ -106,7 +107,8 @@ void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
              n_left == 0 ? "" : fmt::format("; {} of {} missing", n_left, counted(runner.runs().size(), "run")));
 }
 
-void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, const SweepFolder& folder) {
+void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, bool prefill_only,
+                const SweepFolder& folder) {
   std::int64_t total = 0;
   const SweepRun* before = nullptr;
   for (const std::size_t i : todo) {
@@ -117,7 +119,9 @@ void work_alone(SweepRunner& runner, const std::vector<std::size_t>& todo, const
     before = &run;
   }
   Progress progress(counted(todo.size(), "run"), total);
-  for (const std::size_t i : todo) runner.run(runner.runs()[i], folder, [&](std::int64_t n) { progress.advance(n); });
+  for (const std::size_t i : todo) {
+    run_and_write(runner, runner.runs()[i], prefill_only, folder, [&](std::int64_t n) { progress.advance(n); });
+  }
 }
 
 void work_by_mpi(const SweepRunner& runner, const std::vector<std::size_t>& todo, const SweepFolder& folder) {
@@ -128,14 +132,14 @@ void work_by_mpi(const SweepRunner& runner, const std::vector<std::size_t>& todo
 }
 
 void print_plan(SweepRunner& runner) {
-  const SweepGrid& grid = runner.grid();
+  const SweepGrid& grid = runner.plan().grid;
   fmt::print("{}: {} x {} x ({} x {} + the full cache) x {}\n", counted(runner.runs().size(), "run"),
              counted(grid.datasets.size(), "data set"), counted(grid.protocols.size(), "protocol"),
              counted(grid.presses.size(), "press"), counted(grid.ratios.size(), "ratio"),
              counted(static_cast<std::size_t>(grid.repeats), "repeat"));
   double tokens = 0;
   for (const SweepRun& it : runner.runs()) {
-    fmt::print("  {}\n", runner.name(it));
+    fmt::print("  {}\n", sweep_run_name(runner.plan(), it));
     tokens += static_cast<double>(runner.tokens(it));
   }
   const double per_token = runner.measure_seconds_per_token();
@@ -158,7 +162,7 @@ SweepSlice slice_by(const std::string& text, std::size_t n) {
 }
 
 SweepFolder open_folder(const SweepCommand& command, CLI::App& app, SweepRunner& runner, const std::string& path) {
-  const Json fingerprint = runner.fingerprint();
+  const Json fingerprint = sweep_fingerprint(runner);
   if (!command.output.empty())
     return SweepFolder::begin(path, {{"options", plan_options(app)}, {"made_with", fingerprint}});
   SweepFolder folder =
@@ -182,13 +186,15 @@ void run(SweepCommand& command, CLI::App& app) {
   if (place.local_size > 1 && compute.threads == 0) compute.threads = std::max(1, available_cores() / place.local_size);
   compute.apply();
   if (place.rank > 0) set_quiet(true);
-  SweepRunner runner(command.options);
+  const SweepPlan plan = command.options.plan();
+  refuse_same_names(plan);
+  SweepRunner runner(plan);
   if (command.dry_run) {
     print_plan(runner);
     return;
   }
   if (place.rank > 0) {
-    do_runs_for_rank_0(runner, path);
+    do_runs_for_rank_0(runner, command.options.prefill_only, path);
     return;
   }
   if (command.slice.empty() && !command.slurm.wanted) check_can_draw(fs::path(path) / "tradeoff.png");
@@ -204,7 +210,7 @@ void run(SweepCommand& command, CLI::App& app) {
     if (place.size > 1) {
       work_by_mpi(runner, todo, folder);
     } else {
-      work_alone(runner, todo, folder);
+      work_alone(runner, todo, command.options.prefill_only, folder);
     }
   }
   // Slices share the folder: the last word is --collect's.

@@ -13,6 +13,7 @@
 #include "kvpress/base/hash.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
+#include "kvpress/report/sweep_results.h"
 
 #ifdef KVPRESS_HAS_MPI
 #include <mpi.h>
@@ -86,7 +87,9 @@ void send(int target, int tag, const Message& message) {
 }
 
 /// A short form of what runs depend on, to compare ranks by.
-std::string works_with(const SweepRunner& runner) { return std::to_string(hash_bytes(runner.fingerprint().dump())); }
+std::string works_with(const SweepRunner& runner) {
+  return std::to_string(hash_bytes(sweep_fingerprint(runner).dump()));
+}
 
 /// What rank 0 knows of the others.
 struct Rank {
@@ -189,7 +192,8 @@ class Dispatcher {
           fmt::format("rank {} died; {}", r, rank.run == kNone ? "it had no run" : "its run is given to another rank"));
       died_ = true;
       rank.gone = true;
-      if (rank.run != kNone && !folder_.has(runner_.name(run_of(rank)))) waiting_.push_front(rank.run);
+      if (rank.run != kNone && !folder_.has(sweep_run_name(runner_.plan(), run_of(rank))))
+        waiting_.push_front(rank.run);
       std::erase(idle_, static_cast<int>(r));
     }
     feed();
@@ -216,7 +220,7 @@ void hand_out_runs(const SweepRunner& runner, const std::vector<std::size_t>& to
   Dispatcher(runner, todo, folder, on_done).work();
 }
 
-void do_runs_for_rank_0(SweepRunner& runner, const std::filesystem::path& path) {
+void do_runs_for_rank_0(SweepRunner& runner, bool prefill_only, const std::filesystem::path& path) {
   Mpi mpi;
   const int rank = mpi_place().rank;
   // Rank 0 makes the folder, and may not have come to it.
@@ -235,7 +239,8 @@ void do_runs_for_rank_0(SweepRunner& runner, const std::filesystem::path& path) 
     }
     told = {answer.run, ""};
     try {
-      runner.run(runner.runs().at(static_cast<std::size_t>(answer.run)), folder, [](std::int64_t) {});
+      run_and_write(runner, runner.runs().at(static_cast<std::size_t>(answer.run)), prefill_only, folder,
+                    [](std::int64_t) {});
     } catch (const Interrupted&) {
       throw;
     } catch (const std::exception& error) {
@@ -255,7 +260,7 @@ namespace {
 void hand_out_runs(const SweepRunner&, const std::vector<std::size_t>&, const SweepFolder&, const OnRunDone&) {
   refuse();
 }
-void do_runs_for_rank_0(SweepRunner&, const std::filesystem::path&) { refuse(); }
+void do_runs_for_rank_0(SweepRunner&, bool, const std::filesystem::path&) { refuse(); }
 
 #endif
 

@@ -6,7 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "kvpress/cli/sweep_runner.h"
+#include "kvpress/eval/sweep_runner.h"
+#include "kvpress/report/sweep_folder.h"
 
 namespace kvpress {
 
@@ -27,6 +28,6 @@ void hand_out_runs(const SweepRunner& runner, const std::vector<std::size_t>& to
                    const OnRunDone& on_done);
 
 /// The part of the others: asks for runs and does them until there are none left.
-void do_runs_for_rank_0(SweepRunner& runner, const std::filesystem::path& path);
+void do_runs_for_rank_0(SweepRunner& runner, bool prefill_only, const std::filesystem::path& path);
 
 }  // namespace kvpress

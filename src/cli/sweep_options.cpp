@@ -89,8 +89,9 @@ void SweepOptions::add_to(CLI::App& command) {
   }
 }
 
-SweepGrid SweepOptions::grid() const {
-  SweepGrid grid;
+SweepPlan SweepOptions::plan() const {
+  SweepPlan plan;
+  SweepGrid& grid = plan.grid;
   grid.datasets = split_presses(datasets);
   grid.protocols = split_presses(protocol.protocol);
   for (const std::string& it : grid.protocols) parse_protocol(it, "--protocol");
@@ -100,15 +101,20 @@ SweepGrid SweepOptions::grid() const {
   grid.ratios = parse_ratios(ratios, "--ratios");
   grid.repeats = repeats;
   grid.seed = compute.seed;
-  return grid;
-}
-
-ProtocolSettings SweepOptions::settings(const std::string& protocol_name, const ModelConfig& config) const {
-  ProtocolOptions one = protocol;
-  one.protocol = protocol_name;
-  // Each protocol takes of the settings what is its own.
-  if (parse_protocol(protocol_name, "--protocol") != Protocol::decode) one.compression_interval = 0;
-  return one.settings(config);
+  plan.model = compute.model;
+  plan.load = compute.load_settings();
+  plan.settings = [options = *this](const std::string& name, const ModelConfig& config) {
+    ProtocolOptions one = options.protocol;
+    one.protocol = name;
+    // Each protocol takes of the settings what is its own.
+    if (parse_protocol(name, setting("protocol")) != Protocol::decode) one.budget.compression_interval = 0;
+    RunSettings settings = one.settings(options.compute, config);
+    settings.timeline = options.timeline;
+    return settings;
+  };
+  plan.max_samples = max_samples;
+  if (max_tokens >= 0) plan.max_tokens = max_tokens;
+  return plan;
 }
 
 void apply_plan_file(CLI::App& command, const std::string& path) {

@@ -7,7 +7,8 @@
 #include <string>
 
 #include "kvpress/cli/run_options.h"
-#include "kvpress/eval/sweep.h"
+#include "kvpress/eval/sweep_runner.h"
+#include "kvpress/report/run_document.h"
 
 namespace kvpress {
 
@@ -25,9 +26,7 @@ struct SweepOptions {
 
   /// The options that make up a plan.
   void add_to(CLI::App& command);
-  SweepGrid grid() const;
-  /// Of one protocol of the grid.
-  ProtocolSettings settings(const std::string& protocol_name, const ModelConfig& config) const;
+  SweepPlan plan() const;
 };
 
 /// Takes a plan file's entries for options that were not given on the command line: YAML, with the options' names as

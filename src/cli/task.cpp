@@ -25,6 +25,7 @@
 #include "kvpress/press/spec.h"
 #include "kvpress/report/gnuplot.h"
 #include "kvpress/report/result_folder.h"
+#include "kvpress/report/run_document.h"
 #include "kvpress/report/task_heat_map.h"
 #include "kvpress/report/task_metrics.h"
 #include "kvpress/report/task_report.h"
@@ -43,9 +44,7 @@ struct TaskOptions {
   std::string presses = "snapkv";
   std::vector<double> ratios = {0.5};
   std::string chat = "auto";
-  std::string positions = "text";
-  std::int64_t compression_interval = 0;
-  std::int64_t target_size = 0;
+  BudgetOptions budget;
   std::int64_t max_new_tokens = 0;
   std::int64_t max_context_length = 0;
   std::int64_t max_samples = 0;
@@ -166,13 +165,13 @@ struct Chosen {
 /// Every press at every ratio; those without a ratio once.
 std::vector<Chosen> chosen_runs(const TaskOptions& options) {
   std::vector<Chosen> runs;
-  const bool fixed = options.target_size > 0 && options.compression_interval == 0;
+  const std::vector<double> ratios = options.budget.ratios(options.ratios);
   for (const std::string& written : split_presses(options.presses)) {
     const NamedPress press = parse_press(written);
     if (press.is_none()) continue;  // the full cache is always there
-    for (const double ratio : options.ratios) {
+    for (const double ratio : ratios) {
       runs.push_back({press, ratio});
-      if (fixed || !press.uses_ratio()) break;
+      if (!press.uses_ratio()) break;
     }
   }
   return runs;
@@ -237,12 +236,10 @@ Json about_run(const TaskOptions& options, const TaskSet& set, const TaskSetting
   about["n_questions"] = set.samples.size();
   about["chat_format"] = settings.chat.name;
   about["query_aware"] = settings.query_aware;
-  if (settings.compression_interval > 0) about["compression_interval"] = settings.compression_interval;
-  if (settings.target_size) about["target_size"] = *settings.target_size;
-  about["positions"] = to_string(settings.positions);
+  describe_budget(about, settings.compression);
   about["dtype"] = loaded.model->numbers();
   about["cache_dtype"] = to_string(loaded.cache_format);
-  about["seed"] = settings.seed;
+  about["seed"] = settings.compression.seed;
   about["threads"] = threads();
   about["version"] = version();
   return about;
@@ -250,23 +247,18 @@ Json about_run(const TaskOptions& options, const TaskSet& set, const TaskSetting
 
 TaskOutcome run_once(const LoadedModel& loaded, const Tokenizer& tokenizer, const TaskReport& report,
                      const NamedPress& press, double ratio, TaskSettings settings, Progress& progress) {
-  settings.budget.ratio = press.is_none() ? 0 : ratio;
-  if (press.is_none()) {
-    settings.target_size.reset();
-    settings.compression_interval = 0;
-  }
+  settings.compression = settings.compression.with(press, ratio);
   TaskOutcome outcome;
   outcome.press = press.text;
-  outcome.compression_ratio = settings.budget.ratio;
-  outcome.run =
-      answer_samples(*loaded.model, tokenizer, report.set.samples, press, settings, [&] { progress.advance(); });
+  outcome.compression_ratio = settings.compression.budget.ratio;
+  outcome.run = answer_samples(*loaded.model, tokenizer, report.set.samples, settings, [&] { progress.advance(); });
   for (std::size_t i = 0; i < report.set.samples.size(); ++i) {
     outcome.scores.push_back(report.scorer.score(report.set.samples[i], outcome.run.answers[i].text));
   }
   const std::vector<double>& full = press.is_none() ? outcome.scores : report.full.scores;
   outcome.cells = task_cells(report.set.samples, outcome.scores, full, report.scorer.floor);
   // Without a ratio of its own a run's is what went.
-  if (!press.is_none() && (!press.uses_ratio() || (settings.target_size && settings.compression_interval == 0))) {
+  if (!press.is_none() && (!press.uses_ratio() || settings.compression.has_fixed_budget())) {
     outcome.compression_ratio =
         std::max(0.0, 1 - outcome.run.mean_cache_tokens() / report.full.run.mean_cache_tokens());
   }
@@ -299,15 +291,6 @@ void write_results(const TaskOptions& options, const TaskReport& report) {
 void check(const TaskOptions& options) {
   for (const double it : options.ratios) check_ratio(it, "--ratios");
   if (options.ratios.empty()) fail_usage("--ratios: is empty; give compression ratios such as 0.5,0.75");
-  if (options.compression_interval < 0) {
-    fail_usage("--compression-interval: {} is negative; give a number of tokens, or 0 for none",
-               options.compression_interval);
-  }
-  if (options.target_size < 0) fail_usage("--target-size: {} is negative; at least 1 is needed", options.target_size);
-  if (options.compression_interval > 0 && options.target_size == 0) {
-    fail_usage(
-        "--compression-interval: --target-size is needed as well: the number of tokens to keep at each compression");
-  }
   if (options.max_new_tokens < 0)
     fail_usage("--max-new-tokens: {} is negative; 0 means the number of the task", options.max_new_tokens);
   if (options.max_context_length < 0)
@@ -346,14 +329,11 @@ void run(TaskOptions& options) {
   }
 
   const OpenedModel opened = open_model(options.compute.model);
-  const Tokenizer tokenizer = open_tokenizer(*opened.files);
-  for (const Chosen& it : runs) prepare_press(it.press, opened.config, options.compute.model, &tokenizer);
+  const Tokenizer tokenizer = opened.tokenizer();
+  for (const Chosen& it : runs) opened.prepare(it.press, &tokenizer);
   TaskSettings settings;
   settings.chat = chat_format(*opened.files, options.chat, "--chat-format");
-  settings.compression_interval = options.compression_interval;
-  if (options.target_size > 0) settings.target_size = options.target_size;
-  settings.positions = parse_positions(options.positions, "--positions", opened.config);
-  settings.seed = options.compute.seed;
+  settings.compression = options.budget.settings(options.compute, opened.config);
   settings.query_aware = options.query_aware;
   settings.max_context_length = options.max_context_length;
 
@@ -374,13 +354,15 @@ void run(TaskOptions& options) {
     if (options.max_new_tokens > 0) it.max_new_tokens = options.max_new_tokens;
   }
   const std::int64_t longest = fit_lengths(report.set, tokenizer, opened.config, settings);
-  const LoadedModel loaded = load_model(opened, options.compute, longest, longest);
-  settings.cache_format = loaded.cache_format;
+  const LoadedModel loaded = load_model(opened, options.compute.load_settings(), longest, longest);
+  settings.compression.cache_format = loaded.cache_format;
   report.about = about_run(options, report.set, settings, loaded);
 
   const NamedPress none = parse_press("no_press");
+  TaskSettings warm_up = settings;
+  warm_up.compression = settings.compression.without_press();
   // Once unmeasured: products are compiled and pages touched before anything is timed.
-  answer_samples(*loaded.model, tokenizer, {report.set.samples.front()}, none, settings);
+  answer_samples(*loaded.model, tokenizer, {report.set.samples.front()}, warm_up);
   {
     const auto n = static_cast<std::int64_t>(report.set.samples.size() * (runs.size() + 1));
     Progress progress(report.set.name, n);
@@ -427,11 +409,7 @@ void add_task_command(CLI::App& program) {
                    "Compression ratios (share of the context to evict), separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--compression-interval", options->compression_interval,
-                      "Compress again after this many tokens of the answer");
-  command->add_option("--target-size", options->target_size,
-                      "Tokens to keep per head, instead of a ratio; with --compression-interval, at each compression");
-  command->add_option("--positions", options->positions, kPositionsHelp)->capture_default_str();
+  options->budget.add_to(*command, "Compress again after this many tokens of the answer");
   command->add_option("--max-new-tokens", options->max_new_tokens,
                       "Maximum number of tokens of an answer; 0: that of the task");
   command->add_option("--scorer", options->scorer,

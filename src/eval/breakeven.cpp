@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/median.h"
 #include "kvpress/base/timer.h"
-#include "kvpress/ops/cross_entropy.h"
-#include "kvpress/ops/rowwise.h"
-#include "kvpress/press/compressor.h"
+#include "kvpress/engine/sequence.h"
 
 namespace kvpress {
 namespace {
@@ -34,31 +31,23 @@ AnswerTimes AnswerTimes::repeat(std::size_t i) const {
   return {cache_tokens, cache_bytes, {prefill_sec[i]}, {compress_sec[i]}, {token_sec[i]}};
 }
 
-void time_answer(const Model& model, std::span<const std::int32_t> context, const NamedPress& press,
-                 const AnswerSettings& settings, AnswerTimes& times) {
-  const ModelConfig& config = model.config();
-  Compressor compressor(press.plan({settings.ratio, {}}), settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_format);
-  AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
-  AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
-  const Matrix<float> row(hidden.data(), 1, config.hidden_size);
-
-  const Timer prefill;
-  compressor.forward(model, context, cache, row);
-  times.prefill_sec.push_back(prefill.seconds() - compressor.seconds());
-  times.compress_sec.push_back(compressor.seconds());
-  times.cache_tokens = cache.mean_tokens();
-  times.cache_bytes = cache.allocated_bytes();
-  compressor.begin_decoding();
+void time_answer(const Model& model, std::span<const std::int32_t> context, const CompressionSettings& settings,
+                 std::int64_t n_tokens, AnswerTimes& times) {
+  Sequence sequence(model, settings);
+  sequence.append(context);
+  times.prefill_sec.push_back(sequence.times().prefill);
+  times.compress_sec.push_back(sequence.times().compress);
+  times.cache_tokens = sequence.cache_tokens();
+  times.cache_bytes = sequence.cache_bytes();
+  sequence.begin_decoding();
 
   std::vector<double>& seconds = times.token_sec.emplace_back();
   std::int32_t token = 0;
-  for (std::int64_t i = 0; i < settings.n_tokens; ++i) {
+  for (std::int64_t i = 0; i < n_tokens; ++i) {
     check_interrupt();
     const Timer timer;
-    if (i > 0) compressor.forward(model, {&token, 1}, cache, row);
-    model.logits(row, {logits.data(), 1, config.vocab_size});
-    token = static_cast<std::int32_t>(argmax(logits.data(), config.vocab_size));
+    if (i > 0) sequence.append({&token, 1});
+    token = sequence.most_likely();
     seconds.push_back(timer.seconds());
   }
 }

@@ -9,9 +9,9 @@
 #include <span>
 #include <vector>
 
+#include "kvpress/engine/compression_settings.h"
 #include "kvpress/eval/compare.h"
 #include "kvpress/model/model.h"
-#include "kvpress/press/registry.h"
 
 namespace kvpress {
 
@@ -28,16 +28,9 @@ struct AnswerTimes {
   AnswerTimes repeat(std::size_t i) const;
 };
 
-struct AnswerSettings {
-  double ratio = 0;
-  std::int64_t n_tokens = 128;  ///< of the answer, decoded greedily past any end of text
-  CacheFormat cache_format = {};
-  std::uint64_t seed = 0;
-};
-
-/// Adds a repeat: prefills the context in one pass, compresses, decodes.
-void time_answer(const Model& model, std::span<const std::int32_t> context, const NamedPress& press,
-                 const AnswerSettings& settings, AnswerTimes& times);
+/// Adds a repeat: prefills the context in one pass, compresses, decodes n_tokens greedily past any end of text.
+void time_answer(const Model& model, std::span<const std::int32_t> context, const CompressionSettings& settings,
+                 std::int64_t n_tokens, AnswerTimes& times);
 
 /// What a decoded token costs more for each token in the cache, in seconds: least squares over each measured token's
 /// median. At least two answers over caches of different sizes are needed for it to mean something.

@@ -7,22 +7,13 @@
 #include <array>
 
 #include "kvpress/base/error.h"
-#include "kvpress/base/memory.h"
+#include "kvpress/engine/sequence.h"
 
 namespace kvpress {
 namespace {
 
 /// Tokens of a pass: long texts must not need deep activations.
 constexpr std::int64_t kBlock = 2048;
-
-class BlockReader : public AttentionListener {
- public:
-  explicit BlockReader(const std::function<void(const AttentionBlock&)>& on_block) : on_block_(on_block) {}
-  void after_attention(const AttentionBlock& block) override { on_block_(block); }
-
- private:
-  const std::function<void(const AttentionBlock&)>& on_block_;
-};
 
 }  // namespace
 
@@ -66,19 +57,15 @@ std::vector<TokenizedText> cut_into_pieces(const std::vector<TokenizedText>& tex
 
 void read_texts(const Calibration& calibration, const std::function<void(const AttentionBlock&)>& on_block,
                 const std::function<void()>& after_text) {
-  const Model& model = calibration.model;
-  BlockReader reader(on_block);
-  AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
+  CompressionSettings full;
+  full.cache_format = calibration.cache_format;
   for (const TokenizedText& text : calibration.texts) {
-    KVCache cache = model.make_cache(calibration.cache_format);
+    Sequence sequence(calibration.model, full);
+    sequence.set_block_watcher(on_block);
     const auto n = static_cast<std::int64_t>(text.ids.size());
     for (std::int64_t first = 0; first < n; first += kBlock) {
       const std::int64_t length = std::min(kBlock, n - first);
-      model.forward({std::span(text.ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length)),
-                     first,
-                     cache,
-                     &reader,
-                     {hidden.data(), 1, model.config().hidden_size}});
+      sequence.append(std::span(text.ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length)));
       if (calibration.on_progress) calibration.on_progress(length);
     }
     if (after_text) after_text();

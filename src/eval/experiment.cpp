@@ -12,14 +12,15 @@ namespace kvpress {
 namespace {
 
 /// What a reader of the numbers must know, told once.
-void warn_of_blind_spots(const ProtocolSettings& protocol, std::int64_t longest, std::int64_t trained_context) {
+void warn_of_blind_spots(const RunSettings& settings, std::int64_t longest, std::int64_t trained_context) {
+  const ProtocolSettings& protocol = settings.protocol;
   if (protocol.protocol == Protocol::chunked && protocol.chunk_size >= std::min(protocol.max_length, longest)) {
     log_warning_once(
-        fmt::format("--chunk-size {} is at least the segment length: no token is scored over a compressed cache, so "
+        fmt::format("{} {} is at least the segment length: no token is scored over a compressed cache, so "
                     "perplexity does not show the effect of compression",
-                    protocol.chunk_size));
+                    setting("chunk_size"), protocol.chunk_size));
   }
-  if (!protocol.splits_text() && highest_position(protocol, longest) > trained_context) {
+  if (!protocol.splits_text() && highest_position(protocol, settings.compression, longest) > trained_context) {
     log_warning_once(
         fmt::format("a text of {} tokens exceeds the trained context of {}; beyond it the full cache degrades, and a "
                     "press that is better than it need not be good",
@@ -31,7 +32,7 @@ void warn_of_blind_spots(const ProtocolSettings& protocol, std::int64_t longest,
 
 Experiment::Experiment(const Model& model, std::vector<TokenizedText> texts, const RunSettings& settings)
     : model_(model), texts_(std::move(texts)), settings_(settings) {
-  check_settings(settings_.protocol);
+  check_settings(settings_.protocol, settings_.compression);
   if (texts_.empty()) fail_usage("no text to score: the data set is empty");
   std::int64_t longest = 0;
   for (const TokenizedText& text : texts_) {
@@ -41,7 +42,7 @@ Experiment::Experiment(const Model& model, std::vector<TokenizedText> texts, con
     if (!settings_.protocol.splits_text()) context_of(settings_.protocol, n);
     longest = std::max(longest, n);
   }
-  warn_of_blind_spots(settings_.protocol, longest, model.config().max_positions);
+  warn_of_blind_spots(settings_, longest, model.config().max_positions);
 }
 
 void Experiment::warm_up() {
@@ -55,7 +56,7 @@ void Experiment::warm_up() {
   first.ids.resize(std::min(n, first.ids.size()));
   first.n_bytes.resize(first.ids.size());
   RunSettings settings = settings_;
-  settings.budget = {};
+  settings.compression = settings.compression.without_press();
   settings.timeline = false;
   // Token by token there is nothing more to warm up than the first few.
   if (settings.protocol.protocol == Protocol::decode) {
@@ -65,48 +66,41 @@ void Experiment::warm_up() {
     first.n_bytes.resize(first.ids.size());
     settings.protocol.context_tokens = static_cast<std::int64_t>(context);
   }
-  run_protocol(model_, {first}, {"no_press", nullptr}, settings);
+  run_protocol(model_, {first}, settings);
 }
 
 RunResult Experiment::measure(const NamedPress& press, double compression_ratio,
                               const CacheFormat& cache_format) const {
   RunSettings settings = settings_;
-  settings.cache_format = cache_format;
-  settings.budget.ratio = compression_ratio;
-  if (settings.protocol.has_fixed_budget()) settings.budget = {0.0, settings.protocol.target_size};
-  if (press.is_none()) {
-    settings.budget = {};
-    settings.protocol.compression_interval = 0;
-    settings.protocol.target_size.reset();
-  }
-  if (on_progress_) return run_protocol(model_, texts_, press, settings, on_progress_);
+  settings.compression = settings.compression.with(press, compression_ratio);
+  settings.compression.cache_format = cache_format;
+  if (on_progress_) return run_protocol(model_, texts_, settings, on_progress_);
   Progress progress(press.text, n_tokens());
-  return run_protocol(model_, texts_, press, settings, [&](std::int64_t n) { progress.advance(n); });
+  return run_protocol(model_, texts_, settings, [&](std::int64_t n) { progress.advance(n); });
 }
 
 const RunResult& Experiment::baseline() {
-  if (!baseline_) baseline_ = measure({"no_press", nullptr}, 0.0, settings_.cache_format.type);
+  if (!baseline_) baseline_ = measure({"no_press", nullptr}, 0.0, settings_.compression.cache_format.type);
   return *baseline_;
 }
 
 Outcome Experiment::full() {
-  if (settings_.cache_format.bits > 0) return run({"no_press", nullptr}, 0.0);
+  if (settings_.compression.cache_format.bits > 0) return run({"no_press", nullptr}, 0.0);
   Comparison same;
   same.top1_agreement = 1;
   return {"no_press", 0.0, baseline(), same};
 }
 
-double Experiment::share_evicted(const RunResult& full) const {
-  // What the budget leaves of the cache that would have been the largest when compressing ended.
-  return std::max(0.0, 1.0 - static_cast<double>(*settings_.protocol.target_size) / full.cache_tokens);
-}
-
 Outcome Experiment::run(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format) {
   const RunResult& full = baseline();
-  if (settings_.protocol.has_fixed_budget()) compression_ratio = share_evicted(full);
-  Outcome outcome{
-      press.text, press.uses_ratio() ? compression_ratio : 0.0, measure(press, compression_ratio, cache_format), {}};
-  outcome.comparison = compare_runs(model_, full, outcome.run, settings_.seed);
+  Outcome outcome{press.text, compression_ratio, measure(press, compression_ratio, cache_format), {}};
+  if (outcome.run.budget_tokens) {
+    // What the budget leaves of the cache that would have been the largest when compressing ended.
+    outcome.compression_ratio =
+        std::max(0.0, 1.0 - static_cast<double>(*outcome.run.budget_tokens) / full.cache_tokens);
+  }
+  if (!press.uses_ratio()) outcome.compression_ratio = 0;
+  outcome.comparison = compare_runs(model_, full, outcome.run, settings_.compression.seed);
   return outcome;
 }
 

@@ -31,10 +31,10 @@ class Experiment {
   /// The full cache's run, made when first asked for. Nothing is quantized in it: what that costs shows like the rest.
   const RunResult& baseline();
 
-  /// A run of its own, with a fresh press, whatever ran before. With a fixed budget (ProtocolSettings) the ratio is not
-  /// used; the outcome's is then the share of the full cache that goes.
+  /// A run of its own, with a fresh press, whatever ran before. With a fixed budget the ratio is not used; the
+  /// outcome's is then the share of the full cache that is evicted.
   Outcome run(const NamedPress& press, double compression_ratio) {
-    return run(press, compression_ratio, settings_.cache_format);
+    return run(press, compression_ratio, settings_.compression.cache_format);
   }
   /// The same with a cache of its own format.
   Outcome run(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format);
@@ -49,7 +49,6 @@ class Experiment {
   std::int64_t n_tokens() const { return progress_total(texts_); }
 
  private:
-  double share_evicted(const RunResult& full) const;
   RunResult measure(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format) const;
 
   const Model& model_;

@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "kvpress/base/error.h"
-#include "kvpress/press/compressor.h"
+#include "kvpress/engine/sequence.h"
 
 namespace kvpress {
 namespace {
@@ -68,19 +68,17 @@ KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens) {
   return kept;
 }
 
-KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
-                       const KeptSettings& settings, const OnProgress& on_progress) {
+KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const CompressionSettings& settings,
+                       std::int64_t chunk_size, const OnProgress& on_progress) {
   if (ids.empty()) fail_usage("no text to read: the text has no tokens");
-  Compressor compressor(press.plan(press.is_none() ? Budget() : settings.budget), settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_format, settings.positions == Positions::cache);
-  const std::size_t chunk = settings.chunk_size > 0 ? static_cast<std::size_t>(settings.chunk_size) : ids.size();
-  AlignedVector<float> last(static_cast<std::size_t>(model.config().hidden_size));
+  Sequence sequence(model, settings);
+  const std::size_t chunk = chunk_size > 0 ? static_cast<std::size_t>(chunk_size) : ids.size();
   for (std::size_t at = 0; at < ids.size(); at += chunk) {
     const auto block = ids.subspan(at, std::min(chunk, ids.size() - at));
-    compressor.forward(model, block, cache, {last.data(), 1, model.config().hidden_size});
+    sequence.append(block);
     if (on_progress) on_progress(static_cast<std::int64_t>(block.size()));
   }
-  return kept_tokens(cache, static_cast<std::int64_t>(ids.size()));
+  return kept_tokens(sequence.cache(), sequence.n_tokens());
 }
 
 KeptSummary summary_of(const KeptTokens& kept) {

@@ -6,11 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "kvpress/eval/protocol.h"
+#include "kvpress/engine/compression_settings.h"
 #include "kvpress/eval/run.h"
 #include "kvpress/model/model.h"
-#include "kvpress/press/budget.h"
-#include "kvpress/press/registry.h"
 
 namespace kvpress {
 
@@ -31,18 +29,10 @@ struct KeptTokens {
 /// What the cache of a text of n_tokens holds.
 KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens);
 
-struct KeptSettings {
-  Budget budget;
-  std::int64_t chunk_size = 0;  ///< tokens between compressions; 0: the whole text is read, then compressed once
-  Positions positions = Positions::text;
-  CacheFormat cache_format = {};
-  std::uint64_t seed = 0;
-};
-
-/// Reads the text into a fresh cache with a fresh copy of the press, as protocols `continuation` (in one prefill) and
-/// `chunked` do. Throws UsageError for an empty text.
-KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const NamedPress& press,
-                       const KeptSettings& settings, const OnProgress& on_progress = {});
+/// Reads the text into a sequence of its own, as protocols `continuation` (in one prefill) and `chunked` do: chunk_size
+/// tokens between compressions; 0: the whole text is read, then compressed once. Throws UsageError for an empty text.
+KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const CompressionSettings& settings,
+                       std::int64_t chunk_size, const OnProgress& on_progress = {});
 
 /// Tokens at either end of a text whose share is told.
 inline constexpr std::int64_t kFirstTokens = 4;

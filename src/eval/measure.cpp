@@ -5,11 +5,11 @@
 
 #include "kvpress/base/median.h"
 #include "kvpress/base/timer.h"
+#include "kvpress/engine/sequence.h"
 #include "kvpress/model/attention_args.h"
 #include "kvpress/ops/attention.h"
 #include "kvpress/ops/cross_entropy.h"
 #include "kvpress/ops/output_loss.h"
-#include "kvpress/press/compressor.h"
 
 namespace kvpress {
 namespace {
@@ -42,8 +42,8 @@ std::vector<std::int64_t> head_lengths(std::size_t n_heads, std::int64_t n_kept,
 
 }  // namespace
 
-PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
-                             const CacheFormat& cache_format, bool with_loss, int repeats) {
+PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const CompressionSettings& settings,
+                             bool with_loss, int repeats) {
   const std::vector<std::int32_t> tokens = random_tokens(model, n_tokens);
   const std::int64_t rows = with_loss ? n_tokens : 1;
   AlignedVector<float> hidden(static_cast<std::size_t>(rows * model.config().hidden_size));
@@ -51,52 +51,64 @@ PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const Na
   const Matrix<float> states(hidden.data(), rows, model.config().hidden_size);
   std::vector<double> prefill, compress, loss;
   for (int repeat = -1; repeat < repeats; ++repeat) {
-    Compressor compressor(press.plan({ratio, {}}));
-    KVCache cache = compressor.make_cache(model, cache_format);
-    const Timer forward;
-    compressor.forward(model, tokens, cache, states);
-    const double forward_sec = forward.seconds();
+    Sequence sequence(model, settings);
+    sequence.append(tokens, states);
     const Timer loss_timer;
     if (with_loss) {
       output_cross_entropy(states.block(0, n_tokens - 1), model.output(), std::span(tokens).subspan(1), nll);
     }
     if (repeat < 0) continue;
-    prefill.push_back(forward_sec - compressor.seconds());
-    compress.push_back(compressor.seconds());
+    prefill.push_back(sequence.times().prefill);
+    compress.push_back(sequence.times().compress);
     loss.push_back(loss_timer.seconds());
   }
   return {n_tokens, median(prefill), median(compress), with_loss ? median(loss) : 0.0};
 }
 
-DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const NamedPress& press, double ratio,
-                           const CacheFormat& cache_format, std::int64_t n_tokens) {
+DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const CompressionSettings& settings,
+                           std::int64_t n_tokens, int batch) {
   const std::vector<std::int32_t> tokens = random_tokens(model, std::max<std::int64_t>(depth, 1));
-  Compressor compressor(press.plan({ratio, {}}));
-  KVCache cache = compressor.make_cache(model, cache_format);
-  AlignedVector<float> hidden(static_cast<std::size_t>(model.config().hidden_size));
-  AlignedVector<float> logits(static_cast<std::size_t>(model.config().vocab_size));
-  const Matrix<float> row(hidden.data(), 1, model.config().hidden_size);
-  const Matrix<float> output(logits.data(), 1, model.config().vocab_size);
+  Sequence first(model, settings);
   for (std::int64_t at = 0; at < depth; at += kFillBlock) {
     const std::int64_t n = std::min(kFillBlock, depth - at);
-    compressor.set_active(at + n == depth);
-    compressor.forward(model, std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)),
-                       cache, row);
+    first.set_compressing(at + n == depth);
+    first.append(std::span(tokens).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n)));
   }
+  first.begin_decoding();
   DecodeSpeed speed;
   speed.depth = depth;
-  speed.cache_tokens = cache.mean_tokens();
-  speed.cache_bytes = cache.allocated_bytes();
-  std::int32_t token = tokens.front();
+  speed.batch = batch;
+  speed.cache_tokens = first.cache_tokens();
+  speed.cache_bytes = first.cache_bytes();
+
+  std::vector<Sequence> sequences;
+  for (int i = 1; i < batch; ++i) sequences.push_back(first.fork());
+  sequences.push_back(std::move(first));
+  const auto n = static_cast<std::int64_t>(sequences.size());
+  const std::int64_t cols = model.config().hidden_size;
+  const std::int64_t vocab = model.config().vocab_size;
+  AlignedVector<float> hidden(static_cast<std::size_t>(n * cols));
+  AlignedVector<float> logits(static_cast<std::size_t>(n * vocab));
+  const Matrix<float> states(hidden.data(), n, cols);
+  std::vector<std::int32_t> newest(tokens.begin(), tokens.begin() + std::min<std::int64_t>(n, std::ssize(tokens)));
+  newest.resize(static_cast<std::size_t>(n), tokens.front());
+  SequenceBatch together;
   std::vector<double> seconds;
   for (std::int64_t i = -2; i < n_tokens; ++i) {  // the first two compile products and are not counted
     const Timer timer;
-    model.forward({{&token, 1}, depth + i + 2, cache, nullptr, row});
-    model.logits(row, output);
-    token = static_cast<std::int32_t>(argmax(logits.data(), model.config().vocab_size));
+    std::vector<SequenceBatch::Item> items;
+    for (std::int64_t s = 0; s < n; ++s) {
+      const auto at = static_cast<std::size_t>(s);
+      items.push_back({sequences[at], {&newest[at], 1}, states.block(s, 1)});
+    }
+    together.append(items);
+    model.logits(states, {logits.data(), n, vocab});
+    for (std::int64_t s = 0; s < n; ++s) {
+      newest[static_cast<std::size_t>(s)] = static_cast<std::int32_t>(argmax(logits.data() + s * vocab, vocab));
+    }
     if (i >= 0) seconds.push_back(timer.seconds());
   }
-  speed.seconds_per_token = median(seconds);
+  speed.seconds_per_pass = median(seconds);
   return speed;
 }
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kvpress/engine/compression_settings.h"
 #include "kvpress/model/model.h"
-#include "kvpress/press/registry.h"
 
 namespace kvpress {
 
@@ -17,19 +17,22 @@ struct PrefillSpeed {
 };
 
 /// Each repeat has a fresh cache and press; one more goes first, unmeasured.
-PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const NamedPress& press, double ratio,
-                             const CacheFormat& cache_format, bool with_loss, int repeats);
+PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const CompressionSettings& settings,
+                             bool with_loss, int repeats);
 
 struct DecodeSpeed {
-  std::int64_t depth = 0;   ///< tokens seen before decoding
-  double cache_tokens = 0;  ///< that the cache held of them
-  std::size_t cache_bytes = 0;
-  double seconds_per_token = 0;  ///< with the output product; median over the tokens
+  std::int64_t depth = 0;       ///< tokens seen before decoding
+  double cache_tokens = 0;      ///< that a cache held of them
+  std::size_t cache_bytes = 0;  ///< of one sequence
+  int batch = 1;                ///< sequences that are decoded together
+  double seconds_per_pass = 0;  ///< a token of each sequence, with the output product; median over the passes
+  double tokens_per_second() const { return batch / seconds_per_pass; }
 };
 
-/// Fills the cache with `depth` tokens, compresses, then decodes n_tokens greedily.
-DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const NamedPress& press, double ratio,
-                           const CacheFormat& cache_format, std::int64_t n_tokens);
+/// Fills the caches of `batch` sequences with `depth` tokens each, compresses, then decodes n_tokens of each greedily,
+/// all sequences in one pass.
+DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const CompressionSettings& settings,
+                           std::int64_t n_tokens, int batch = 1);
 
 /// Attention alone, of one token over all layers, over caches of random keys and values.
 struct AttentionSpeed {

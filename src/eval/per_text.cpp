@@ -1,29 +1,11 @@
 #include "kvpress/eval/per_text.h"
 
+#include <boost/math/distributions/students_t.hpp>
+
 #include <cmath>
-#include <numbers>
 #include <numeric>
 
 namespace kvpress {
-namespace {
-
-/// P(|T| < t), by the finite series that there is for whole degrees of freedom (Abramowitz and Stegun 26.7.3, 26.7.4).
-double student_within(double t, std::int64_t degrees) {
-  const auto n = static_cast<double>(degrees);
-  const double angle = std::atan(t / std::sqrt(n));
-  const double cosine = std::cos(angle);
-  const bool odd = degrees % 2 != 0;
-  double term = odd ? cosine : 1.0;
-  double sum = degrees > 1 ? term : 0.0;
-  for (std::int64_t i = odd ? 3 : 2; i <= degrees - 2; i += 2) {
-    term *= cosine * cosine * static_cast<double>(i - 1) / static_cast<double>(i);
-    sum += term;
-  }
-  if (!odd) return std::sin(angle) * sum;
-  return 2 / std::numbers::pi * (angle + std::sin(angle) * sum);
-}
-
-}  // namespace
 
 std::vector<ScoredText> scored_texts(const RunResult& run) {
   std::vector<ScoredText> texts;
@@ -52,13 +34,7 @@ OverTexts over_texts(std::span<const double> values) {
 }
 
 double student_t95(std::int64_t degrees) {
-  double low = 1.9;  // the normal distribution's is 1.96
-  double high = 13;  // that of one degree is 12.71
-  for (int i = 0; i < 60; ++i) {
-    const double middle = (low + high) / 2;
-    (student_within(middle, degrees) < 0.95 ? low : high) = middle;
-  }
-  return (low + high) / 2;
+  return boost::math::quantile(boost::math::students_t(static_cast<double>(degrees)), 0.975);
 }
 
 }  // namespace kvpress

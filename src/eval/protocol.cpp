@@ -20,70 +20,60 @@ std::string_view to_string(Protocol protocol) {
   return "?";
 }
 
-Protocol parse_protocol(const std::string& text, const std::string& option) {
+Protocol parse_protocol(const std::string& text, const std::string& setting) {
   for (const Protocol it : {Protocol::window, Protocol::chunked, Protocol::continuation, Protocol::decode}) {
     if (to_string(it) == text) return it;
   }
-  fail_usage("{}: protocol '{}' is not known; known: window, chunked, continuation, decode", option, text);
-}
-
-std::string_view to_string(Positions positions) { return positions == Positions::text ? "text" : "cache"; }
-
-Positions parse_positions(const std::string& text, const std::string& option, const ModelConfig& config) {
-  if (text == "text") return Positions::text;
-  if (text != "cache") fail_usage("{}: '{}' is not known; known: text, cache", option, text);
-  if (config.rope_frequencies.empty()) {
-    fail_usage("{}: cache needs a model with RoPE; use text", option);
-  }
-  return Positions::cache;
+  fail_usage("{}: protocol '{}' is not known; known: window, chunked, continuation, decode", setting, text);
 }
 
 void check_settings(const ProtocolSettings& settings) {
-  const auto at_least = [](std::string_view option, std::int64_t value, std::int64_t least) {
-    if (value < least) fail_usage("{}: {} is too small; at least {} is needed", option, value, least);
+  const auto at_least = [](const char* setting, std::int64_t value, std::int64_t least) {
+    if (value < least) fail_setting(setting, "{} is too small; at least {} is needed", value, least);
   };
-  at_least("--max-length", settings.max_length, 2);
-  at_least("--stride", settings.stride, 1);
-  at_least("--chunk-size", settings.chunk_size, 1);
-  at_least("--context-tokens", settings.context_tokens, 0);
-  at_least("--compression-interval", settings.compression_interval, 0);
-  if (settings.target_size) at_least("--target-size", *settings.target_size, 1);
+  at_least("max_length", settings.max_length, 2);
+  at_least("stride", settings.stride, 1);
+  at_least("chunk_size", settings.chunk_size, 1);
+  at_least("context_tokens", settings.context_tokens, 0);
   if (settings.protocol == Protocol::window && settings.stride > settings.max_length) {
-    fail_usage("--stride: {} leaves tokens between windows of --max-length {} unscored; use at most {}",
-               settings.stride, settings.max_length, settings.max_length);
+    fail_setting("stride", "{} leaves tokens between windows of {} {} unscored; use at most {}", settings.stride,
+                 setting("max_length"), settings.max_length, settings.max_length);
   }
-  const bool repeats = settings.compression_interval > 0;
-  if (repeats && !settings.target_size) {
-    fail_usage(
-        "--compression-interval: --target-size is needed as well: the number of tokens to keep at each compression");
+}
+
+void check_settings(const ProtocolSettings& settings, const CompressionSettings& compression) {
+  check_settings(settings);
+  if (settings.protocol == Protocol::decode) return;
+  if (compression.compression_interval > 0) {
+    fail_setting("compression_interval", "needs protocol decode; this run uses {}", to_string(settings.protocol));
   }
-  if (repeats && settings.protocol != Protocol::decode) {
-    fail_usage("--compression-interval: needs protocol decode; this run uses {}", to_string(settings.protocol));
+  if (compression.press.press == nullptr && compression.press.decoding) {
+    fail_usage("press {}: compresses during decode, but protocol {} does not decode; use {} decode",
+               compression.press.text, to_string(settings.protocol), setting("protocol"));
   }
 }
 
 std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens) {
   const std::int64_t context = settings.context_tokens > 0 ? settings.context_tokens : n_tokens / 2;
   if (context >= n_tokens) {
-    fail_usage("--context-tokens: {} leaves nothing to score in a text of {} tokens; use fewer", context, n_tokens);
+    fail_setting("context_tokens", "{} leaves nothing to score in a text of {} tokens; use fewer", context, n_tokens);
   }
   return context;
 }
 
-std::int64_t highest_position(const ProtocolSettings& settings, std::int64_t n_tokens) {
+std::int64_t highest_position(const ProtocolSettings& settings, const CompressionSettings& compression,
+                              std::int64_t n_tokens) {
   const std::int64_t longest = longest_cache(settings, n_tokens);
-  if (settings.positions == Positions::text || !settings.target_size) return longest;
-  const std::int64_t budget = *settings.target_size;
   switch (settings.protocol) {
     case Protocol::window:
-      return longest;
+      break;
     case Protocol::chunked:
-      return std::min(longest, budget + settings.chunk_size);
+      if (compression.positions == Positions::text || !compression.budget.target_size) break;
+      return std::min(longest, *compression.budget.target_size + settings.chunk_size);
     case Protocol::continuation:
     case Protocol::decode: {
       const std::int64_t context = context_of(settings, n_tokens);
-      if (!settings.has_fixed_budget()) return std::max(context + settings.compression_interval, budget);
-      return std::max(context, std::min(context, budget) + n_tokens - context);
+      return compression.highest_position(context, n_tokens - context);
     }
   }
   return longest;

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "kvpress/model/config.h"
+#include "kvpress/engine/compression_settings.h"
 
 namespace kvpress {
 
@@ -18,17 +17,8 @@ enum class Protocol : std::uint8_t {
 };
 
 std::string_view to_string(Protocol protocol);
-/// Throws UsageError naming `option` and the protocols known.
-Protocol parse_protocol(const std::string& text, const std::string& option);
-
-/// How RoPE positions are counted.
-enum class Positions : std::uint8_t {
-  text,  ///< by places in the text: evicting leaves gaps
-  cache  ///< by slots of the cache: kept keys are turned together (CacheShape::renumber)
-};
-std::string_view to_string(Positions positions);
-/// Throws UsageError naming `option`; also when the model has no rotary positions to renumber.
-Positions parse_positions(const std::string& text, const std::string& option, const ModelConfig& config);
+/// Throws UsageError naming `setting` and the protocols known.
+Protocol parse_protocol(const std::string& text, const std::string& setting);
 
 /// What to tell whoever reads a perplexity of protocol `window` under a press.
 inline constexpr std::string_view kWindowCaveat =
@@ -37,29 +27,26 @@ inline constexpr std::string_view kWindowCaveat =
 
 struct ProtocolSettings {
   Protocol protocol = Protocol::chunked;
-  std::int64_t max_length = 1024;         ///< window, chunked: tokens of a window or segment
-  std::int64_t stride = 512;              ///< window: tokens from window to window
-  std::int64_t chunk_size = 256;          ///< chunked
-  std::int64_t context_tokens = 0;        ///< continuation, decode: tokens prefilled; 0: half of the text
-  std::int64_t compression_interval = 0;  ///< decode: compress again every so many tokens; 0: never
-  /// The budget in tokens: of every compression, in place of the ratio; with compression_interval of the repeated ones.
-  std::optional<std::int64_t> target_size;
-  Positions positions = Positions::text;
+  std::int64_t max_length = 1024;   ///< window, chunked: tokens of a window or segment
+  std::int64_t stride = 512;        ///< window: tokens from window to window
+  std::int64_t chunk_size = 256;    ///< chunked
+  std::int64_t context_tokens = 0;  ///< continuation, decode: tokens prefilled; 0: half of the text
 
-  /// Whether a number of tokens stands in place of the ratio.
-  bool has_fixed_budget() const { return target_size.has_value() && compression_interval == 0; }
   bool splits_text() const { return protocol == Protocol::window || protocol == Protocol::chunked; }
 };
 
-/// Throws UsageError naming the option whose value makes no sense.
+/// Throws UsageError naming the setting whose value makes no sense.
 void check_settings(const ProtocolSettings& settings);
+/// The same, and when the protocol never does what the compression asks for.
+void check_settings(const ProtocolSettings& settings, const CompressionSettings& compression);
 
 /// Tokens of context for a text of n: as given, or half. Throws UsageError when nothing would be left to score.
 std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens);
 
 /// One more than the highest RoPE position that a press's run on a text of n reaches, as far as it is known without
 /// the ratio.
-std::int64_t highest_position(const ProtocolSettings& settings, std::int64_t n_tokens);
+std::int64_t highest_position(const ProtocolSettings& settings, const CompressionSettings& compression,
+                              std::int64_t n_tokens);
 
 /// The most tokens that a cache without compression holds at once for a text of n.
 std::int64_t longest_cache(const ProtocolSettings& settings, std::int64_t n_tokens);

@@ -9,8 +9,8 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
+#include "kvpress/engine/sequence.h"
 #include "kvpress/ops/output_loss.h"
-#include "kvpress/press/compressor.h"
 
 namespace kvpress {
 namespace {
@@ -39,8 +39,8 @@ std::vector<Window> windows_of(const ProtocolSettings& settings, std::int64_t n)
 
 class Runner {
  public:
-  Runner(const Model& model, const NamedPress& press, const RunSettings& settings, const OnProgress& on_progress)
-      : model_(model), press_(press), settings_(settings), on_progress_(on_progress) {
+  Runner(const Model& model, const RunSettings& settings, const OnProgress& on_progress)
+      : model_(model), settings_(settings), on_progress_(on_progress) {
     if (settings.timeline) recorder_.emplace(result_.timeline);
   }
 
@@ -78,25 +78,16 @@ class Runner {
   }
 
  private:
-  /// A cache and a fresh press, for one segment.
-  struct Pass {
-    Compressor compressor;
-    KVCache cache;
-  };
-
-  Pass new_pass() {
-    Compressor compressor(
-        press_.plan(settings_.budget, settings_.protocol.compression_interval, settings_.protocol.target_size),
-        settings_.seed);
-    KVCache cache =
-        compressor.make_cache(model_, settings_.cache_format, settings_.protocol.positions == Positions::cache);
+  /// For one segment.
+  Sequence new_sequence() {
+    Sequence sequence(model_, settings_.compression);
     if (recorder_) {
-      recorder_->record(Phase::prefill, cache.allocated_bytes());
-      compressor.set_pass_watcher([this](PassMoment moment, const KVCache& it) {
+      recorder_->record(Phase::prefill, sequence.cache_bytes());
+      sequence.set_pass_watcher([this](PassMoment moment, const KVCache& it) {
         recorder_->record(moment == PassMoment::compressed ? Phase::compress : phase_, it.allocated_bytes());
       });
     }
-    return {std::move(compressor), std::move(cache)};
+    return sequence;
   }
 
   SegmentResult& begin_segment(std::int64_t text, std::int64_t first, std::int64_t length) {
@@ -106,95 +97,94 @@ class Runner {
 
   Ids ids(std::int64_t first, std::int64_t n) const { return {text_->ids.data() + first, static_cast<std::size_t>(n)}; }
 
-  /// A forward pass whose time goes to `phase`, but for the press's.
-  void forward(Pass& pass, Ids tokens, Matrix<float> hidden, Phase phase) {
-    const Timer timer;
-    const double before = pass.compressor.seconds();
+  void forward(Sequence& sequence, Ids tokens, Matrix<float> hidden, Phase phase) {
     phase_ = phase;
     if (recorder_) recorder_->add_tokens(static_cast<std::int64_t>(tokens.size()));
-    pass.compressor.forward(model_, tokens, pass.cache, hidden);
-    double& time = phase == Phase::prefill ? result_.times.prefill : result_.times.score;
-    time += timer.seconds() - (pass.compressor.seconds() - before);
-    record(phase, pass);
+    sequence.append(tokens, hidden);
+    record(phase, sequence);
   }
 
-  void record(Phase phase, const Pass& pass) {
-    if (recorder_) recorder_->record(phase, pass.cache.allocated_bytes());
+  void record(Phase phase, const Sequence& sequence) {
+    if (recorder_) recorder_->record(phase, sequence.cache_bytes());
   }
 
-  void end_compressing(const Pass& pass, SegmentResult& segment) {
-    segment.cache_tokens = pass.cache.mean_tokens();
-    segment.cache_bytes = pass.cache.allocated_bytes();
+  void end_compressing(const Sequence& sequence, SegmentResult& segment) {
+    segment.cache_tokens = sequence.cache_tokens();
+    segment.cache_bytes = sequence.cache_bytes();
   }
 
-  void end_segment(const Pass& pass, SegmentResult& segment) {
+  void end_segment(const Sequence& sequence, SegmentResult& segment) {
     segment.n_scored = static_cast<std::int64_t>(result_.nll.size()) - segment.first_scored;
-    result_.cache_bytes_peak = std::max(result_.cache_bytes_peak, pass.cache.peak_bytes());
-    result_.times.compress += pass.compressor.seconds();
+    result_.cache_bytes_peak = std::max(result_.cache_bytes_peak, sequence.peak_bytes());
+    result_.budget_tokens = sequence.budget_tokens();
+    const SequenceTimes times = sequence.times();
+    result_.times.prefill += times.prefill;
+    result_.times.compress += times.compress;
+    result_.times.score += times.decode;
   }
 
   void run_window(const Window& window, SegmentResult& segment) {
-    Pass pass = new_pass();
+    Sequence sequence = new_sequence();
     AlignedVector<float> hidden = rows(window.length);
-    forward(pass, ids(window.first, window.length), matrix(hidden), Phase::prefill);
-    end_compressing(pass, segment);
+    forward(sequence, ids(window.first, window.length), matrix(hidden), Phase::prefill);
+    end_compressing(sequence, segment);
     // The first token of a text has nothing before it that could predict it.
     const std::int64_t first_target = std::max<std::int64_t>(1, window.length - window.n_new);
-    score(pass, matrix(hidden).block(first_target - 1, window.length - first_target), window.first + first_target);
-    end_segment(pass, segment);
+    score(sequence, matrix(hidden).block(first_target - 1, window.length - first_target), window.first + first_target);
+    end_segment(sequence, segment);
     progress(window.n_new);
   }
 
   void run_chunks(const Window& window, SegmentResult& segment) {
-    Pass pass = new_pass();
+    Sequence sequence = new_sequence();
     AlignedVector<float> hidden = rows(window.length);
     for (std::int64_t at = 0; at < window.length; at += settings_.protocol.chunk_size) {
       const std::int64_t n = std::min(settings_.protocol.chunk_size, window.length - at);
-      forward(pass, ids(window.first + at, n), matrix(hidden).block(at, n), Phase::prefill);
+      forward(sequence, ids(window.first + at, n), matrix(hidden).block(at, n), Phase::prefill);
       progress(n);
     }
-    end_compressing(pass, segment);
-    score(pass, matrix(hidden).block(0, window.length - 1), window.first + 1);
-    end_segment(pass, segment);
+    end_compressing(sequence, segment);
+    score(sequence, matrix(hidden).block(0, window.length - 1), window.first + 1);
+    end_segment(sequence, segment);
   }
 
   void run_rest(SegmentResult& segment, std::int64_t context) {
-    Pass pass = new_pass();
+    Sequence sequence = new_sequence();
     const std::int64_t n = segment.n_tokens;
     AlignedVector<float> hidden = rows(n - context);
     // The prefill's last state predicts the first token of the rest; the last token predicts nothing that is scored.
-    forward(pass, ids(0, context), matrix(hidden).block(0, 1), Phase::prefill);
+    forward(sequence, ids(0, context), matrix(hidden).block(0, 1), Phase::prefill);
     progress(context);
     if (settings_.protocol.protocol == Protocol::continuation) {
-      pass.compressor.begin_decoding();
-      end_compressing(pass, segment);
+      sequence.begin_decoding();
+      end_compressing(sequence, segment);
       const std::int64_t n_rest = n - context - 1;
       if (n_rest > 0) {
-        forward(pass, ids(context, n_rest), matrix(hidden).block(1, n_rest), Phase::score);
+        forward(sequence, ids(context, n_rest), matrix(hidden).block(1, n_rest), Phase::score);
       }
-      score(pass, matrix(hidden), context);
+      score(sequence, matrix(hidden), context);
       progress(n - context);
     } else {
-      decode(pass, segment, context, matrix(hidden));
+      decode(sequence, segment, context, matrix(hidden));
     }
-    end_segment(pass, segment);
+    end_segment(sequence, segment);
   }
 
-  void decode(Pass& pass, SegmentResult& segment, std::int64_t context, Matrix<float> hidden) {
-    end_compressing(pass, segment);
-    pass.compressor.begin_decoding();
-    score(pass, hidden.block(0, 1), context);
+  void decode(Sequence& sequence, SegmentResult& segment, std::int64_t context, Matrix<float> hidden) {
+    end_compressing(sequence, segment);
+    sequence.begin_decoding();
+    score(sequence, hidden.block(0, 1), context);
     for (std::int64_t at = context; at + 1 < segment.n_tokens; ++at) {
       const Matrix<float> row = hidden.block(at - context + 1, 1);
-      forward(pass, ids(at, 1), row, Phase::decode);
-      if (pass.compressor.compresses()) end_compressing(pass, segment);
-      score(pass, row, at + 1);
+      forward(sequence, ids(at, 1), row, Phase::decode);
+      if (sequence.compressed()) end_compressing(sequence, segment);
+      score(sequence, row, at + 1);
       progress(1);
     }
   }
 
   /// The losses of tokens [first_target, first_target + hidden.rows) of the text.
-  void score(const Pass& pass, Matrix<float> hidden, std::int64_t first_target) {
+  void score(const Sequence& sequence, Matrix<float> hidden, std::int64_t first_target) {
     const Timer timer;
     const auto n_before = result_.nll.size();
     result_.nll.resize(n_before + static_cast<std::size_t>(hidden.rows));
@@ -208,7 +198,7 @@ class Runner {
       output_cross_entropy(hidden.block(at, n), model_.output(), targets.subspan(first, count),
                            std::span(result_.nll).subspan(n_before + first, count),
                            std::span(result_.log_sums).subspan(n_before + first, count));
-      record(Phase::score, pass);
+      record(Phase::score, sequence);
     }
     result_.times.score += timer.seconds();
     result_.targets.insert(result_.targets.end(), targets.begin(), targets.end());
@@ -230,7 +220,6 @@ class Runner {
   }
 
   const Model& model_;
-  const NamedPress& press_;
   const RunSettings& settings_;
   const OnProgress& on_progress_;
   const TokenizedText* text_ = nullptr;
@@ -274,11 +263,11 @@ std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step
   return curve;
 }
 
-RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
-                       const RunSettings& settings, const OnProgress& on_progress) {
-  check_settings(settings.protocol);
+RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const RunSettings& settings,
+                       const OnProgress& on_progress) {
+  check_settings(settings.protocol, settings.compression);
   reset_peak_resident();
-  Runner runner(model, press, settings, on_progress);
+  Runner runner(model, settings, on_progress);
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (texts[i].ids.size() < 2) {
       fail_usage("text {}: has {}; at least 2 are needed", i, counted(texts[i].ids.size(), "token"));
@@ -288,7 +277,7 @@ RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& tex
   RunResult result = runner.finish();
   if (result.nll.empty()) fail_usage("no text to score: give a text of at least 2 tokens");
   result.peak_rss_bytes = peak_resident_bytes();
-  result.cache_format = settings.cache_format;
+  result.cache_format = settings.compression.cache_format;
   return result;
 }
 

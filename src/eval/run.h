@@ -4,15 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kvpress/base/memory.h"
+#include "kvpress/engine/compression_settings.h"
 #include "kvpress/eval/protocol.h"
 #include "kvpress/eval/timeline.h"
 #include "kvpress/model/model.h"
-#include "kvpress/press/budget.h"
-#include "kvpress/press/registry.h"
 
 namespace kvpress {
 
@@ -51,7 +51,8 @@ struct RunResult {
   /// Of the segment that held the most tokens when its compressing ended.
   double cache_tokens = 0;
   std::size_t cache_bytes = 0;
-  std::size_t cache_bytes_peak = 0;  ///< the most ever allocated, before compression included
+  std::optional<std::int64_t> budget_tokens;  ///< what a fixed budget came to
+  std::size_t cache_bytes_peak = 0;           ///< the most ever allocated, before compression included
   std::size_t peak_rss_bytes = 0;
   CacheFormat cache_format = {};
   PhaseTimes times;
@@ -74,18 +75,17 @@ std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step
 
 struct RunSettings {
   ProtocolSettings protocol;
-  Budget budget;
-  CacheFormat cache_format = {};
-  std::uint64_t seed = 0;
+  CompressionSettings compression;
   bool timeline = false;  ///< whether memory is recorded along the run
 };
 
 /// Called with the number of tokens just done.
 using OnProgress = std::function<void(std::int64_t)>;
 
-/// Scores the texts with a fresh copy of the press. Throws UsageError when there is nothing to score.
-RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const NamedPress& press,
-                       const RunSettings& settings, const OnProgress& on_progress = {});
+/// Scores the texts, each window, segment or text in a sequence of its own. Throws UsageError when there is nothing to
+/// score.
+RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const RunSettings& settings,
+                       const OnProgress& on_progress = {});
 
 /// Tokens that run_protocol() reports as progress in all.
 std::int64_t progress_total(const std::vector<TokenizedText>& texts);

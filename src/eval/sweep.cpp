@@ -88,14 +88,14 @@ std::vector<double> parse_ratios(const std::string& text, const std::string& opt
 }
 
 std::vector<SweepRun> sweep_runs(const SweepGrid& grid) {
-  if (grid.datasets.empty()) fail_usage("--datasets: is empty; at least one is needed");
-  if (grid.protocols.empty()) fail_usage("--protocol: is empty; at least one is needed");
-  if (grid.presses.empty()) fail_usage("--presses: contains no press except no_press; at least one is needed");
-  if (grid.ratios.empty()) fail_usage("--ratios: is empty; at least one is needed");
-  if (grid.repeats < 1) fail_usage("--repeats: {} is too small; at least 1 is needed", grid.repeats);
-  refuse_twice(grid.datasets, "--datasets");
-  refuse_twice(grid.protocols, "--protocol");
-  refuse_twice(grid.presses, "--presses");
+  if (grid.datasets.empty()) fail_setting("datasets", "is empty; at least one is needed");
+  if (grid.protocols.empty()) fail_setting("protocol", "is empty; at least one is needed");
+  if (grid.presses.empty()) fail_setting("presses", "contains no press except no_press; at least one is needed");
+  if (grid.ratios.empty()) fail_setting("ratios", "is empty; at least one is needed");
+  if (grid.repeats < 1) fail_setting("repeats", "{} is too small; at least 1 is needed", grid.repeats);
+  refuse_twice(grid.datasets, setting("datasets"));
+  refuse_twice(grid.protocols, setting("protocol"));
+  refuse_twice(grid.presses, setting("presses"));
 
   std::vector<SweepRun> runs;
   std::mt19937_64 generator(grid.seed);

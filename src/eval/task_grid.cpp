@@ -29,31 +29,31 @@ struct Fact {
 }  // namespace
 
 void check_grid(const TaskGrid& grid) {
-  if (grid.lengths.empty()) fail_usage("--lengths: is empty; give context lengths in tokens, such as 512,1024");
-  if (grid.depths.empty()) fail_usage("--depths: is empty; give positions in the context, such as 0,0.5,1 or 0:1:0.25");
-  if (grid.hops.empty()) fail_usage("--hops: is empty; give numbers of hops, such as 1,2,4");
+  if (grid.lengths.empty()) fail_setting("lengths", "is empty; give context lengths in tokens, such as 512,1024");
+  if (grid.depths.empty())
+    fail_setting("depths", "is empty; give positions in the context, such as 0,0.5,1 or 0:1:0.25");
+  if (grid.hops.empty()) fail_setting("hops", "is empty; give numbers of hops, such as 1,2,4");
   for (const std::int64_t it : grid.lengths) {
-    if (it < 1) fail_usage("--lengths: {} is too small; at least 1 token is needed", it);
+    if (it < 1) fail_setting("lengths", "{} is too small; at least 1 token is needed", it);
   }
   for (const double it : grid.depths) {
-    if (!(it >= 0 && it <= 1)) fail_usage("--depths: {} is not a position in the context; it must be in [0, 1]", it);
+    if (!(it >= 0 && it <= 1)) fail_setting("depths", "{} is not a position in the context; it must be in [0, 1]", it);
   }
   for (const std::int64_t it : grid.hops) {
-    if (it < 1) fail_usage("--hops: {} is too small; at least 1 is needed", it);
+    if (it < 1) fail_setting("hops", "{} is too small; at least 1 is needed", it);
   }
-  const auto unique = [](auto values, const char* option) {
+  const auto unique = [](auto values, const char* name) {
     std::sort(values.begin(), values.end());
-    if (std::adjacent_find(values.begin(), values.end()) != values.end())
-      fail_usage("{}: a value is given twice", option);
+    if (std::adjacent_find(values.begin(), values.end()) != values.end()) fail_setting(name, "a value is given twice");
   };
-  unique(grid.lengths, "--lengths");
-  unique(grid.hops, "--hops");
+  unique(grid.lengths, "lengths");
+  unique(grid.hops, "hops");
   std::vector<std::string> depths;  // as they stand in the table
   for (const double it : grid.depths) depths.push_back(label(it));
-  unique(depths, "--depths");
-  if (grid.samples < 1) fail_usage("--samples: {} is too small; at least 1 per cell is needed", grid.samples);
-  if (grid.needles < 1) fail_usage("--needles: {} is too small; at least 1 is needed", grid.needles);
-  if (grid.chains < 1) fail_usage("--chains: {} is too small; at least 1 is needed", grid.chains);
+  unique(depths, "depths");
+  if (grid.samples < 1) fail_setting("samples", "{} is too small; at least 1 per cell is needed", grid.samples);
+  if (grid.needles < 1) fail_setting("needles", "{} is too small; at least 1 is needed", grid.needles);
+  if (grid.chains < 1) fail_setting("chains", "{} is too small; at least 1 is needed", grid.chains);
 }
 
 TaskSet make_needle_task(const TaskGrid& grid, std::string_view text, const CountTokens& count) {
@@ -81,7 +81,7 @@ TaskSet make_needle_task(const TaskGrid& grid, std::string_view text, const Coun
         TaskSample sample;
         sample.task = set.name;
         sample.context =
-            haystack.fill(haystack.sentence_at(share_of(s, grid)), length, inserts, count, context, "--needles");
+            haystack.fill(haystack.sentence_at(share_of(s, grid)), length, inserts, count, context, "needles");
         sample.question = fmt::format("What is the secret number of the {}?", facts[0].key);
         sample.answer_prefix = fmt::format("The secret number of the {} is", facts[0].key);
         sample.answers = {facts[0].value};
@@ -115,8 +115,8 @@ TaskSet make_kv_recall_task(const TaskGrid& grid, const CountTokens& count) {
       const std::int64_t n =
           largest_that_fits(length / 4 + 1, [&](std::int64_t it) { return count(context(it)) <= length; });
       if (n < 2) {
-        fail_usage("--lengths: two pairs need {} tokens, more than {}; use a greater length", count(context(2)),
-                   length);
+        fail_setting("lengths", "two pairs need {} tokens, more than {}; use a greater length", count(context(2)),
+                     length);
       }
       const std::string list = context(n);
       for (const double depth : grid.depths) {
@@ -169,7 +169,7 @@ TaskSet make_variable_tracking_task(const TaskGrid& grid, std::string_view text,
         TaskSample sample;
         sample.task = set.name;
         sample.context =
-            haystack.fill(haystack.sentence_at(share_of(s, grid)), length, inserts, count, context, "--hops");
+            haystack.fill(haystack.sentence_at(share_of(s, grid)), length, inserts, count, context, "hops");
         sample.question =
             fmt::format("Which variables are set to the value {}, directly or by way of other variables?", asked);
         sample.answer_prefix = fmt::format("The {} variables set to the value {} are VAR", answers.size(), asked);

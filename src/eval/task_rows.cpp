@@ -142,10 +142,10 @@ TaskSet insert_needle(const TaskSample& row, const TaskGrid& grid, const Tokeniz
   for (const std::int64_t length : grid.lengths) {
     const std::int64_t room = length - static_cast<std::int64_t>(needle.size()) - kLeftFree;
     if (room < 1) {
-      fail_usage(
-          "--lengths: {} has no room for a needle of {} tokens and {} tokens of chat template and question; use a "
-          "greater length",
-          length, needle.size(), kLeftFree);
+      fail_setting("lengths",
+                   "{} has no room for a needle of {} tokens and {} tokens of chat template and question; use a "
+                   "greater length",
+                   length, needle.size(), kLeftFree);
     }
     const auto n = std::min(static_cast<std::size_t>(room), text.size());
     for (const double depth : grid.depths) {

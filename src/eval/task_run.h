@@ -4,15 +4,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "kvpress/eval/protocol.h"
+#include "kvpress/engine/compression_settings.h"
 #include "kvpress/eval/task.h"
 #include "kvpress/model/model.h"
-#include "kvpress/press/budget.h"
-#include "kvpress/press/registry.h"
 #include "kvpress/tokenizer/chat_format.h"
 #include "kvpress/tokenizer/tokenizer.h"
 
@@ -20,12 +17,7 @@ namespace kvpress {
 
 struct TaskSettings {
   ChatFormat chat;
-  Budget budget;
-  std::int64_t compression_interval = 0;    ///< while answering: compress again every so many tokens ...
-  std::optional<std::int64_t> target_size;  ///< ... down to so many
-  Positions positions = Positions::text;
-  CacheFormat cache_format = {};
-  std::uint64_t seed = 0;
+  CompressionSettings compression;
   std::int64_t max_context_length = 0;  ///< longer contexts lose their ends, as in kvpress; 0: none does
   bool query_aware = false;             ///< the question is part of the context, and so of what the press sees
 };
@@ -58,7 +50,6 @@ TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample,
 /// cache is taken away before the next. Under a press that compresses while decoding each stands alone. The answers are
 /// those of kvpress's pipeline: like there, a first token never ends an answer. `on_answer` is called after each.
 TaskRun answer_samples(const Model& model, const Tokenizer& tokenizer, const std::vector<TaskSample>& samples,
-                       const NamedPress& press, const TaskSettings& settings,
-                       const std::function<void()>& on_answer = {});
+                       const TaskSettings& settings, const std::function<void()>& on_answer = {});
 
 }  // namespace kvpress

@@ -77,7 +77,7 @@ Haystack::Haystack(std::string_view text) {
     begins = ends_sentence(words_.back());
     at = end;
   }
-  if (words_.empty()) fail_usage("--text: contains no words");
+  if (words_.empty()) fail_setting("text", "contains no words");
 }
 
 std::size_t Haystack::sentence_at(double share) const {

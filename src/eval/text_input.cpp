@@ -1,5 +1,6 @@
 #include "kvpress/eval/text_input.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string_view>
@@ -7,6 +8,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
+#include "kvpress/base/timer.h"
 
 namespace kvpress {
 namespace {
@@ -99,6 +101,35 @@ std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const Text
   }
   if (result.empty()) fail_usage("{}: contains no text to score", dataset.name);
   return result;
+}
+
+std::int64_t PreparedTexts::longest() const {
+  std::size_t longest = 0;
+  for (const TokenizedText& text : texts) longest = std::max(longest, text.ids.size());
+  return static_cast<std::int64_t>(longest);
+}
+
+PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
+                            std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
+                            const ModelConfig& config, std::int64_t default_tokens) {
+  std::int64_t wanted = max_tokens.value_or(default_tokens);
+  if (wanted < 0) fail_setting("max_tokens", "{} is negative; give a number of tokens, or 0 for no limit", wanted);
+  // These protocols take a text whole: cut it to what the model was trained for, unless told otherwise.
+  if (!settings.splits_text() && !max_tokens) {
+    if (settings.context_tokens >= config.max_positions) {
+      fail_setting("context_tokens",
+                   "{} leaves nothing to score within the trained context of {} tokens; use fewer, or set {} to use "
+                   "more of the text",
+                   settings.context_tokens, config.max_positions, setting("max_tokens"));
+    }
+    wanted = wanted > 0 ? std::min(wanted, config.max_positions) : config.max_positions;
+  }
+  const Timer timer;
+  PreparedTexts prepared;
+  prepared.name = dataset.name;
+  prepared.texts = tokenize_texts(tokenizer, dataset, wanted);
+  prepared.tokenize_sec = timer.seconds();
+  return prepared;
 }
 
 }  // namespace kvpress

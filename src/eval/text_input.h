@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,5 +17,18 @@ namespace kvpress {
 /// Throws UsageError when nothing is left.
 std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                                           std::int64_t max_tokens);
+
+/// A data set made ready: tokenized, with the time it took.
+struct PreparedTexts {
+  std::string name;
+  std::vector<TokenizedText> texts;
+  double tokenize_sec = 0;
+  std::int64_t longest() const;
+};
+/// Takes max_tokens of each text; 0: whole texts. Without a value it takes default_tokens, but no more than the trained
+/// context where a protocol takes a text whole. Throws UsageError when that leaves nothing to score.
+PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
+                            std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
+                            const ModelConfig& config, std::int64_t default_tokens = 0);
 
 }  // namespace kvpress

@@ -106,7 +106,7 @@ class JsonlReader {
         if (value.is_string()) names.push_back(printable(name));
       }
     }
-    return names.empty() ? "" : fmt::format("; choose one with --text-column: {}", fmt::join(names, ", "));
+    return names.empty() ? "" : fmt::format("; choose one with {}: {}", setting("text_column"), fmt::join(names, ", "));
   }
 
   std::string path_;

@@ -27,8 +27,8 @@ constexpr std::string_view kSmallFiles[] = {"config.json",           "generation
                                             "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
 
 std::string pull_command(const HubName& name) {
-  return fmt::format("kvpress pull {}{}", name.id + (name.file.empty() ? "" : " " + name.file),
-                     name.revision == "main" ? "" : " --revision " + name.revision);
+  return fmt::format("kvpress pull {}{}{}", name.id, name.revision == "main" ? "" : "@" + name.revision,
+                     name.file.empty() ? "" : " " + name.file);
 }
 
 struct Repository {

@@ -104,7 +104,7 @@ std::string RowsReader::splits(bool fresh) {
 
 void RowsReader::choose_split() {
   const auto pick = [this](const std::vector<std::string>& there, std::string& wanted, const char* usual,
-                           const char* what, const char* option, bool may_fail) {
+                           const char* what, const std::string& option, bool may_fail) {
     const auto has = [&](const std::string& it) { return std::find(there.begin(), there.end(), it) != there.end(); };
     if (wanted.empty() && has(usual)) wanted = usual;
     if (wanted.empty() && there.size() == 1) wanted = there.front();
@@ -127,14 +127,14 @@ void RowsReader::choose_split() {
         if (std::find(configs.begin(), configs.end(), config) == configs.end()) configs.push_back(config);
       }
       if (configs.empty()) fail("{}: {} has no rows of this data set", name_, settings_.rows_endpoint);
-      if (!pick(configs, request_.config, "default", "configuration", "--config", !last)) continue;
+      if (!pick(configs, request_.config, "default", "configuration", setting("config"), !last)) continue;
       for (const Json& it : json.at("splits")) {
         if (it.at("config") == request_.config) splits_of_config.push_back(it.at("split").get<std::string>());
       }
     } catch (const Json::exception&) {
       fail("{}: {} does not respond like a rows service; check HF_DATASETS_SERVER", name_, settings_.rows_endpoint);
     }
-    if (pick(splits_of_config, request_.split, "test", "split", "--split", !last)) return;
+    if (pick(splits_of_config, request_.split, "test", "split", setting("split"), !last)) return;
   }
 }
 
@@ -224,7 +224,7 @@ void RowsReader::take(const Page& page) {
   for (const Json& it : json.at("features")) columns.push_back(it.at("name").get<std::string>());
   const bool whole = request_.column.empty();
   if (!whole && std::find(columns.begin(), columns.end(), request_.column) == columns.end()) {
-    fail_usage("{}: has no column '{}'; choose one with --text-column: {}", name_, request_.column,
+    fail_usage("{}: has no column '{}'; choose one with {}: {}", name_, request_.column, setting("text_column"),
                fmt::join(columns, ", "));
   }
   texts_.clear();
@@ -241,8 +241,8 @@ void RowsReader::take(const Page& page) {
     } else if (cell.is_string()) {
       texts_.push_back(cell.get<std::string>());
     } else {
-      fail_usage("{}: column '{}' contains no texts; choose another with --text-column: {}", name_, request_.column,
-                 fmt::join(columns, ", "));
+      fail_usage("{}: column '{}' contains no texts; choose another with {}: {}", name_, request_.column,
+                 setting("text_column"), fmt::join(columns, ", "));
     }
   }
   if (texts_.empty() && next_row_ < total) {

@@ -8,33 +8,13 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
-#include "kvpress/base/interrupt.h"
-#include "kvpress/base/threads.h"
 #include "kvpress/model/architecture.h"
-#include "kvpress/model/attention_args.h"
-#include "kvpress/ops/attention.h"
+#include "kvpress/model/forward_pass.h"
 #include "kvpress/ops/isa.h"
 #include "kvpress/ops/output_loss.h"
-#include "kvpress/ops/rowwise.h"
 
 namespace kvpress {
 namespace {
-
-/// Tokens that go through the feed-forward part at a time: enough for full speed, few enough that its wide
-/// intermediate stays small whatever the prefill's length.
-constexpr std::int64_t kMlpBlock = 1024;
-
-/// Tokens that a layer takes at a time where nobody wants the whole block.
-constexpr std::int64_t kLayerBlock = 1024;
-
-/// One layer's work on a block of new tokens, whose entries have their places in the cache already.
-struct LayerBlock {
-  std::int64_t layer, first_position, n_new;
-  KVCache& cache;
-  AttentionListener* listener;
-  std::vector<std::int64_t> next;  // each KV head's RoPE position of the first token
-  std::span<float* const> column_sums;
-};
 
 /// Weights that make the activations of every layer of a like size, as a trained model's are.
 WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
@@ -78,24 +58,9 @@ struct Model::Impl {
   mutable std::vector<Workspace> idle;
 
   void make_random(std::uint64_t seed);
-  void embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const;
-  void norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
-  LayerBlock begin_layer(std::int64_t layer, const Step& step) const;
-  void attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual, const Activations& attended,
-              Workspace::Buffers& buffers) const;
-  void store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv, const Rope& turns,
-                             const Activations& queries) const;
-  void feed_forward(const LayerWeights& weights, Matrix<const float> input, const Activations& sum,
-                    Workspace::Buffers& buffers) const;
-  void forward(const Step& step, Workspace::Buffers& buffers) const;
 };
 
-struct Workspace::Buffers {
-  ActivationBuffer residual, normed, qkv, queries, attended, wide, gated;
-  Rope rope;
-};
-
-Workspace::Workspace() : buffers_(std::make_unique<Buffers>()) {}
+Workspace::Workspace() : buffers_(std::make_unique<ForwardBuffers>()) {}
 Workspace::Workspace(Workspace&&) noexcept = default;
 Workspace& Workspace::operator=(Workspace&&) noexcept = default;
 Workspace::~Workspace() = default;
@@ -199,157 +164,14 @@ KVCache Model::make_cache(const CacheFormat& format, std::int64_t n_carried, boo
                  Rope(config.rope_frequencies));
 }
 
-void Model::Impl::embed(std::span<const std::int32_t> tokens, Matrix<float> residual) const {
-  for (const std::int32_t token : tokens) {
-    if (token < 0 || token >= config.vocab_size) {
-      fail("token id {} is outside the model's vocabulary of {}", token, config.vocab_size);
-    }
-  }
-  std::vector<std::byte> rounded(static_cast<std::size_t>(config.hidden_size) * sizeof(float));
-  for (std::int64_t i = 0; i < residual.rows; ++i) {
-    const std::int64_t row = tokens[static_cast<std::size_t>(i)];
-    decode_to_f32(weights.embedding, row * config.hidden_size,
-                  {residual.row(i), static_cast<std::size_t>(config.hidden_size)});
-    if (numerics.storage != DType::f32) {
-      from_float(residual.row(i), rounded.data(), numerics.storage, config.hidden_size);
-      to_float(rounded.data(), numerics.storage, residual.row(i), config.hidden_size);
-    }
-  }
-}
-
-void Model::Impl::norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const {
-  if (config.rms_norm) {
-    rms_norm(x, norm.weight.data(), config.norm_eps, out);
-  } else {
-    layer_norm(x, norm.weight.data(), norm.bias.data(), config.norm_eps, out);
-  }
-}
-
-LayerBlock Model::Impl::begin_layer(std::int64_t layer, const Step& step) const {
-  const auto& [tokens, first_position, cache, listener, hidden] = step;
-  const auto n_new = static_cast<std::int64_t>(tokens.size());
-  LayerBlock block{layer, first_position, n_new, cache, listener, {}, {}};
-  // Heads of a renumbered cache that differ in length go on from different positions.
-  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
-    block.next.push_back(cache.next_position(layer, h, first_position));
-  }
-  cache.extend(layer, n_new, first_position);
-  if (listener != nullptr) block.column_sums = listener->column_sums(layer, cache);
-  return block;
-}
-
-/// Splits the projections of tokens [first, first + qkv.rows) of a block: queries and keys are turned to their
-/// positions, keys and values go to the cache.
-void Model::Impl::store_keys_and_rotate(const LayerBlock& block, std::int64_t first, Matrix<const float> qkv,
-                                        const Rope& turns, const Activations& queries) const {
-  const std::int64_t d = config.head_dim;
-  const std::int64_t group = config.group_size();
-#pragma omp parallel for schedule(static) if (qkv.rows > 1)
-  for (std::int64_t t = 0; t < qkv.rows; ++t) {
-    thread_local AlignedVector<float> key;
-    key.resize(static_cast<std::size_t>(d));
-    float* query = queries.as<float>() + t * queries.cols;
-    std::copy_n(qkv.row(t), queries.cols, query);
-    for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      turns.apply(query + h * d, block.next[static_cast<std::size_t>(h / group)] + first + t);
-    }
-    for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
-      std::copy_n(qkv.row(t) + (config.n_heads + h) * d, d, key.data());
-      turns.apply(key.data(), block.next[static_cast<std::size_t>(h)] + first + t);
-      const std::int64_t at = block.cache.head(block.layer, h).size() - block.n_new + first + t;
-      block.cache.write_row(block.layer, h, at, key.data(), qkv.row(t) + (config.n_heads + config.n_kv_heads + h) * d);
-    }
-  }
-}
-
-/// Attention of tokens [first, first + residual.rows) of a block.
-void Model::Impl::attend(const LayerBlock& block, std::int64_t first, Matrix<const float> residual,
-                         const Activations& attended, Workspace::Buffers& buffers) const {
-  const LayerWeights& weights_of_layer = weights.layers[static_cast<std::size_t>(block.layer)];
-  const std::int64_t n = residual.rows;
-  const std::int64_t query_cols = config.n_heads * config.head_dim;
-  const Activations normed = buffers.normed.get(numerics.compute, n, config.hidden_size);
-  norm(weights_of_layer.attention_norm, residual, normed);
-  const Activations qkv = buffers.qkv.get(DType::f32, n, weights_of_layer.qkv.out_features());
-  weights_of_layer.qkv(normed, qkv);
-  const Activations queries = buffers.queries.get(DType::f32, n, query_cols);
-  store_keys_and_rotate(block, first, qkv.as_float(), buffers.rope, queries);
-
-  std::vector<HeadKV> kv;
-  for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
-    kv.push_back(block.cache.head(block.layer, h).view());
-    kv.back().n -= block.n_new - first - n;  // without the places of what follows
-  }
-  AttentionListener* const listener = block.listener;
-  std::vector<float> log_sum_exp;
-  if (listener != nullptr && listener->wants_log_sum_exp()) {
-    log_sum_exp.resize(static_cast<std::size_t>(config.n_heads * n));
-  }
-  const AttentionArgs args = attention_args(config, queries.as<float>(), n, kv, block.cache.shape().format.type,
-                                            log_sum_exp.empty() ? nullptr : log_sum_exp.data(), block.column_sums);
-  attention(args, attended);
-  if (listener != nullptr) {
-    listener->after_attention({block.layer, block.first_position + first, n, config, weights_of_layer, buffers.rope,
-                               normed, queries.as_float(), qkv.as_float().columns(0, query_cols), args.log_sum_exp,
-                               block.cache, first + n == block.n_new});
-  }
-}
-
-/// sum += feed-forward(norm(input)); input may be what sum was before.
-void Model::Impl::feed_forward(const LayerWeights& layer, Matrix<const float> input, const Activations& sum,
-                               Workspace::Buffers& buffers) const {
-  for (std::int64_t first = 0; first < input.rows; first += kMlpBlock) {
-    const std::int64_t n = std::min(kMlpBlock, input.rows - first);
-    const Activations normed = buffers.normed.get(numerics.compute, n, config.hidden_size);
-    norm(layer.mlp_norm, input.block(first, n), normed);
-    Activations inner;
-    if (config.gated) {
-      const Activations wide = buffers.wide.get(DType::f32, n, 2 * config.intermediate_size);
-      layer.mlp_in(normed, wide);
-      inner = buffers.gated.get(numerics.compute, n, config.intermediate_size);
-      silu_multiply(wide.as_float(), inner);
-    } else {
-      inner = buffers.wide.get(numerics.compute, n, config.intermediate_size);
-      layer.mlp_in(normed, inner);
-    }
-    layer.mlp_out(inner, sum.block(first, n), true);
-  }
-}
-
-void Model::Impl::forward(const Step& step, Workspace::Buffers& buffers) const {
-  const auto n_new = static_cast<std::int64_t>(step.tokens.size());
-  if (n_new == 0) return;
-  const Activations residual = buffers.residual.get(DType::f32, n_new, config.hidden_size);
-  embed(step.tokens, residual.as_float());
-  if (buffers.rope.inverse_frequencies() != rope.inverse_frequencies()) buffers.rope = rope;
-  buffers.rope.prepare(step.first_position + n_new);
-  const bool whole = step.listener != nullptr && step.listener->wants_whole_block();
-  const std::int64_t rows_at_a_time = whole ? n_new : std::min(n_new, kLayerBlock);
-
-  for (std::int64_t l = 0; l < config.n_layers; ++l) {
-    check_interrupt();
-    const LayerWeights& layer = weights.layers[static_cast<std::size_t>(l)];
-    const LayerBlock block = begin_layer(l, step);
-    for (std::int64_t first = 0; first < n_new; first += rows_at_a_time) {
-      const Activations part = residual.block(first, std::min(rows_at_a_time, n_new - first));
-      const Activations attended = buffers.attended.get(numerics.compute, part.rows, config.n_heads * config.head_dim);
-      attend(block, first, part.as_float(), attended, buffers);
-      // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
-      if (config.parallel_residual) feed_forward(layer, part.as_float(), part, buffers);
-      layer.attention_out(attended, part, true);
-      if (!config.parallel_residual) feed_forward(layer, part.as_float(), part, buffers);
-    }
-    step.cache.settle(l);
-    if (step.listener != nullptr) step.listener->after_layer(l, residual.as_float());
-  }
-  if (step.hidden.rows > 0) {
-    const Matrix<float> last = residual.as_float().block(n_new - step.hidden.rows, step.hidden.rows);
-    norm(weights.final_norm, last, {step.hidden.data, DType::f32, step.hidden.rows, step.hidden.cols});
-  }
-}
-
 void Model::forward(std::span<const Step> steps, Workspace& workspace) const {
-  for (const Step& step : steps) impl_->forward(step, *workspace.buffers_);
+  ForwardPass pass(impl_->config, impl_->weights, impl_->numerics, impl_->rope, steps, *workspace.buffers_);
+  try {
+    pass.run();
+  } catch (...) {
+    pass.undo();
+    throw;
+  }
 }
 
 void Model::forward(const Step& step) const {

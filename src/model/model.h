@@ -15,8 +15,8 @@
 
 namespace kvpress {
 
-/// What "--dtype" asks for. `automatic` takes the file's own: bfloat16 for bfloat16 and quantized weights where the
-/// processor multiplies it, else float32. `held` is what "--weights" asks for.
+/// The type of weights and products that was asked for. `automatic` takes the file's own: bfloat16 for bfloat16 and
+/// quantized weights where the processor multiplies it, else float32. `held` says what products keep of the weights.
 struct DTypeChoice {
   bool automatic = true;
   DType type = DType::f32;
@@ -27,6 +27,8 @@ DTypeChoice parse_dtype_choice(const std::string& text, const std::string& optio
 
 /// What a choice comes to for weights of which the file's largest tensor is stored as `stored`.
 Numerics choose_numerics(const DTypeChoice& choice, StoredType stored);
+
+struct ForwardBuffers;
 
 /// One sequence's part of a pass: its new tokens, and where they belong.
 struct Step {
@@ -48,8 +50,7 @@ class Workspace {
 
  private:
   friend class Model;
-  struct Buffers;
-  std::unique_ptr<Buffers> buffers_;
+  std::unique_ptr<ForwardBuffers> buffers_;
 };
 
 class Model {
@@ -78,9 +79,11 @@ class Model {
   KVCache make_cache(const CacheFormat& format, std::int64_t n_carried = 0, bool renumber = false) const;
 
   /// Runs each step's tokens through the model, appending to its cache, and writes the final-normed hidden states it
-  /// asks for. Products run over the rows of all steps together; attention over each one's own cache. Throws Error for
-  /// a token outside the vocabulary. Several threads may run one model at a time, each with a workspace and caches of
-  /// its own.
+  /// asks for. Products run over the rows of all steps together; attention over each one's own cache, of which each
+  /// step must have its own (else std::logic_error). A step gives what it gives alone: the same bits where the same
+  /// kernels run, else within rounding. Throws Error for a token outside the vocabulary, Interrupted, and what
+  /// listeners throw; what the pass has added is then gone from all caches, but what listeners evicted does not come
+  /// back. Several threads may run one model at a time, each with a workspace and caches of its own.
   void forward(std::span<const Step> steps, Workspace& workspace) const;
   /// One step, in a workspace that the model keeps for such calls.
   void forward(const Step& step) const;

@@ -42,7 +42,7 @@ struct DecoderWeights {
   Linear output;
 };
 
-/// What products keep of their weights ("--weights").
+/// What products keep of their weights.
 enum class HeldWeights : std::uint8_t {
   as_float,  ///< every weight, as Numerics says
   as_file,   ///< codes and scales of tensors that the file has quantized; the others as_float

@@ -1,5 +1,6 @@
 #include "kvpress/ops/rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
@@ -44,6 +45,25 @@ void Rope::undo(float* vector, std::int64_t position) const {
     vector[i] = x * c[i] + y * s[i];
     vector[i + half] = y * c[i] - x * s[i];
   }
+}
+
+LayerRopes::LayerRopes(const std::vector<std::vector<float>>& frequencies) {
+  for (const auto& layer : frequencies) {
+    const auto found =
+        std::find_if(ropes_.begin(), ropes_.end(), [&](const Rope& it) { return it.inverse_frequencies() == layer; });
+    of_layer_.push_back(static_cast<std::size_t>(found - ropes_.begin()));
+    if (found == ropes_.end()) ropes_.emplace_back(layer);
+  }
+}
+
+void LayerRopes::prepare(std::int64_t n) {
+  for (Rope& it : ropes_) it.prepare(n);
+}
+
+bool LayerRopes::same_turns(const LayerRopes& other) const {
+  return of_layer_ == other.of_layer_ &&
+         std::equal(ropes_.begin(), ropes_.end(), other.ropes_.begin(), other.ropes_.end(),
+                    [](const Rope& a, const Rope& b) { return a.inverse_frequencies() == b.inverse_frequencies(); });
 }
 
 std::vector<float> rope_frequencies(std::int64_t rotary_dim, double base) {

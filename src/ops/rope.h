@@ -35,6 +35,30 @@ class Rope {
   std::vector<float> table_;  // per position: rotary_dim / 2 cosines, then as many sines
 };
 
+/// The turns of each layer of a model. Layers of the same frequencies share one, whose table is held once.
+class LayerRopes {
+ public:
+  /// One for all layers: without any frequencies, none turns.
+  LayerRopes(Rope all = {}) { ropes_.push_back(std::move(all)); }  // NOLINT(google-explicit-constructor)
+  /// One frequency list a layer.
+  explicit LayerRopes(const std::vector<std::vector<float>>& frequencies);
+
+  const Rope& of(std::int64_t layer) const { return ropes_[index(layer)]; }
+  Rope& of(std::int64_t layer) { return ropes_[index(layer)]; }
+  /// Makes positions [0, n) of all ready.
+  void prepare(std::int64_t n);
+  /// Whether every layer turns by the same frequencies as in the other.
+  bool same_turns(const LayerRopes& other) const;
+
+ private:
+  std::size_t index(std::int64_t layer) const {
+    return of_layer_.empty() ? 0 : of_layer_[static_cast<std::size_t>(layer)];
+  }
+
+  std::vector<Rope> ropes_;
+  std::vector<std::size_t> of_layer_;  // empty: the first is every layer's
+};
+
 /// 1 / base^(2i / rotary_dim), as transformers computes it in float32.
 std::vector<float> rope_frequencies(std::int64_t rotary_dim, double base);
 

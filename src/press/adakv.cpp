@@ -3,20 +3,18 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/head_budget.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class AdaKV : public Selector<AdaKV> {
+class AdaKV : public Wrapper<Selector<AdaKV>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
     visitor.real("alpha_safeguard", alpha_safeguard_, 0, 1,
                  "guaranteed minimum of each head, as a share of an equal split");
   }
-  PressNeeds needs() const override { return press_->needs(); }
-  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   Kept select(const LayerView& layer) override {
     if (layer.total_size() <= layer.n_kv_heads() * layer.budget.n_kept) return {};
@@ -25,7 +23,6 @@ class AdaKV : public Selector<AdaKV> {
   }
 
  private:
-  InnerPress press_;
   double alpha_safeguard_ = 0.2;
 };
 

@@ -10,12 +10,15 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/layer_part.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class Block : public Selector<Block> {
+class Block : public Wrapper<Selector<Block>> {
  public:
+  Block() : Wrapper(InnerPress{"keydiff", kKeyDiffPress.make()}) {}
+
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the kept entries and the next block");
     visitor.integer("block_size", block_size_, 1, "entries added before each selection");
@@ -30,7 +33,6 @@ class Block : public Selector<Block> {
     }
     press_->prepare(setup);
   }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   Kept select(const LayerView& layer) override {
     if (layer.fits()) return {};
@@ -78,7 +80,6 @@ class Block : public Selector<Block> {
     part.cut(first, newest + 1, press_->needs().recent_queries, first_position);
   }
 
-  InnerPress press_{"keydiff", kKeyDiffPress.make()};
   std::int64_t block_size_ = 128;
 };
 

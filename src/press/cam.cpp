@@ -11,11 +11,12 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/key_rows.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class Cam : public Editor<Cam> {
+class Cam : public Wrapper<Editor<Cam>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
@@ -28,7 +29,6 @@ class Cam : public Editor<Cam> {
     ++needs.n_carried;
     return needs;
   }
-  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
 
   void observe(const LayerView& layer) override {
     if (press_->needs().every_block) press_->observe(layer);
@@ -161,7 +161,6 @@ class Cam : public Editor<Cam> {
     }
   }
 
-  InnerPress press_;
   std::int64_t merge_budget_ = 32;
   std::vector<Counts> counts_;  // one a layer
 };
@@ -178,6 +177,6 @@ const PressEntry kCamPress = {
     "that grows with its attention, so that outputs are correct on average.",
     "v_t += v_i/m for the next m ≤ merge_budget kept t after the evicted i, with probability min(1, A_i / mean of "
     "A_t), A the attention summed over the steps",
-    "During decode, around a press that scores (--protocol decode --compression-interval)."};
+    "During decode, around a press that scores (protocol decode with a compression interval)."};
 
 }  // namespace kvpress

@@ -11,11 +11,12 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/layer_part.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class Chunk : public Selector<Chunk> {
+class Chunk : public Wrapper<Selector<Chunk>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores each chunk");
@@ -124,7 +125,6 @@ class Chunk : public Selector<Chunk> {
     }
   }
 
-  InnerPress press_;
   InnerPress whole_;
   std::int64_t chunk_length_ = 1024;
   std::vector<std::int64_t> chunked_;  // of each layer, the positions before this one

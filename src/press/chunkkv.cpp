@@ -9,19 +9,19 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/joint_choice.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class ChunkKV : public Selector<ChunkKV> {
+class ChunkKV : public Wrapper<Selector<ChunkKV>> {
  public:
+  ChunkKV() : Wrapper(InnerPress{"snapkv", kSnapKVPress.make()}) {}
+
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
     visitor.integer("chunk_length", chunk_length_, 1, "neighbouring entries that are kept or evicted together");
   }
-  PressNeeds needs() const override { return press_->needs(); }
-  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   Kept select(const LayerView& layer) override {
     if (layer.longest() < chunk_length_) return press_->select(layer);
@@ -58,7 +58,6 @@ class ChunkKV : public Selector<ChunkKV> {
     return kept;
   }
 
-  InnerPress press_{"snapkv", kSnapKVPress.make()};
   std::int64_t chunk_length_ = 20;
 };
 

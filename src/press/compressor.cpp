@@ -12,6 +12,24 @@ Compressor::Compressor(const CompressionPlan& plan, std::uint64_t seed)
   if (plan.decoding != nullptr && !same_press_) add_part(decoding_, *plan.decoding);
 }
 
+Compressor::Compressor(const Compressor& other)
+    : plan_(other.plan_),
+      prefill_(other.prefill_.clone()),
+      decoding_(other.decoding_.clone()),
+      same_press_(other.same_press_),
+      decodes_(other.decodes_),
+      needs_(other.needs_),
+      seed_(other.seed_),
+      active_(other.active_),
+      n_decoded_(other.n_decoded_),
+      n_newest_(other.n_newest_),
+      seconds_(other.seconds_),
+      tokens_(other.tokens_),
+      recent_queries_(other.recent_queries_),
+      watcher_(other.watcher_),
+      pass_watcher_(other.pass_watcher_),
+      block_watcher_(other.block_watcher_) {}
+
 void Compressor::add_part(Part& part, const Press& press) {
   part.press = press.clone();
   const PressNeeds needs = part.press->needs();
@@ -19,15 +37,19 @@ void Compressor::add_part(Part& part, const Press& press) {
   needs_ = needs_ + needs;
 }
 
-KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) const {
-  return model.make_cache(format, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
-                          renumber || needs_.rebuilds_positions);
+KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) {
+  KVCache cache = model.make_cache(format, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
+                                   renumber || needs_.rebuilds_positions);
+  for (Budget* budget : {&plan_.prefill_budget, &plan_.decoding_budget}) *budget = budget->in_tokens(cache.shape());
+  return cache;
 }
 
 void Compressor::begin_decoding() {
   decodes_ = true;
   if (!same_press_) prefill_.press.reset();
-  if (plan_.decoding == nullptr) needs_ = {};
+  if (plan_.decoding != nullptr) return;
+  needs_ = {};
+  recent_queries_ = {};
 }
 
 bool Compressor::compresses() const {
@@ -35,21 +57,30 @@ bool Compressor::compresses() const {
   return decodes_ ? n_decoded_ % plan_.compression_interval == 0 : active_;
 }
 
-void Compressor::forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache,
-                         Matrix<float> hidden) {
+Step Compressor::begin_pass(std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden) {
   const auto first_position = static_cast<std::int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  if (decodes_) n_decoded_ += static_cast<std::int64_t>(tokens.size());
-  AttentionListener* const listener = prefill_ || decoding_ || pass_watcher_ ? this : nullptr;
-  model.forward({tokens, first_position, cache, listener, hidden});
+  n_newest_ = static_cast<std::int64_t>(tokens.size());
+  if (decodes_) n_decoded_ += n_newest_;
+  const bool listens = has_press() || pass_watcher_ || block_watcher_;
+  return {tokens, first_position, cache, listens ? this : nullptr, hidden};
+}
+
+void Compressor::end_pass(const Model& model, KVCache& cache) {
   if (!compresses()) return;
   if (pass_watcher_) pass_watcher_(PassMoment::attended, cache);
   {
     const ScopedTimer timer(seconds_);
-    current().press->compress_context({model, cache, tokens_, static_cast<std::int64_t>(tokens.size()), budget_view(),
-                                       &watcher_, first_carried(current())});
+    current().press->compress_context(
+        {model, cache, tokens_, n_newest_, budget_view(), &watcher_, first_carried(current())});
   }
   if (pass_watcher_) pass_watcher_(PassMoment::compressed, cache);
+}
+
+void Compressor::forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache,
+                         Matrix<float> hidden) {
+  model.forward(begin_pass(tokens, cache, hidden));
+  end_pass(model, cache);
 }
 
 BudgetView Compressor::budget_view() const {
@@ -66,6 +97,7 @@ BudgetView Compressor::budget_view() const {
 }
 
 void Compressor::after_attention(const AttentionBlock& block) {
+  if (block_watcher_) block_watcher_(block);
   if (block.is_last && pass_watcher_) pass_watcher_(PassMoment::attended, block.cache);
   if (prefill_ || decoding_) press_layer(block);
   if (!block.is_last || (!prefill_ && !decoding_)) return;

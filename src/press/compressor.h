@@ -21,19 +21,31 @@ enum class PassMoment {
   compressed  ///< the press is done with that layer, or with all
 };
 using PassWatcher = std::function<void(PassMoment moment, const KVCache& cache)>;
+/// Shown every block of every layer, whole, before the press sees it.
+using BlockWatcher = std::function<void(const AttentionBlock& block)>;
 
-/// One run's compression over one cache.
+/// One sequence's compression over its cache. A copy goes on by itself from what the presses have seen so far.
 class Compressor : public AttentionListener {
  public:
   /// Copies the presses into their initial state. `seed` is for presses that draw random numbers.
   explicit Compressor(const CompressionPlan& plan, std::uint64_t seed = 0);
 
-  /// A cache with room for what the press keeps beside the tokens. It renumbers positions when asked to, or when the
-  /// press rebuilds them.
-  KVCache make_cache(const Model& model, const CacheFormat& format, bool renumber = false) const;
+  Compressor(const Compressor& other);
+  Compressor& operator=(const Compressor&) = delete;
+  Compressor(Compressor&&) = default;
+  Compressor& operator=(Compressor&&) = default;
 
-  /// Model::forward() with the press at work: tokens follow those of the calls before. After it the cache is
-  /// compressed, unless the compressor is not active.
+  /// A cache with room for what the press keeps beside the tokens. It renumbers positions when asked to, or when the
+  /// press rebuilds them. Budgets of bytes become numbers of tokens by its shape. Throws UsageError when they are too
+  /// small.
+  KVCache make_cache(const Model& model, const CacheFormat& format, bool renumber = false);
+
+  /// A pass over tokens that follow those of the passes before, with the press at work: the step to give to
+  /// Model::forward(), alone or beside those of other sequences, and what is to be done after it. When both are done
+  /// the cache is compressed, unless the compressor is not active.
+  Step begin_pass(std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
+  void end_pass(const Model& model, KVCache& cache);
+  /// All of it.
   void forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
 
   /// Whether the next passes of the prefill are followed by compression, or only observed. On at first.
@@ -45,14 +57,25 @@ class Compressor : public AttentionListener {
   /// Whether the pass at hand, or the last one, is followed by compression.
   bool compresses() const;
 
+  /// Tokens of the text so far, from its first, evicted ones included.
+  std::span<const std::int32_t> tokens() const { return tokens_; }
+  /// With budgets in tokens, once the cache is made.
+  const CompressionPlan& plan() const { return plan_; }
+  /// Whether a press still has to see what comes.
+  bool has_press() const { return prefill_ || decoding_; }
+
   /// Time spent in the press: gathering, scoring, selecting, evicting. Without what attention takes to sum columns.
   double seconds() const { return seconds_; }
+
+  /// For one that stands in for an earlier one, whose time counts on.
+  void add_seconds(double seconds) { seconds_ += seconds; }
 
   void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
   /// Called during forward(), for a full cache as well; not to change anything.
   void set_pass_watcher(PassWatcher watcher) { pass_watcher_ = std::move(watcher); }
+  void set_block_watcher(BlockWatcher watcher) { block_watcher_ = std::move(watcher); }
 
-  bool wants_whole_block() const override { return needs_.every_block || needs_.newest_block; }
+  bool wants_whole_block() const override { return needs_.every_block || needs_.newest_block || block_watcher_; }
   std::span<float* const> column_sums(std::int64_t layer, KVCache& cache) override;
   void after_attention(const AttentionBlock& block) override;
 
@@ -74,6 +97,7 @@ class Compressor : public AttentionListener {
     std::unique_ptr<Press> press;
     std::int64_t first_carried = 0;
     explicit operator bool() const { return press != nullptr; }
+    Part clone() const { return {press ? press->clone() : nullptr, first_carried}; }
   };
   void add_part(Part& part, const Press& press);
   /// The channel of the cache: the accumulated attention stands first.
@@ -92,12 +116,14 @@ class Compressor : public AttentionListener {
   std::uint64_t seed_;
   bool active_ = true;
   std::int64_t n_decoded_ = 0;
+  std::int64_t n_newest_ = 0;  // tokens of the pass at hand
   double seconds_ = 0;
   std::vector<std::int32_t> tokens_;           // of the text, from its first
   std::vector<RecentQueries> recent_queries_;  // one a layer
   std::vector<float*> column_sums_;            // of the layer at hand
   Watcher watcher_;
   PassWatcher pass_watcher_;
+  BlockWatcher block_watcher_;
 };
 
 }  // namespace kvpress

@@ -5,20 +5,18 @@
 #include "kvpress/press/critical_output.h"
 #include "kvpress/press/entries.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class Critical : public Scorer<Critical> {
+class Critical : public Wrapper<Scorer<Critical>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
     visitor.real("epsilon", epsilon_, 0.0, "added to the score before multiplying by the norm");
     visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1, "share of the budget for the best scores");
   }
-  PressNeeds needs() const override { return press_->needs(); }
-  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   void score(const LayerView& layer, Scores& scores) override {
     press_->score(layer, scores);
@@ -29,7 +27,6 @@ class Critical : public Scorer<Critical> {
   }
 
  private:
-  InnerPress press_;
   double epsilon_ = 1e-4;
   double first_stage_ratio_ = 0.5;
 };

@@ -6,11 +6,12 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/head_budget.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class CriticalAdaKV : public Selector<CriticalAdaKV> {
+class CriticalAdaKV : public Wrapper<Selector<CriticalAdaKV>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
@@ -19,9 +20,6 @@ class CriticalAdaKV : public Selector<CriticalAdaKV> {
     visitor.real("epsilon", epsilon_, 0.0, "added to the score before multiplying by the norm");
     visitor.real("first_stage_ratio", first_stage_ratio_, 0, 1, "share of a head's budget for its best scores");
   }
-  PressNeeds needs() const override { return press_->needs(); }
-  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   Kept select(const LayerView& layer) override {
     if (layer.total_size() <= layer.n_kv_heads() * layer.budget.n_kept) return {};
@@ -37,7 +35,6 @@ class CriticalAdaKV : public Selector<CriticalAdaKV> {
   }
 
  private:
-  InnerPress press_;
   double alpha_safeguard_ = 0.2;
   double epsilon_ = 1e-4;
   double first_stage_ratio_ = 0.5;

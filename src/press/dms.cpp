@@ -9,11 +9,12 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/layer_part.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class Dms : public Selector<Dms> {
+class Dms : public Wrapper<Selector<Dms>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
@@ -93,7 +94,6 @@ class Dms : public Selector<Dms> {
     layer.watcher->scored(layer.block.layer, scores);
   }
 
-  InnerPress press_;
   std::optional<double> threshold_;
   std::int64_t sliding_window_size_ = 128;
 };

@@ -12,6 +12,7 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/joint_choice.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
@@ -39,15 +40,16 @@ float median(std::vector<float> values) {
   return *middle;
 }
 
-class EntropyGatedChunkKV : public Selector<EntropyGatedChunkKV> {
+class EntropyGatedChunkKV : public Wrapper<Selector<EntropyGatedChunkKV>> {
  public:
+  EntropyGatedChunkKV() : Wrapper(InnerPress{"snapkv", kSnapKVPress.make()}) {}
+
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::scores, "scores the entries");
     visitor.integer("chunk_length", chunk_length_, 2, "neighbouring entries that are kept or evicted together");
     visitor.integer("low_entropy_chunk_length", low_entropy_chunk_length_, 1,
                     "kept entries of a good chunk with uneven scores; less than chunk_length");
   }
-  PressNeeds needs() const override { return press_->needs(); }
   void prepare(const PressSetup& setup) override {
     if (low_entropy_chunk_length_ >= chunk_length_) {
       fail_usage("press entropy_gated_chunkkv: low_entropy_chunk_length={} is not below chunk_length={}",
@@ -55,7 +57,6 @@ class EntropyGatedChunkKV : public Selector<EntropyGatedChunkKV> {
     }
     press_->prepare(setup);
   }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   Kept select(const LayerView& layer) override {
     if (layer.fits()) return {};
@@ -112,7 +113,6 @@ class EntropyGatedChunkKV : public Selector<EntropyGatedChunkKV> {
     for (const std::int32_t i : top_k(left_scores, budget)) stays[left[static_cast<std::size_t>(i)]] = true;
   }
 
-  InnerPress press_{"snapkv", kSnapKVPress.make()};
   std::int64_t chunk_length_ = 10;
   std::int64_t low_entropy_chunk_length_ = 4;
 };

@@ -4,12 +4,13 @@
 #include "kvpress/base/error.h"
 #include "kvpress/press/entries.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
 /// Answers as the press inside does, and so fits wherever that one fits.
-class KeyRerotation : public Press {
+class KeyRerotation : public Wrapper<Press> {
  public:
   std::unique_ptr<Press> clone() const override { return std::make_unique<KeyRerotation>(*this); }
   PressKind kind() const override { return press_ ? press_->kind() : PressKind::edit; }
@@ -30,13 +31,9 @@ class KeyRerotation : public Press {
     }
     press_->prepare(setup);
   }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
   void score(const LayerView& layer, Scores& scores) override { press_->score(layer, scores); }
   Kept select(const LayerView& layer) override { return press_->select(layer); }
   void compress(const LayerView& layer) override { press_->compress(layer); }
-
- private:
-  InnerPress press_;
 };
 
 }  // namespace
@@ -51,6 +48,6 @@ const PressEntry kKeyRerotationPress = {
     "tokens follow them, so that no distance exceeds the size of the cache, whatever the text length.",
     "k_j := RoPE(j - p_j) k_j for the entry at slot j with position p_j; the next token's position is the number of "
     "entries",
-    "For texts longer than the trained context, with a fixed budget (--target-size)."};
+    "For texts longer than the trained context, with a fixed budget (a number of tokens or bytes)."};
 
 }  // namespace kvpress

@@ -12,13 +12,14 @@
 #include "kvpress/press/key_rows.h"
 #include "kvpress/press/parameters.h"
 #include "kvpress/press/trained_file.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
 constexpr std::int64_t kCurves = 99;  // of 1 %, 2 %, ..., 99 %
 
-class LuKV : public Selector<LuKV> {
+class LuKV : public Wrapper<Selector<LuKV>> {
  public:
   LuKV() {
     const NamedPress inside = parse_press("expected_attention(epsilon=0.02)");
@@ -31,14 +32,12 @@ class LuKV : public Selector<LuKV> {
     visitor.integer("window", window_, 0, "newest tokens that are always kept");
     visitor.file("file", file_, "safetensors file with curves [99, layers, KV heads]: evicted share of each head");
   }
-  PressNeeds needs() const override { return press_->needs(); }
   void prepare(const PressSetup& setup) override {
     const TrainedFile file("press lukv", "file", "", file_, setup);
     curves_ = std::make_shared<const std::vector<float>>(
         file.tensor("curves", {kCurves, setup.config.n_layers, setup.config.n_kv_heads}));
     press_->prepare(setup);
   }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   Kept select(const LayerView& layer) override {
     const std::vector<std::int64_t> counts = keep_counts(layer);
@@ -91,7 +90,6 @@ class LuKV : public Selector<LuKV> {
     return counts;
   }
 
-  InnerPress press_;
   std::int64_t sink_ = 4;
   std::int64_t window_ = 1;
   std::string file_;

@@ -12,6 +12,7 @@
 #include "kvpress/press/entries.h"
 #include "kvpress/press/key_rows.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
@@ -50,7 +51,7 @@ std::vector<std::int32_t> others(std::span<const std::int32_t> kept, std::int64_
   return rest;
 }
 
-class Merging : public Editor<Merging> {
+class Merging : public Wrapper<Editor<Merging>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::selection, "selects the entries to keep");
@@ -58,9 +59,6 @@ class Merging : public Editor<Merging> {
     visitor.real("merge_fraction", merge_fraction_, 0, 1,
                  "share of the evicted entries that is merged, the most similar first");
   }
-  PressNeeds needs() const override { return press_->needs(); }
-  void prepare(const PressSetup& setup) override { press_->prepare(setup); }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   void compress(const LayerView& layer) override {
     const Kept kept = press_->select(layer);
@@ -156,7 +154,6 @@ class Merging : public Editor<Merging> {
     return merged;
   }
 
-  InnerPress press_;
   double similarity_threshold_ = 0.0;
   double merge_fraction_ = 1.0;
   AlignedVector<float> similarities_;

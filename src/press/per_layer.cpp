@@ -3,17 +3,17 @@
 #include "kvpress/press/budget.h"
 #include "kvpress/press/entries.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/wrapper.h"
 
 namespace kvpress {
 namespace {
 
-class PerLayer : public Editor<PerLayer> {
+class PerLayer : public Wrapper<Editor<PerLayer>> {
  public:
   void visit_parameters(ParameterVisitor& visitor) override {
     visitor.press("press", press_, Inside::any, "compresses each layer");
     visitor.reals("compression_ratios", ratios_, 0, kMaxRatio, "one per layer; a layer with 0 is not compressed");
   }
-  PressNeeds needs() const override { return press_->needs(); }
   bool follows_budget() const override { return false; }
 
   void prepare(const PressSetup& setup) override {
@@ -24,7 +24,6 @@ class PerLayer : public Editor<PerLayer> {
     }
     press_->prepare(setup);
   }
-  void observe(const LayerView& layer) override { press_->observe(layer); }
 
   void compress(const LayerView& layer) override {
     const Budget budget{ratios_.at(static_cast<std::size_t>(layer.block.layer)), {}};
@@ -38,7 +37,6 @@ class PerLayer : public Editor<PerLayer> {
  private:
   static constexpr double kMaxRatio = 0.9999;
 
-  InnerPress press_;
   std::vector<double> ratios_;
 };
 

@@ -1,5 +1,6 @@
 #include "kvpress/press/quadratic_forms.h"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -8,42 +9,6 @@
 #include "kvpress/press/key_rows.h"
 
 namespace kvpress {
-namespace {
-
-/// Lower L with L L' = a, in place; false where a is not positive definite.
-bool cholesky(std::vector<double>& a, std::size_t d) {
-  for (std::size_t i = 0; i < d; ++i) {
-    for (std::size_t j = 0; j <= i; ++j) {
-      double sum = a[i * d + j];
-      for (std::size_t k = 0; k < j; ++k) sum -= a[i * d + k] * a[j * d + k];
-      if (i == j) {
-        if (!(sum > 0) || !std::isfinite(sum)) return false;
-        a[i * d + i] = std::sqrt(sum);
-      } else {
-        a[i * d + j] = sum / a[j * d + j];
-      }
-    }
-  }
-  return true;
-}
-
-/// The inverse of a lower triangle, column by column.
-AlignedVector<float> inverse_of_lower(const std::vector<double>& lower, std::size_t d) {
-  AlignedVector<float> inverse(d * d, 0.0f);
-  std::vector<double> column(d);
-  for (std::size_t c = 0; c < d; ++c) {
-    for (std::size_t i = c; i < d; ++i) {
-      double sum = i == c ? 1 : 0;
-      for (std::size_t k = c; k < i; ++k) sum -= lower[i * d + k] * column[k];
-      column[i] = sum / lower[i * d + i];
-      inverse[i * d + c] = static_cast<float>(column[i]);
-    }
-  }
-  return inverse;
-}
-
-}  // namespace
-
 GramMatrices::GramMatrices(std::int64_t n_sets, std::int64_t longest, std::int64_t d) : d_(d) {
   constexpr std::int64_t kMaxParts = 16;
   constexpr std::int64_t kLeastRows = 512;
@@ -58,22 +23,25 @@ void GramMatrices::add(std::int64_t set, std::int64_t part, const float* rows, s
 }
 
 AlignedVector<float> GramMatrices::inverse_factor(std::int64_t set, double ridge) const {
-  const auto d = static_cast<std::size_t>(d_);
-  std::vector<double> gram(d * d, 0.0);
+  using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  Eigen::MatrixXd gram = Eigen::MatrixXd::Zero(d_, d_);
   for (std::int64_t part = 0; part < n_parts_; ++part) {
-    const float* sum = sums_.data() + (set * n_parts_ + part) * d_ * d_;
-    for (std::size_t i = 0; i < d * d; ++i) gram[i] += sum[i];
+    gram += Eigen::Map<const Floats>(sums_.data() + (set * n_parts_ + part) * d_ * d_, d_, d_).cast<double>();
   }
-  double trace = 0;
-  for (std::size_t i = 0; i < d; ++i) trace += gram[i * d + i];
+  AlignedVector<float> inverse(static_cast<std::size_t>(d_ * d_), 0.0f);
+  const double trace = gram.trace();
   while (std::isfinite(trace)) {
-    std::vector<double> lower = gram;
-    for (std::size_t i = 0; i < d; ++i) lower[i * d + i] += ridge;
-    if (cholesky(lower, d)) return inverse_of_lower(lower, d);
+    const Eigen::MatrixXd ridged = gram + ridge * Eigen::MatrixXd::Identity(d_, d_);
+    const Eigen::LLT<Eigen::MatrixXd> factor(ridged);
+    if (factor.info() == Eigen::Success && factor.matrixLLT().diagonal().allFinite()) {
+      const Eigen::MatrixXd lower = factor.matrixL().solve(Eigen::MatrixXd::Identity(d_, d_));
+      Eigen::Map<Floats>(inverse.data(), d_, d_) = lower.cast<float>();
+      return inverse;
+    }
     if (ridge > trace) break;  // rounding alone could not have outweighed it
     ridge *= 10;
   }
-  return AlignedVector<float>(d * d, 0.0f);
+  return inverse;
 }
 
 void quadratic_forms(const float* rows, std::int64_t n, std::int64_t d, const float* factor, float* forms) {

@@ -153,7 +153,7 @@ void NamedPress::prepare(const PressSetup& setup) const {
 }
 
 CompressionPlan NamedPress::plan(const Budget& budget, std::int64_t compression_interval,
-                                 std::optional<std::int64_t> target_size) const {
+                                 const Budget& decoding_budget) const {
   CompressionPlan plan;
   // With nothing to evict ever, a press is not even asked: such a run is the full cache's, bit for bit.
   if (!budget.keeps_all()) plan.prefill = press.get();
@@ -161,13 +161,13 @@ CompressionPlan NamedPress::plan(const Budget& budget, std::int64_t compression_
   if (decoding) {
     plan.decoding = decoding->press.get();
     plan.compression_interval = decoding->compression_interval;
-    plan.decoding_budget =
-        decoding->target_size ? Budget{0.0, decoding->target_size} : Budget{decoding->ratio.value_or(budget.ratio), {}};
+    plan.decoding_budget = decoding->target_size ? Budget::of_tokens(*decoding->target_size)
+                                                 : Budget::of_ratio(decoding->ratio.value_or(budget.ratio));
   }
   if (compression_interval > 0) {
     if (plan.decoding == nullptr) plan.decoding = press.get();
     plan.compression_interval = compression_interval;
-    plan.decoding_budget = {0.0, target_size};
+    plan.decoding_budget = decoding_budget;
   }
   if (plan.decoding_budget.keeps_all()) plan.decoding = nullptr;
   return plan;

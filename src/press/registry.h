@@ -44,9 +44,9 @@ struct NamedPress {
   /// Calls Press::prepare() of each.
   void prepare(const PressSetup& setup) const;
   /// With the run's budget. `compression_interval` above 0 sets or replaces the schedule of decoding, by the same press
-  /// where none was written for it; `target_size` with it.
+  /// where none was written for it; `decoding_budget` goes with it.
   CompressionPlan plan(const Budget& budget, std::int64_t compression_interval = 0,
-                       std::optional<std::int64_t> target_size = {}) const;
+                       const Budget& decoding_budget = {}) const;
 };
 
 /// Which meaning of a name counts where kvpress has two.

@@ -17,7 +17,7 @@ namespace kvpress {
 
 std::string how_to_calibrate(const std::string& method, const std::string& model_name) {
   if (method.empty()) return "see docs/presses.md";
-  return fmt::format("make one: kvpress calibrate {} -m {} --dataset wikitext -o FILE.safetensors", method, model_name);
+  return fmt::format("make one: kvpress calibrate {} -m {} -o FILE.safetensors", method, model_name);
 }
 
 TrainedFile::TrainedFile(std::string press, std::string parameter, std::string method, std::string path,

@@ -41,7 +41,7 @@ class TrainedFile {
   std::unique_ptr<TensorFile> file_;
 };
 
-/// "make one: kvpress calibrate qfilter -m demo --dataset wikitext -o FILE.safetensors"; where `method` is empty, since
+/// "make one: kvpress calibrate qfilter -m demo -o FILE.safetensors"; where `method` is empty, since
 /// "kvpress calibrate" makes none of the kind, where to read about it.
 std::string how_to_calibrate(const std::string& method, const std::string& model_name);
 

@@ -91,38 +91,65 @@ Json describe(const std::string& press, double compression_ratio, const RunResul
 
 }  // namespace
 
+ExperimentInfo experiment_info(const LoadedModel& loaded, const PreparedTexts& texts, const RunSettings& settings,
+                               bool prefill_only) {
+  ExperimentInfo info;
+  info.model = loaded.name;
+  info.dataset = texts.name;
+  info.dtype = loaded.model->numbers();
+  info.settings = settings;
+  if (!settings.protocol.splits_text()) {
+    info.settings.protocol.context_tokens =
+        context_of(settings.protocol, static_cast<std::int64_t>(texts.texts.front().ids.size()));
+  }
+  info.n_tokens = progress_total(texts.texts);
+  for (const TokenizedText& it : texts.texts) info.text_names.push_back(it.name);
+  info.prefill_only = prefill_only;
+  info.load_sec = loaded.load_sec;
+  info.tokenize_sec = texts.tokenize_sec;
+  return info;
+}
+
+void describe_budget(Json& json, const CompressionSettings& settings) {
+  if (settings.compression_interval > 0) json["compression_interval"] = settings.compression_interval;
+  const Budget& fixed = settings.compression_interval > 0 ? settings.decoding_budget : settings.budget;
+  if (fixed.target_size) json["target_size"] = *fixed.target_size;
+  if (fixed.bytes) json["budget"] = to_string(fixed);
+  json["positions"] = to_string(settings.positions);
+}
+
 Json describe_experiment(const ExperimentInfo& info) {
+  const ProtocolSettings& protocol = info.settings.protocol;
+  const CompressionSettings& compression = info.settings.compression;
   Json json;
   json["model"] = info.model;
   json["dataset"] = info.dataset;
-  json["protocol"] = to_string(info.protocol.protocol);
-  switch (info.protocol.protocol) {
+  json["protocol"] = to_string(protocol.protocol);
+  switch (protocol.protocol) {
     case Protocol::window:
-      json["max_length"] = info.protocol.max_length;
-      json["stride"] = info.protocol.stride;
+      json["max_length"] = protocol.max_length;
+      json["stride"] = protocol.stride;
       break;
     case Protocol::chunked:
-      json["max_length"] = info.protocol.max_length;
-      json["chunk_size"] = info.protocol.chunk_size;
+      json["max_length"] = protocol.max_length;
+      json["chunk_size"] = protocol.chunk_size;
       break;
     case Protocol::continuation:
     case Protocol::decode:
-      json["context_tokens"] = info.protocol.context_tokens;
-      if (info.protocol.compression_interval > 0) json["compression_interval"] = info.protocol.compression_interval;
+      json["context_tokens"] = protocol.context_tokens;
       break;
   }
-  if (info.protocol.target_size) json["target_size"] = *info.protocol.target_size;
-  json["positions"] = to_string(info.protocol.positions);
+  describe_budget(json, compression);
   json["dtype"] = info.dtype;
-  json["cache_dtype"] = info.cache_dtype;
+  json["cache_dtype"] = to_string(compression.cache_format);
   json["threads"] = threads();
-  json["seed"] = info.seed;
+  json["seed"] = compression.seed;
   json["n_tokens"] = info.n_tokens;
   json["load_sec"] = info.load_sec;
   json["tokenize_sec"] = info.tokenize_sec;
   json["version"] = version();
   json["cpu"] = cpu_name();
-  if (info.protocol.protocol == Protocol::window) json["caveat"] = kWindowCaveat;
+  if (protocol.protocol == Protocol::window) json["caveat"] = kWindowCaveat;
   return json;
 }
 

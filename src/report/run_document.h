@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "kvpress/engine/open_model.h"
 #include "kvpress/eval/experiment.h"
+#include "kvpress/eval/text_input.h"
 
 namespace kvpress {
 
@@ -18,15 +20,19 @@ struct ExperimentInfo {
   std::string model;
   std::string dataset;
   std::string dtype;
-  std::string cache_dtype;
-  ProtocolSettings protocol;  ///< with context_tokens as computed for the first text
+  RunSettings settings;  ///< without a press; with context_tokens as computed for the first text
   std::int64_t n_tokens = 0;
   std::vector<std::string> text_names;  ///< of each text; with fewer than two, no results per text
-  std::uint64_t seed = 0;
-  bool prefill_only = false;  ///< runtime_sec includes only prefill and compression
+  bool prefill_only = false;            ///< runtime_sec includes only prefill and compression
   double load_sec = 0;
   double tokenize_sec = 0;
 };
+
+ExperimentInfo experiment_info(const LoadedModel& loaded, const PreparedTexts& texts, const RunSettings& settings,
+                               bool prefill_only);
+
+/// compression_interval, target_size or budget, positions: what of them there is.
+void describe_budget(Json& json, const CompressionSettings& settings);
 
 /// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.
 Json describe_experiment(const ExperimentInfo& info);

@@ -55,7 +55,7 @@ SweepFolder SweepFolder::begin(const fs::path& path, Json plan) {
   if (error) fail("{}: cannot be created: {}", path.string(), error.message());
   FileLock lock = take_lock(path, FileLock::Mode::alone);
   if (fs::exists(path / "plan.json")) {
-    fail("{}: already contains a sweep; resume it with --resume {}, or use another folder", path.string(),
+    fail("{}: already contains a sweep; resume it with {} {}, or use another folder", path.string(), setting("resume"),
          path.string());
   }
   const Json document = {{"format", kFormat}, {"plan", plan}, {"checksum", checksum_of(plan)}};

@@ -147,10 +147,11 @@ TEST(BreakEven, ByTheContext) {
 TEST(BreakEven, TimesAnAnswerOverTheCompressedCache) {
   Model model(test::small_config(), {false, DType::f32}, 1);
   const TokenizedText text = test::random_text(200);
+  CompressionSettings settings;
+  settings.press = parse_press("streaming_llm");
+  settings.budget = Budget::of_ratio(0.75);
   AnswerTimes times;
-  for (int i = 0; i < 2; ++i) {
-    time_answer(model, text.ids, parse_press("streaming_llm"), {0.75, 5, DType::f32, 0}, times);
-  }
+  for (int i = 0; i < 2; ++i) time_answer(model, text.ids, settings, 5, times);
   EXPECT_EQ(times.cache_tokens, 50);
   EXPECT_EQ(times.n_tokens(), 5);
   EXPECT_THAT(times.prefill_sec, testing::Each(testing::Gt(0)));
@@ -158,7 +159,7 @@ TEST(BreakEven, TimesAnAnswerOverTheCompressedCache) {
   ASSERT_EQ(times.token_sec.size(), 2);
   for (const auto& repeat : times.token_sec) EXPECT_THAT(repeat, testing::Each(testing::Gt(0)));
   AnswerTimes full;
-  time_answer(model, text.ids, parse_press("no_press"), {0, 5, DType::f32, 0}, full);
+  time_answer(model, text.ids, settings.without_press(), 5, full);
   EXPECT_EQ(full.cache_tokens, 200);
   EXPECT_GT(full.cache_bytes, times.cache_bytes);
 }

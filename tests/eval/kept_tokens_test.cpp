@@ -19,11 +19,11 @@ class KeptTokensOfModel : public testing::Test {
   KeptTokensOfModel() : model_(test::small_config(3), {false, DType::f32}, 7), text_(test::random_text(300)) {}
   KeptTokens kept(const std::string& press, double ratio, std::int64_t chunk_size = 0,
                   Positions positions = Positions::text) {
-    KeptSettings settings;
+    CompressionSettings settings;
+    settings.press = parse_press(press);
     settings.budget.ratio = ratio;
-    settings.chunk_size = chunk_size;
     settings.positions = positions;
-    return kept_tokens(model_, text_.ids, parse_press(press), settings);
+    return kept_tokens(model_, text_.ids, settings, chunk_size);
   }
 
   Model model_;

@@ -24,10 +24,9 @@ TEST(LongContext, BudgetAndChunkAreAllThatIsHeld) {
   settings.protocol.protocol = Protocol::chunked;
   settings.protocol.max_length = kTokens;
   settings.protocol.chunk_size = kChunk;
-  settings.protocol.target_size = kBudget;
-  settings.protocol.positions = Positions::cache;
-  settings.budget = {0.0, kBudget};
-  const RunResult run = run_protocol(model, {test::random_text(kTokens)}, parse_press("streaming_llm"), settings);
+  settings.compression.positions = Positions::cache;
+  settings.compression.budget = {0.0, kBudget};
+  const RunResult run = test::run_press(model, {test::random_text(kTokens)}, parse_press("streaming_llm"), settings);
   EXPECT_EQ(run.nll.size(), static_cast<std::size_t>(kTokens - 1));
   EXPECT_EQ(run.cache_tokens, kBudget);
   const CacheShape shape = model.make_cache(DType::f32).shape();
@@ -119,7 +118,7 @@ TEST_P(Resident, LittleIsHeldBesideWeightsAndCache) {
   settings.protocol.max_length = kTokens;
   settings.protocol.chunk_size = 512;
   const std::size_t before = resident_bytes();
-  const RunResult result = run_protocol(model, {test::random_text(kTokens)}, parse_press("no_press"), settings);
+  const RunResult result = test::run_press(model, {test::random_text(kTokens)}, parse_press("no_press"), settings);
   EXPECT_GE(result.cache_bytes, kTokens * KVCache::bytes_per_token(model.make_cache(DType::f32).shape()));
   EXPECT_LE(result.peak_rss_bytes, before + result.cache_bytes_peak + kMost);
 }

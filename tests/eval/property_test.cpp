@@ -7,8 +7,8 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/threads.h"
+#include "kvpress/engine/memory_plan.h"
 #include "kvpress/eval/experiment.h"
-#include "kvpress/eval/memory_plan.h"
 #include "kvpress/press/suggested.h"
 #include "small_model.h"
 #include "test_data.h"
@@ -46,9 +46,9 @@ class Property : public testing::Test {
     settings.protocol.max_length = 512;
     settings.protocol.stride = 256;
     settings.protocol.chunk_size = 128;
-    settings.budget.ratio = ratio;
-    settings.cache_format = cache;
-    return run_protocol(model_, {text_}, parse_press(press), settings);
+    settings.compression.budget.ratio = ratio;
+    settings.compression.cache_format = cache;
+    return test::run_press(model_, {text_}, parse_press(press), settings);
   }
 
   Model model_;
@@ -75,10 +75,10 @@ TEST_F(Property, ChunksWithoutAPressGiveOneLongPrefill) {
   RunSettings settings;
   settings.protocol.max_length = 700;
   settings.protocol.chunk_size = 77;
-  const RunResult chunks = run_protocol(model_, {text_}, parse_press("no_press"), settings);
+  const RunResult chunks = test::run_press(model_, {text_}, parse_press("no_press"), settings);
   settings.protocol.protocol = Protocol::window;
   settings.protocol.stride = 700;
-  const RunResult whole = run_protocol(model_, {text_}, parse_press("no_press"), settings);
+  const RunResult whole = test::run_press(model_, {text_}, parse_press("no_press"), settings);
   ASSERT_EQ(chunks.nll.size(), 699u);
   for (std::size_t i = 0; i < chunks.nll.size(); ++i) EXPECT_NEAR(chunks.nll[i], whole.nll[i], 1e-4);
 }
@@ -105,8 +105,8 @@ TEST_F(Property, AFixedBudgetHoldsWhateverTheLengthAndThePositions) {
     RunSettings settings;
     settings.protocol.max_length = 700;
     settings.protocol.chunk_size = 60;
-    settings.protocol.target_size = 100;
-    settings.protocol.positions = positions;
+    settings.compression.budget = Budget::of_tokens(100);
+    settings.compression.positions = positions;
     for (const Protocol protocol : {Protocol::chunked, Protocol::continuation, Protocol::decode}) {
       settings.protocol.protocol = protocol;
       Experiment experiment(model_, {text_}, settings);
@@ -117,9 +117,9 @@ TEST_F(Property, AFixedBudgetHoldsWhateverTheLengthAndThePositions) {
       }
       EXPECT_GT(experiment.baseline().cache_tokens, 300);
     }
-    EXPECT_EQ(highest_position(settings.protocol, 700), positions == Positions::text ? 700 : 450);
+    EXPECT_EQ(highest_position(settings.protocol, settings.compression, 700), positions == Positions::text ? 700 : 450);
     settings.protocol.protocol = Protocol::chunked;
-    EXPECT_EQ(highest_position(settings.protocol, 700), positions == Positions::text ? 700 : 160);
+    EXPECT_EQ(highest_position(settings.protocol, settings.compression, 700), positions == Positions::text ? 700 : 160);
   }
 }
 
@@ -159,11 +159,11 @@ TEST_F(Property, DecodingHoldsTheTarget) {
   RunSettings settings;
   settings.protocol.protocol = Protocol::decode;
   settings.protocol.context_tokens = 120;
-  settings.protocol.compression_interval = 13;
-  settings.protocol.target_size = 48;
-  settings.budget.ratio = 0.5;
+  settings.compression.compression_interval = 13;
+  settings.compression.decoding_budget = Budget::of_tokens(48);
+  settings.compression.budget.ratio = 0.5;
   for (const char* press : kPresses) {
-    const RunResult result = run_protocol(model_, {text_}, parse_press(press), settings);
+    const RunResult result = test::run_press(model_, {text_}, parse_press(press), settings);
     EXPECT_EQ(result.cache_tokens, 48) << press;  // after the last compression
     EXPECT_EQ(result.nll.size(), 40u) << press;
     for (const float nll : result.nll) EXPECT_TRUE(std::isfinite(nll)) << press;
@@ -190,19 +190,19 @@ TEST_F(Property, EveryPressRunsUnderEveryScheduleOnLongAndShortTexts) {
       settings.protocol.max_length = 512;
       settings.protocol.chunk_size = 100;
       settings.protocol.context_tokens = protocol == Protocol::decode ? 660 : 400;
-      settings.budget.ratio = 0.8;
-      const RunResult result = run_protocol(model_, {text_}, press, settings);
+      settings.compression.budget.ratio = 0.8;
+      const RunResult result = test::run_press(model_, {text_}, press, settings);
       for (const float nll : result.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
       EXPECT_LE(result.cache_tokens, 700) << to_string(protocol);
-      settings.cache_format = {DType::f32, protocol == Protocol::chunked ? 8 : 4, 32};
-      const RunResult quantized = run_protocol(model_, {text_}, press, settings);
+      settings.compression.cache_format = {DType::f32, protocol == Protocol::chunked ? 8 : 4, 32};
+      const RunResult quantized = test::run_press(model_, {text_}, press, settings);
       for (const float nll : quantized.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
       EXPECT_NEAR(quantized.cache_tokens, result.cache_tokens, 0.2 * result.cache_tokens) << to_string(protocol);
-      settings.cache_format = {};
+      settings.compression.cache_format = {};
       // Less than the windows, sinks and chunks that presses keep; and a budget of one token.
       settings.protocol.context_tokens = 4;
       settings.protocol.chunk_size = 2;
-      const RunResult little = run_protocol(model_, {few}, press, settings);
+      const RunResult little = test::run_press(model_, {few}, press, settings);
       for (const float nll : little.nll) ASSERT_TRUE(std::isfinite(nll)) << to_string(protocol);
     }
   }
@@ -251,7 +251,7 @@ TEST_F(Property, FewerBitsCostMoreAndTakeLess) {
   EXPECT_EQ(to_string(int4.run.cache_format), "int4");
 
   // The full cache that all is compared with is not quantized, whatever the settings say.
-  settings.cache_format = {DType::f32, 4, 32};
+  settings.compression.cache_format = {DType::f32, 4, 32};
   Experiment quantized(model_, {text_}, settings);
   EXPECT_EQ(quantized.baseline().nll, full.run.nll);
   EXPECT_EQ(quantized.full().run.nll, int4.run.nll);
@@ -271,10 +271,12 @@ TEST_F(Property, TooShortTextsAndSenselessSettingsAreRefused) {
   settings.protocol = Protocol::continuation;
   settings.context_tokens = 10;
   EXPECT_THROW(context_of(settings, 10), UsageError);
-  settings.compression_interval = 5;
-  EXPECT_THROW(check_settings(settings), UsageError);
-  settings.target_size = 5;
-  EXPECT_THROW(check_settings(settings), UsageError);  // only decode compresses again
+  CompressionSettings compression;
+  EXPECT_THROW(compression.set_budgets(0.5, {}, 5), UsageError);
+  compression.set_budgets(0.5, Budget::of_tokens(5), 5);
+  EXPECT_THROW(check_settings(settings, compression), UsageError);  // only decode compresses again
+  settings.protocol = Protocol::decode;
+  EXPECT_NO_THROW(check_settings(settings, compression));
   settings = {};
   settings.protocol = Protocol::window;
   settings.stride = 2000;

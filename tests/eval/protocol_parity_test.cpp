@@ -9,6 +9,7 @@
 #include "kvpress/eval/experiment.h"
 #include "kvpress/model/model.h"
 #include "reference_presses.h"
+#include "small_model.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -30,8 +31,8 @@ class ProtocolParity : public testing::TestWithParam<std::string> {
     ++compared_;
     RunSettings settings;
     settings.protocol = protocol;
-    settings.budget = {ratio, {}};
-    const RunResult run = run_protocol(model_, {text_}, parse_press(press), settings);
+    settings.compression.budget = {ratio, {}};
+    const RunResult run = test::run_press(model_, {text_}, parse_press(press), settings);
     const auto expected = references_.floats(name);
     ASSERT_EQ(run.nll.size(), expected.size()) << name;
     double sum = 0;
@@ -105,9 +106,9 @@ TEST_P(ProtocolParity, RatioZeroIsNoPressBitForBit) {
     settings.protocol.max_length = 96;
     settings.protocol.stride = 48;
     settings.protocol.chunk_size = 32;
-    const RunResult full = run_protocol(model_, {text_}, parse_press("no_press"), settings);
+    const RunResult full = test::run_press(model_, {text_}, parse_press("no_press"), settings);
     for (const auto& [name, press] : test::kReferencePresses) {
-      EXPECT_EQ(run_protocol(model_, {text_}, parse_press(press), settings).nll, full.nll) << press;
+      EXPECT_EQ(test::run_press(model_, {text_}, parse_press(press), settings).nll, full.nll) << press;
     }
   }
 }

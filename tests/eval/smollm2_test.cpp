@@ -12,10 +12,11 @@
 #include <vector>
 
 #include "kvpress/base/file.h"
-#include "kvpress/eval/generate.h"
+#include "kvpress/engine/generate.h"
 #include "kvpress/eval/run.h"
 #include "kvpress/tokenizer/tokenizer.h"
 #include "reference_presses.h"
+#include "small_model.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -69,7 +70,7 @@ TEST_F(SmolLM2, WindowPerplexity) {
   settings.protocol.protocol = Protocol::window;
   settings.protocol.max_length = 512;
   settings.protocol.stride = 256;
-  const RunResult run = run_protocol(loaded()->model, {text(1024)}, parse_press("no_press"), settings);
+  const RunResult run = test::run_press(loaded()->model, {text(1024)}, parse_press("no_press"), settings);
   EXPECT_NEAR(run.perplexity() / reference["perplexity"].get<double>(), 1, 1e-4);
 }
 
@@ -79,7 +80,7 @@ TEST_F(SmolLM2, ContinuationPerplexityUnderEveryPress) {
   settings.protocol.protocol = Protocol::continuation;
   settings.protocol.context_tokens = 512;
   const std::vector<TokenizedText> texts = {text(768)};
-  const RunResult full = run_protocol(loaded()->model, texts, parse_press("no_press"), settings);
+  const RunResult full = test::run_press(loaded()->model, texts, parse_press("no_press"), settings);
   EXPECT_NEAR(full.perplexity() / reference["no_press"]["perplexity"].get<double>(), 1, 1e-4);
   int compared = 0;
   for (const auto& [name, press] : test::kReferencePresses) {
@@ -87,8 +88,8 @@ TEST_F(SmolLM2, ContinuationPerplexityUnderEveryPress) {
       const std::string key = name + "/r" + ratio_text;
       if (!reference.contains(key)) continue;
       const auto& expected = reference[key];
-      settings.budget.ratio = ratio;
-      const RunResult run = run_protocol(loaded()->model, texts, parse_press(press), settings);
+      settings.compression.budget.ratio = ratio;
+      const RunResult run = test::run_press(loaded()->model, texts, parse_press(press), settings);
       EXPECT_NEAR(run.perplexity() / expected["perplexity"].get<double>(), 1, 1e-3) << name << " " << ratio_text;
       ++compared;
     }
@@ -105,10 +106,10 @@ TEST_F(SmolLM2, PerplexityOfTheFilesOwnWeights) {
   RunSettings settings;
   settings.protocol.context_tokens = 512;
   settings.protocol.protocol = Protocol::continuation;
-  const RunResult prefill = run_protocol(held, {text(768)}, parse_press("no_press"), settings);
+  const RunResult prefill = test::run_press(held, {text(768)}, parse_press("no_press"), settings);
   EXPECT_NEAR(prefill.perplexity() / reference["perplexity"].get<double>(), 1, 1e-4);
   settings.protocol.protocol = Protocol::decode;
-  const RunResult decoded = run_protocol(held, {text(768)}, parse_press("no_press"), settings);
+  const RunResult decoded = test::run_press(held, {text(768)}, parse_press("no_press"), settings);
   // Inputs in 8 bits cost 0.4 % on average, and from -0.1 to 1.0 % on texts as short as this: which inputs are rounded
   // up hangs on last digits, and so on the processor.
   EXPECT_NEAR(decoded.perplexity() / reference["perplexity"].get<double>(), 1, 1e-2);
@@ -120,8 +121,9 @@ TEST_F(SmolLM2, GreedyTextIsTheReferences) {
     const auto expected = it["new_ids"].get<std::vector<std::int32_t>>();
     settings.max_new_tokens = static_cast<std::int64_t>(expected.size());
     settings.ignore_eos = true;  // the reference lists the token that ends a text
-    const Generated generated =
-        generate(loaded()->model, it["prompt_ids"].get<std::vector<std::int32_t>>(), parse_press("no_press"), settings);
+    Sequence sequence(loaded()->model, {});
+    sequence.append(it["prompt_ids"].get<std::vector<std::int32_t>>());
+    const Generated generated = generate(sequence, settings);
     EXPECT_EQ(generated.ids, expected) << name;
   }
 }

@@ -40,10 +40,10 @@ TEST(SmolLM2Answers, AreThoseOfKvpressPipeline) {
   for (const auto& [name, run] : references["runs"].items()) {
     TaskSettings settings;
     settings.chat = chat_format(*files, "auto", "--chat-format");
-    settings.budget.ratio = run["ratio"];
+    settings.compression.budget.ratio = run["ratio"];
     const auto found = ours.find(name);
-    const NamedPress press = parse_press(found == ours.end() ? name : found->second);
-    const auto answers = answer_samples(model, tokenizer, samples, press, settings).answers;
+    settings.compression.press = parse_press(found == ours.end() ? name : found->second);
+    const auto answers = answer_samples(model, tokenizer, samples, settings).answers;
     for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(answers[i].text, run["answers"][i].get<std::string>()) << name;
     EXPECT_EQ(answers[3].text, run["with_prefix"].get<std::string>()) << name;
   }

@@ -28,7 +28,7 @@ Loaded* loaded() {
     auto files = std::make_shared<ModelFiles>(open_model_files(path));
     Loaded it{files, Tokenizer::from_gguf(*files->gguf), Model(files, {}), {}};
     it.settings.chat = chat_format(*files, "auto", "--chat-format");
-    it.settings.cache_format = it.model.dtype();
+    it.settings.compression.cache_format = it.model.dtype();
     return it;
   }();
   return &instance;
@@ -51,8 +51,9 @@ class SmolLM2Tasks : public testing::Test {
   }
   static double score(const TaskSet& set, const std::string& press, double ratio) {
     TaskSettings settings = loaded()->settings;
-    settings.budget.ratio = ratio;
-    const TaskRun run = answer_samples(loaded()->model, loaded()->tokenizer, set.samples, parse_press(press), settings);
+    settings.compression.press = parse_press(press);
+    settings.compression.budget.ratio = ratio;
+    const TaskRun run = answer_samples(loaded()->model, loaded()->tokenizer, set.samples, settings);
     double sum = 0;
     for (std::size_t i = 0; i < set.samples.size(); ++i)
       sum += score_whole_answers(set.samples[i], run.answers[i].text);
@@ -85,9 +86,10 @@ TEST_F(SmolLM2Tasks, QuestionsOfOneContextDoNotSeeEachOther) {
   other.question = "Who wrote the text?";
   other.answer_prefix = "";
   TaskSettings settings = loaded()->settings;
-  settings.budget.ratio = 0.25;
+  settings.compression.press = parse_press("knorm");
+  settings.compression.budget.ratio = 0.25;
   const auto answers = [&](const std::vector<TaskSample>& samples) {
-    return answer_samples(loaded()->model, loaded()->tokenizer, samples, parse_press("knorm"), settings).answers;
+    return answer_samples(loaded()->model, loaded()->tokenizer, samples, settings).answers;
   };
   const auto alone = answers(set.samples);
   const auto together = answers({other, set.samples[0], other});

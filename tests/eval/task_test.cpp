@@ -131,22 +131,22 @@ TEST(Tasks, WrongGridsAreRefused) {
     change(grid);
     return error_of([&] { check_grid(grid); });
   };
-  EXPECT_THAT(told([](TaskGrid& it) { it.lengths.clear(); }), HasSubstr("--lengths: is empty"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.depths.clear(); }), HasSubstr("--depths: is empty"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.lengths.clear(); }), HasSubstr("lengths: is empty"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.depths.clear(); }), HasSubstr("depths: is empty"));
   EXPECT_THAT(told([](TaskGrid& it) { it.depths = {1.5}; }), HasSubstr("must be in [0, 1]"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.depths = {0.501, 0.502}; }), HasSubstr("--depths: a value is given twice"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.lengths = {0}; }), HasSubstr("--lengths: 0 is too few"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.hops = {0}; }), HasSubstr("--hops: 0 is too few"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.samples = 0; }), HasSubstr("--samples"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.needles = 0; }), HasSubstr("--needles"));
-  EXPECT_THAT(told([](TaskGrid& it) { it.chains = 0; }), HasSubstr("--chains"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.depths = {0.501, 0.502}; }), HasSubstr("depths: a value is given twice"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.lengths = {0}; }), HasSubstr("lengths: 0 is too small"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.hops = {0}; }), HasSubstr("hops: 0 is too small"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.samples = 0; }), HasSubstr("samples"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.needles = 0; }), HasSubstr("needles"));
+  EXPECT_THAT(told([](TaskGrid& it) { it.chains = 0; }), HasSubstr("chains"));
   EXPECT_EQ(told([](TaskGrid&) {}), "nothing was thrown");
   TaskGrid many = small_grid();
   many.needles = 40;
-  EXPECT_THAT(error_of([&] { make_needle_task(many, story(100), count_words); }), HasSubstr("--needles: needs "));
+  EXPECT_THAT(error_of([&] { make_needle_task(many, story(100), count_words); }), HasSubstr("needles: needs "));
   many.lengths = {20};
-  EXPECT_THAT(error_of([&] { make_kv_recall_task(many, count_words); }), HasSubstr("--lengths: two pairs need"));
-  EXPECT_THAT(error_of([&] { make_needle_task(small_grid(), " \n", count_words); }), HasSubstr("--text"));
+  EXPECT_THAT(error_of([&] { make_kv_recall_task(many, count_words); }), HasSubstr("lengths: two pairs need"));
+  EXPECT_THAT(error_of([&] { make_needle_task(small_grid(), " \n", count_words); }), HasSubstr("text"));
 }
 
 TEST(Tasks, AnAnswerStandsByItself) {

@@ -34,7 +34,7 @@ class TimelineOfRun : public testing::Test {
       : model_(test::small_config(kLayers, kHeads), {false, DType::f32}, 7), text_(test::random_text(1024)) {
     settings_.protocol.max_length = 512;
     settings_.protocol.chunk_size = kChunk;
-    settings_.budget.ratio = 0.5;
+    settings_.compression.budget.ratio = 0.5;
     settings_.timeline = true;
   }
 
@@ -61,7 +61,7 @@ class TimelineOfRun : public testing::Test {
     return bytes >= rows * (2 * 64 * 4 + 4) && bytes <= rows * (2 * 64 * 4 + 8);
   }
 
-  RunResult run(const std::string& press) { return run_protocol(model_, {text_}, parse_press(press), settings_); }
+  RunResult run(const std::string& press) { return test::run_press(model_, {text_}, parse_press(press), settings_); }
 
   Model model_;
   TokenizedText text_;
@@ -69,7 +69,7 @@ class TimelineOfRun : public testing::Test {
 };
 
 TEST_F(TimelineOfRun, TheCompressorTellsEveryRiseAndFall) {
-  Compressor compressor(parse_press("streaming_llm").plan(settings_.budget, 0, std::nullopt), 0);
+  Compressor compressor(parse_press("streaming_llm").plan(settings_.compression.budget), 0);
   KVCache cache = compressor.make_cache(model_, DType::f32);
   std::vector<std::size_t> seen;
   std::size_t at_peak = 0;
@@ -130,8 +130,8 @@ TEST_F(TimelineOfRun, PhasesTakeTheTimesOfTheRun) {
       settings_.protocol.context_tokens = 960;
       if (std::string(press).starts_with("decoding") && protocol != Protocol::decode) continue;
       if (protocol == Protocol::decode) {
-        settings_.protocol.compression_interval = 16;
-        settings_.protocol.target_size = 500;
+        settings_.compression.compression_interval = 16;
+        settings_.compression.decoding_budget = Budget::of_tokens(500);
       }
       const RunResult result = run(press);
       const auto seconds = [&](Phase phase) { return result.timeline.seconds_of(phase); };
@@ -146,8 +146,8 @@ TEST_F(TimelineOfRun, PhasesTakeTheTimesOfTheRun) {
       EXPECT_NEAR(seconds(Phase::score) + seconds(Phase::decode), result.times.score, room) << press;
       EXPECT_EQ(seconds(Phase::decode) > 0, protocol == Protocol::decode) << press;
       EXPECT_EQ(highest(result.timeline.points(), &TimelinePoint::cache), result.cache_bytes_peak) << press;
-      settings_.protocol.compression_interval = 0;
-      settings_.protocol.target_size.reset();
+      settings_.compression.compression_interval = 0;
+      settings_.compression.decoding_budget = {};
     }
   }
 }

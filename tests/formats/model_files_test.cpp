@@ -119,15 +119,15 @@ TEST_F(ModelFilesTest, HubCacheWithoutTheSnapshotOrItsWeights) {
   fs::create_directories(repository / "snapshots/empty");
   folder_.file("hub/models--a--b/refs/main", "gone");
   EXPECT_THAT(error_of([] { open_model_files("a/b"); }), HasSubstr("kvpress pull a/b"));
-  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("kvpress pull a/b --revision empty"));
+  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("kvpress pull a/b@empty"));
   folder_.file("hub/models--a--b/snapshots/empty/config.json", "{}");
-  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("kvpress pull a/b --revision empty"));
+  EXPECT_THAT(error_of([] { open_model_files("a/b@empty"); }), HasSubstr("kvpress pull a/b@empty"));
 }
 
 TEST_F(ModelFilesTest, HubIdThatIsNotHereSaysHowToGetItWithoutANetwork) {
   const std::string message = error_of([] { open_model_files("EleutherAI/pythia-70m@step1000"); });
   EXPECT_THAT(message, HasSubstr("models--EleutherAI--pythia-70m"));
-  EXPECT_THAT(message, HasSubstr("kvpress pull EleutherAI/pythia-70m --revision step1000"));
+  EXPECT_THAT(message, HasSubstr("kvpress pull EleutherAI/pythia-70m@step1000"));
 }
 
 TEST_F(ModelFilesTest, NamesThatAreNothing) {

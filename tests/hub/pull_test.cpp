@@ -301,7 +301,7 @@ TEST_F(PullTest, WithoutANetwork) {
   {
     const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
     EXPECT_THAT(error("Some/model@v2"), HasSubstr("HF_HUB_OFFLINE forbids to fetch it; without that: kvpress pull "
-                                                  "Some/model --revision v2"));
+                                                  "Some/model@v2"));
     EXPECT_TRUE(hub_.server().requests().empty());
   }
   const test::ScopedVariable nobody("HF_ENDPOINT", "http://127.0.0.1:9");

@@ -87,7 +87,7 @@ TEST_F(Budgets, PyramidHoldsInBlocksAndWhileDecoding) {
   EXPECT_EQ(sizes(run("pyramidkv(window_size=16, beta=4)", {0.75, {}}, 400, 100)),
             (std::vector<std::int64_t>{175, 125, 75, 25}));
   const NamedPress press = parse_press("pyramidkv(window_size=16, beta=4)");
-  Compressor compressor(press.plan({0.5, {}}, 1, 60));
+  Compressor compressor(press.plan({0.5, {}}, 1, Budget::of_tokens(60)));
   KVCache cache = compressor.make_cache(model_, DType::f32);
   feed(compressor, cache, 0, 100, 100);
   EXPECT_EQ(sizes(cache, 1), (std::vector<std::int64_t>{84, 61, 39, 16}));  // min is 100 - 84 = 16, the window
@@ -201,7 +201,7 @@ TEST_F(Budgets, DmsJudgesEachTokenOnceByItsBlock) {
   }
   // While decoding, tokens that leave the window are judged as they go.
   const NamedPress named = parse_press(press);
-  Compressor compressor(named.plan({0.5, {}}, 1, 10));
+  Compressor compressor(named.plan({0.5, {}}, 1, Budget::of_tokens(10)));
   KVCache cache = compressor.make_cache(model_, DType::f32);
   feed(compressor, cache, 0, 300, 300);
   compressor.begin_decoding();
@@ -246,6 +246,10 @@ TEST_F(Budgets, ComposedPressesReachTheBudgetTogether) {
     for (std::int64_t h = 0; h < 3; ++h) EXPECT_EQ(positions(both, 2, h), positions(alone, 2, h)) << press;
   }
   EXPECT_LT(alone.head(2, 0).size(), 390);
+  // A wrapper around a press that goes by a threshold goes by it as well: the other gets the whole way.
+  const KVCache wrapped =
+      run("composed(snapkv(window_size=16), key_rerotation(dms(knorm, threshold=-1e9)))", {0.75, {}}, 400, 400);
+  for (std::int64_t h = 0; h < 3; ++h) EXPECT_EQ(sizes(wrapped, h), std::vector<std::int64_t>(4, 100));
   EXPECT_THAT(complaint("composed"), HasSubstr("inside"));
   EXPECT_THAT(complaint("composed(knorm, dms(knorm))"), HasSubstr("threshold"));
 }

@@ -15,6 +15,7 @@
 #include "kvpress/press/parameters.h"
 #include "kvpress/press/registry.h"
 #include "kvpress/tokenizer/tokenizer.h"
+#include "small_model.h"
 #include "test_data.h"
 
 namespace kvpress {
@@ -139,13 +140,13 @@ TEST_P(Renumbering, ThePressAndTheOptionAreTheSame) {
   RunSettings settings;
   settings.protocol.max_length = 160;
   settings.protocol.chunk_size = 20;
-  settings.budget.ratio = 0.5;
+  settings.compression.budget.ratio = 0.5;
   const auto nll = [&](const std::string& press) {
-    return run_protocol(model_, {text}, parse_press(press), settings).nll;
+    return test::run_press(model_, {text}, parse_press(press), settings).nll;
   };
   const auto text_positions = nll("streaming_llm");
   const auto by_press = nll("key_rerotation(streaming_llm)");
-  settings.protocol.positions = Positions::cache;
+  settings.compression.positions = Positions::cache;
   EXPECT_EQ(nll("streaming_llm"), by_press);
   EXPECT_NE(text_positions, by_press);
 }
@@ -185,11 +186,11 @@ TEST(Renumbered, PerplexityStaysFlatFarBeyondTheTrainedContext) {
   ASSERT_EQ(texts.front().ids.size(), 6144u);
   RunSettings settings;
   settings.protocol.max_length = 6144;
-  settings.cache_format = model.dtype();
-  settings.budget = {0.0, 768};
+  settings.compression.cache_format = model.dtype();
+  settings.compression.budget = {0.0, 768};
   const auto last_to_first = [&](const char* press, Positions positions) {
-    settings.protocol.positions = positions;
-    const auto curve = perplexity_curve(run_protocol(model, texts, parse_press(press), settings), 2048);
+    settings.compression.positions = positions;
+    const auto curve = perplexity_curve(test::run_press(model, texts, parse_press(press), settings), 2048);
     EXPECT_EQ(curve.size(), 3u);
     return curve.back().perplexity / curve.front().perplexity;
   };

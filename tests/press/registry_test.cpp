@@ -119,7 +119,7 @@ TEST(Registry, ThePlanFollowsFromPressAndOptions) {
   EXPECT_EQ(plan.prefill, nullptr);
   EXPECT_EQ(plan.decoding, decoding.decoding->press.get());
   EXPECT_EQ(plan.decoding_budget.n_kept(1000), 32);
-  plan = decoding.plan({0.5, {}}, 4, 16);  // options go before what is written
+  plan = decoding.plan({0.5, {}}, 4, Budget::of_tokens(16));  // options go before what is written
   EXPECT_EQ(plan.compression_interval, 4);
   EXPECT_EQ(plan.decoding_budget.n_kept(1000), 16);
 
@@ -127,7 +127,7 @@ TEST(Registry, ThePlanFollowsFromPressAndOptions) {
   EXPECT_EQ(knorm.plan({0.5, {}}).prefill, knorm.press.get());
   EXPECT_EQ(knorm.plan({0.5, {}}).decoding, nullptr);
   EXPECT_EQ(knorm.plan({0.0, {}}).prefill, nullptr);  // a ratio of 0 does not even ask the press
-  EXPECT_EQ(knorm.plan({0.0, {}}, 4, 16).decoding, knorm.press.get());
+  EXPECT_EQ(knorm.plan({0.0, {}}, 4, Budget::of_tokens(16)).decoding, knorm.press.get());
   // Without a number of its own a ratio while decoding is the run's.
   EXPECT_EQ(parse_press("compression_ratio_decoding(knorm)").plan({0.25, {}}).decoding_budget.n_kept(100), 75);
 }

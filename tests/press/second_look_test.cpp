@@ -53,7 +53,7 @@ class SecondLook : public testing::Test {
 TEST_F(SecondLook, HoldsTheBudgetBlockByBlock) {
   for (const char* press : kReplaying) {
     const NamedPress named = parse_press(press);
-    Compressor compressor(named.plan({0.6, {}}, 0, std::nullopt));
+    Compressor compressor(named.plan({0.6, {}}));
     KVCache cache = compressor.make_cache(model_, DType::f32);
     std::size_t seen = 0;
     for (const std::size_t n : {110u, 1u, 63u, 120u}) {
@@ -69,7 +69,7 @@ TEST_F(SecondLook, HoldsTheBudgetBlockByBlock) {
 TEST_F(SecondLook, TokensBetweenCompressionsAreScoredLater) {
   for (const char* press : kReplaying) {
     const NamedPress named = parse_press(press);
-    Compressor compressor(named.plan({0.0, 64}, 0, std::nullopt));
+    Compressor compressor(named.plan({0.0, 64}));
     KVCache cache = compressor.make_cache(model_, DType::f32);
     compressor.forward(model_, tokens(0, 100), cache, {});
     EXPECT_EQ(held(cache), 6 * 64) << press;
@@ -94,7 +94,7 @@ TEST_F(SecondLook, FirstTokensStayAndShortTextsAreNoError) {
        {"kvzip(n_sink=6)", "kvzip_plus(n_sink=6)", "kvzip(n_sink=6, chunk_size=7, layerwise=true)"}) {
     for (const std::size_t n : {1u, 3u, 40u}) {
       const NamedPress named = parse_press(press);
-      Compressor compressor(named.plan({0.8, {}}, 0, std::nullopt));
+      Compressor compressor(named.plan({0.8, {}}));
       KVCache cache = compressor.make_cache(model_, DType::f32);
       compressor.forward(model_, tokens(0, n), cache, {});
       expect_sound(cache, static_cast<std::int64_t>(n));
@@ -115,7 +115,7 @@ TEST_F(SecondLook, OneLayerAtATimeHoldsTheReplay) {
   model_.forward({tokens(0, 400), 0, plain});
   for (const char* press : kReplaying) {
     const NamedPress named = parse_press(press);
-    Compressor compressor(named.plan({0.5, {}}, 0, std::nullopt));
+    Compressor compressor(named.plan({0.5, {}}));
     KVCache cache = compressor.make_cache(model_, DType::f32);
     compressor.forward(model_, tokens(0, 400), cache, {});
     const double share = static_cast<double>(cache.peak_bytes()) / static_cast<double>(plain.peak_bytes());
@@ -127,7 +127,7 @@ TEST_F(SecondLook, OneThatDecodesScoresWhatTheOtherLeft) {
   for (const char* press : kReplaying) {
     const NamedPress before = parse_press("adakv(knorm)");
     const NamedPress after = parse_press(press);
-    CompressionPlan plan = before.plan({0.5, {}}, 0, std::nullopt);
+    CompressionPlan plan = before.plan({0.5, {}});
     plan.decoding = after.press.get();
     plan.compression_interval = 8;
     plan.decoding_budget = {0.0, 30};
@@ -144,7 +144,7 @@ TEST_F(SecondLook, OneThatDecodesScoresWhatTheOtherLeft) {
 
 TEST_F(SecondLook, HeadsOfALayerStayEquallyLongWhereTheyMust) {
   const NamedPress named = parse_press("kvcompose(keep_token_lower_bound=20)");
-  Compressor compressor(named.plan({0.7, {}}, 0, std::nullopt));
+  Compressor compressor(named.plan({0.7, {}}));
   KVCache cache = compressor.make_cache(model_, DType::f32);
   for (const std::size_t first : {0u, 100u, 200u}) {
     compressor.forward(model_, tokens(first, 100), cache, {});
@@ -162,7 +162,7 @@ TEST_F(SecondLook, OneThreadKeepsWhatTwoKeep) {
     for (int i = 0; i < 2; ++i) {
       set_threads(i + 1);
       const NamedPress named = parse_press(press);
-      Compressor compressor(named.plan({0.5, {}}, 0, std::nullopt));
+      Compressor compressor(named.plan({0.5, {}}));
       KVCache cache = compressor.make_cache(model_, DType::f32);
       compressor.forward(model_, tokens(0, 200), cache, {});
       for (std::int64_t l = 0; l < 3; ++l) {

@@ -20,19 +20,20 @@ TEST(Think, SavesHalfOfItsRatioAndKeepsEveryToken) {
   RunSettings settings;
   settings.protocol.max_length = 1024;
   settings.protocol.chunk_size = 256;
-  settings.cache_format = DType::bf16;
+  settings.compression.cache_format = DType::bf16;
   const std::vector<TokenizedText> texts = {test::random_text(1024)};
-  const RunResult full = run_protocol(model, texts, parse_press("no_press"), settings);
+  const RunResult full = test::run_press(model, texts, parse_press("no_press"), settings);
   for (const double ratio : {0.25, 0.5, 0.75}) {
-    settings.budget.ratio = ratio;
-    const RunResult thin = run_protocol(model, texts, parse_press("think"), settings);
+    settings.compression.budget.ratio = ratio;
+    const RunResult thin = test::run_press(model, texts, parse_press("think"), settings);
     EXPECT_EQ(thin.cache_tokens, 1024);
     EXPECT_NEAR(static_cast<double>(thin.cache_bytes) / static_cast<double>(full.cache_bytes), 1 - ratio / 2, 0.01);
     EXPECT_NE(thin.nll, full.nll);
   }
-  const RunResult own = run_protocol(model, texts, parse_press("think(key_channel_compression_ratio=0.5)"), settings);
-  settings.budget.ratio = 0.5;
-  EXPECT_EQ(own.nll, run_protocol(model, texts, parse_press("think"), settings).nll);
+  const RunResult own =
+      test::run_press(model, texts, parse_press("think(key_channel_compression_ratio=0.5)"), settings);
+  settings.compression.budget.ratio = 0.5;
+  EXPECT_EQ(own.nll, test::run_press(model, texts, parse_press("think"), settings).nll);
 }
 
 TEST(Think, AHeadsChannelsAreChosenOnceAndNewKeysWaitForTheNextCompression) {
@@ -81,15 +82,15 @@ TEST(Think, OtherPressesRunOnThinKeysUnderEverySchedule) {
   RunSettings settings;
   settings.protocol.max_length = 400;
   settings.protocol.chunk_size = 100;
-  settings.budget.ratio = 0.5;
+  settings.compression.budget.ratio = 0.5;
   for (const Positions positions : {Positions::text, Positions::cache}) {
-    settings.protocol.positions = positions;
+    settings.compression.positions = positions;
     for (const char* inner : {"knorm", "keydiff", "snapkv", "tova", "expected_attention", "observed_attention",
                               "merging(snapkv)", "adakv(knorm)"}) {
       const NamedPress press = {inner, std::make_shared<ThinThen>(inner)};
       for (const Protocol protocol : {Protocol::chunked, Protocol::continuation}) {
         settings.protocol.protocol = protocol;
-        const RunResult result = run_protocol(model, {test::random_text(400)}, press, settings);
+        const RunResult result = test::run_press(model, {test::random_text(400)}, press, settings);
         EXPECT_EQ(result.cache_tokens, protocol == Protocol::chunked ? 200 : 100) << inner;
         EXPECT_TRUE(std::isfinite(result.mean_nll())) << inner;
       }

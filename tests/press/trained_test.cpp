@@ -12,6 +12,7 @@
 #include "kvpress/eval/run.h"
 #include "kvpress/formats/safetensors.h"
 #include "kvpress/press/compressor.h"
+#include "small_model.h"
 #include "temporary_folder.h"
 #include "test_data.h"
 
@@ -52,13 +53,13 @@ class Trained : public testing::Test {
     settings.protocol.protocol = protocol;
     settings.protocol.max_length = 192;
     settings.protocol.chunk_size = 48;
-    settings.budget.ratio = 0.5;
+    settings.compression.budget.ratio = 0.5;
     if (target_size > 0) {
       settings.protocol.context_tokens = 96;
-      settings.protocol.compression_interval = 16;
-      settings.protocol.target_size = target_size;
+      settings.compression.compression_interval = 16;
+      settings.compression.decoding_budget = Budget::of_tokens(target_size);
     }
-    return run_protocol(model, {text}, prepared(press), settings);
+    return test::run_press(model, {text}, prepared(press), settings);
   }
 
   std::vector<std::string> scorers() const {
@@ -126,7 +127,7 @@ TEST_F(Trained, HalfOfTheHeadsStream) {
 TEST_F(Trained, MissingFilesSayHowToMakeOne) {
   EXPECT_EQ(complaint("qfilter"),
             "press qfilter: needs file=FILE, parts trained for the model; make one: kvpress calibrate qfilter -m small "
-            "--dataset wikitext -o FILE.safetensors");
+            "-o FILE.safetensors");
   EXPECT_THAT(complaint("kvzap"), AllOf(HasSubstr("kvzap: needs file=FILE"), HasSubstr("calibrate kvzap_linear")));
   EXPECT_THAT(complaint("duo_attention"), HasSubstr("calibrate duo_attention"));
   EXPECT_EQ(complaint("expected_attention"), "");

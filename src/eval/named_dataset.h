@@ -5,12 +5,12 @@
 #include <optional>
 #include <string>
 
-#include "kvpress/cli/run_options.h"
+#include "kvpress/eval/text_input.h"
 
 namespace kvpress {
 
-/// Throws UsageError naming `option` for a name that is neither known nor a path nor of the hub.
-void check_dataset_name(const std::string& name, const std::string& option);
+/// Throws UsageError naming `what` for a name that is neither known nor a path nor of the hub.
+void check_dataset_name(const std::string& name, const std::string& what);
 
 /// Loads and tokenizes the data set `request` names, which keeps the name it was asked for by. max_samples 0 and no
 /// max_tokens take the data set's own defaults.

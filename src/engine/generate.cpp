@@ -1,14 +1,14 @@
-#include "kvpress/eval/generate.h"
+#include "kvpress/engine/generate.h"
 
 #include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "kvpress/base/error.h"
+#include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/ops/cross_entropy.h"
 #include "kvpress/ops/rowwise.h"
-#include "kvpress/press/compressor.h"
 
 namespace kvpress {
 
@@ -45,45 +45,40 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
   return order.back();
 }
 
-Generated generate(const Model& model, std::span<const std::int32_t> prompt, const NamedPress& press,
-                   const GenerateSettings& settings, const OnToken& on_token) {
-  if (prompt.empty()) fail_usage("--prompt: is empty; at least one token is needed");
-  const ModelConfig& config = model.config();
-  const bool fixed = settings.target_size && settings.compression_interval == 0;
-  Compressor compressor(press.plan(fixed ? Budget{0.0, settings.target_size} : settings.budget,
-                                   settings.compression_interval, settings.target_size),
-                        settings.seed);
-  KVCache cache = compressor.make_cache(model, settings.cache_format, settings.positions == Positions::cache);
-  AlignedVector<float> hidden(static_cast<std::size_t>(config.hidden_size));
-  AlignedVector<float> logits(static_cast<std::size_t>(config.vocab_size));
-  const Matrix<float> row(hidden.data(), 1, config.hidden_size);
+void check_settings(const GenerateSettings& settings) {
+  if (settings.max_new_tokens < 1)
+    fail_setting("max_new_tokens", "{} is too small; at least 1 is needed", settings.max_new_tokens);
+  if (!(settings.temperature >= 0))
+    fail_setting("temperature", "{} is negative; 0 means greedy decoding", settings.temperature);
+  if (!(settings.top_p > 0 && settings.top_p <= 1)) fail_setting("top_p", "{} is not in (0, 1]", settings.top_p);
+  if (settings.top_k < 0) fail_setting("top_k", "{} is negative; 0 means no limit", settings.top_k);
+}
+
+Generated generate(Sequence& sequence, const GenerateSettings& settings, const OnToken& on_token) {
+  const std::vector<std::int32_t>& ends = sequence.model().config().eos_ids;
   std::mt19937_64 random(settings.seed);
   std::uniform_real_distribution<double> uniform(0.0, 1.0);
+  std::vector<float> logits;
 
   Generated result;
-  const Timer prefill;
-  compressor.forward(model, prompt, cache, row);
-  result.prefill_sec = prefill.seconds() - compressor.seconds();
-  result.compress_sec = compressor.seconds();
-  compressor.begin_decoding();
-
-  const Timer decode;
+  const Timer timer;
+  if (!sequence.decodes()) sequence.begin_decoding();
   while (true) {
-    model.logits(row, {logits.data(), 1, config.vocab_size});
+    check_interrupt();
+    const std::span<const float> all = sequence.logits();
+    logits.assign(all.begin(), all.end());
     const std::int32_t token = sample(logits, settings, uniform(random));
-    if (!settings.ignore_eos &&
-        std::find(config.eos_ids.begin(), config.eos_ids.end(), token) != config.eos_ids.end()) {
-      result.ended = true;
+    const bool may_end = !settings.ignore_eos && (settings.eos_may_come_first || !result.ids.empty());
+    if (may_end && std::find(ends.begin(), ends.end(), token) != ends.end()) {
+      result.end = token;
       break;
     }
     result.ids.push_back(token);
     if (on_token) on_token(token);
     if (static_cast<std::int64_t>(result.ids.size()) == settings.max_new_tokens) break;
-    compressor.forward(model, {&token, 1}, cache, row);
+    sequence.append({&token, 1});
   }
-  result.decode_sec = decode.seconds();
-  result.cache_tokens = cache.mean_tokens();
-  result.cache_bytes = cache.allocated_bytes();
+  result.seconds = timer.seconds();
   return result;
 }
 

@@ -1,4 +1,4 @@
-#include "kvpress/eval/memory_plan.h"
+#include "kvpress/engine/memory_plan.h"
 
 #include <algorithm>
 
@@ -35,9 +35,9 @@ void check_memory(const MemoryPlan& plan, double available) {
   if (plan.total() <= available) return;
   fail(
       "memory: the run needs about {} ({} weights, {} cache, {} activations), but {} are available; use fewer tokens, "
-      "a smaller --chunk-size, a 2-byte --cache-dtype or --weights int8",
+      "a smaller {}, a 2-byte {} or {} int8",
       format_bytes(plan.total()), format_bytes(plan.weights), format_bytes(plan.cache), format_bytes(plan.activations),
-      format_bytes(available));
+      format_bytes(available), setting("chunk_size"), setting("cache_dtype"), setting("weights"));
 }
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-#include "kvpress/cli/named_dataset.h"
+#include "kvpress/eval/named_dataset.h"
 
 #include <string_view>
 
@@ -31,12 +31,11 @@ void check_dataset_name(const std::string& name, const std::string& option) { da
 PreparedTexts prepare_dataset(TextRequest request, std::optional<std::int64_t> max_tokens, const Tokenizer& tokenizer,
                               const ProtocolSettings& protocol, const ModelConfig& config) {
   const std::string name = request.name;
-  const NamedDataset named = request.is_file ? of_ones_own(name) : dataset_by_name(name, "--dataset");
+  const NamedDataset named = request.is_file ? of_ones_own(name) : dataset_by_name(name, setting("dataset"));
   request.name = named.source;
   if (request.max_samples == 0) request.max_samples = named.max_samples;
   const TextDataset dataset = load_texts(request);
-  PreparedTexts prepared = prepare_texts(tokenizer, dataset, max_tokens.value_or(named.max_tokens),
-                                         max_tokens.has_value(), protocol, config);
+  PreparedTexts prepared = prepare_texts(tokenizer, dataset, max_tokens, protocol, config, named.max_tokens);
   prepared.name = name;
   return prepared;
 }

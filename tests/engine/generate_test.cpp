@@ -1,5 +1,5 @@
 // How the next token is drawn from logits.
-#include "kvpress/eval/generate.h"
+#include "kvpress/engine/generate.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,118 @@
+// The attention of a layer, within a forward pass.
+#include <algorithm>
+
+#include "kvpress/model/attention_args.h"
+#include "kvpress/model/forward_pass.h"
+#include "kvpress/ops/attention.h"
+#include "kvpress/ops/rowwise.h"
+
+namespace kvpress {
+
+void ForwardPass::begin_layer(std::int64_t layer, Sequence& sequence) const {
+  const Step& step = *sequence.step;
+  // Heads of a renumbered cache that differ in length go on from different positions.
+  sequence.next.clear();
+  for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
+    sequence.next.push_back(step.cache.next_position(layer, h, step.first_position));
+  }
+  step.cache.extend(layer, sequence.n_new, step.first_position);
+  sequence.column_sums = {};
+  if (step.listener != nullptr) sequence.column_sums = step.listener->column_sums(layer, step.cache);
+}
+
+Activations ForwardPass::attend(std::int64_t l, const Part& part) {
+  const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
+  const std::int64_t query_cols = config_.n_heads * config_.head_dim;
+  const Projections made = {buffers_.normed.get(numerics_.compute, part.n_rows, config_.hidden_size),
+                            buffers_.qkv.get(DType::f32, part.n_rows, layer.qkv.out_features()),
+                            buffers_.queries.get(DType::f32, part.n_rows, query_cols)};
+  norm(layer.attention_norm, residual_.block(part.first_row, part.n_rows).as_float(), made.normed);
+  layer.qkv(made.normed, made.qkv);
+  store_keys_and_rotate(l, part, made);
+  const Activations attended = buffers_.attended.get(numerics_.compute, part.n_rows, query_cols);
+  for (std::size_t i = 0; i < part.pieces.size();) {
+    std::size_t end = i + 1;
+    while (end < part.pieces.size() && attends_with(part.pieces[i], part.pieces[end])) ++end;
+    attend_together(l, std::span(part.pieces).subspan(i, end - i), made, attended);
+    i = end;
+  }
+  return attended;
+}
+
+/// Splits the projections: queries and keys are turned to their positions, keys and values go to the caches.
+void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const {
+  const std::int64_t d = config_.head_dim;
+  const std::int64_t group = config_.group_size();
+  std::vector<const Piece*> piece_of;
+  for (const Piece& it : part.pieces) piece_of.insert(piece_of.end(), static_cast<std::size_t>(it.n), &it);
+#pragma omp parallel for schedule(static) if (part.n_rows > 1)
+  for (std::int64_t row = 0; row < part.n_rows; ++row) {
+    thread_local AlignedVector<float> key;
+    key.resize(static_cast<std::size_t>(d));
+    const Piece& piece = *piece_of[static_cast<std::size_t>(row)];
+    const Sequence& sequence = *piece.sequence;
+    KVCache& cache = sequence.step->cache;
+    const std::int64_t token = piece.first + row - piece.row;
+    const float* const qkv = made.qkv.as_float().row(row);
+    float* const query = made.queries.as_float().row(row);
+    std::copy_n(qkv, made.queries.cols, query);
+    for (std::int64_t h = 0; h < config_.n_heads; ++h) {
+      buffers_.rope.apply(query + h * d, sequence.next[static_cast<std::size_t>(h / group)] + token);
+    }
+    for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
+      std::copy_n(qkv + (config_.n_heads + h) * d, d, key.data());
+      buffers_.rope.apply(key.data(), sequence.next[static_cast<std::size_t>(h)] + token);
+      const std::int64_t at = cache.head(layer, h).size() - sequence.n_new + token;
+      cache.write_row(layer, h, at, key.data(), qkv + (config_.n_heads + config_.n_kv_heads + h) * d);
+    }
+  }
+}
+
+/// Single tokens over caches of one type are one attention of as many times more heads. Column sums take a pass of
+/// their own.
+bool ForwardPass::attends_with(const Piece& piece, const Piece& other) {
+  const auto fits = [](const Piece& it) { return it.sequence->n_new == 1 && it.sequence->column_sums.empty(); };
+  const auto type = [](const Piece& it) { return it.sequence->step->cache.shape().format.type; };
+  return fits(piece) && fits(other) && type(piece) == type(other);
+}
+
+void ForwardPass::attend_together(std::int64_t layer, std::span<const Piece> pieces, const Projections& made,
+                                  const Activations& attended) const {
+  const Piece& first = pieces.front();
+  const auto n_pieces = static_cast<std::int64_t>(pieces.size());
+  std::vector<HeadKV> kv;
+  bool wants_log_sum_exp = false;
+  for (const Piece& it : pieces) {
+    const Step& step = *it.sequence->step;
+    for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
+      kv.push_back(step.cache.head(layer, h).view());
+      kv.back().n -= it.sequence->n_new - it.first - it.n;  // without the places of what follows
+    }
+    wants_log_sum_exp |= step.listener != nullptr && step.listener->wants_log_sum_exp();
+  }
+  std::vector<float> log_sum_exp;
+  if (wants_log_sum_exp) log_sum_exp.resize(static_cast<std::size_t>(n_pieces * config_.n_heads * first.n));
+  AttentionArgs args = attention_args(config_, made.queries.as_float().row(first.row), first.n, kv,
+                                      first.sequence->step->cache.shape().format.type,
+                                      wants_log_sum_exp ? log_sum_exp.data() : nullptr, first.sequence->column_sums);
+  args.n_heads *= n_pieces;  // rows of one token each, one after the other, are a row of as many times more heads
+  attention(args, attended.block(first.row, n_pieces * first.n));
+  const float* of_piece = args.log_sum_exp;
+  for (const Piece& it : pieces) {
+    const AttentionListener* const listener = it.sequence->step->listener;
+    if (listener != nullptr) tell_listener(layer, it, made, listener->wants_log_sum_exp() ? of_piece : nullptr);
+    if (of_piece != nullptr) of_piece += config_.n_heads;
+  }
+}
+
+void ForwardPass::tell_listener(std::int64_t layer, const Piece& piece, const Projections& made,
+                                const float* log_sum_exp) const {
+  const Step& step = *piece.sequence->step;
+  step.listener->after_attention(
+      {layer, step.first_position + piece.first, piece.n, config_, weights_.layers[static_cast<std::size_t>(layer)],
+       buffers_.rope, made.normed.block(piece.row, piece.n), made.queries.as_float().block(piece.row, piece.n),
+       made.qkv.as_float().columns(0, made.queries.cols).block(piece.row, piece.n), log_sum_exp, step.cache,
+       piece.ends_block()});
+}
+
+}  // namespace kvpress
