@@ -73,7 +73,8 @@ TEST(Gguf, RefusesOtherFilesAndVersions) {
 TEST(Gguf, RefusesCountsTheFileCannotHold) {
   std::string bytes = "GGUF";
   GgufBuilder::put(bytes, std::uint32_t{3});
-  EXPECT_THAT(message(bytes + bytes_of<std::uint64_t>({1ull << 60, 0})), HasSubstr("tensors, more than the file can"));
+  EXPECT_THAT(message(bytes + bytes_of<std::uint64_t>({1ull << 60, 0})),
+              HasSubstr("tensors, more than fit into the file"));
   EXPECT_THAT(message(bytes + bytes_of<std::uint64_t>({0, ~0ull})), HasSubstr("metadata values, more than"));
   std::string array = bytes_of<std::uint32_t>({8}) + bytes_of<std::uint64_t>({1ull << 61});
   EXPECT_THAT(message(GgufBuilder().raw("a", 9, array).build()), HasSubstr("array elements, more than"));

@@ -115,7 +115,7 @@ TEST_F(PullTest, ShardsOfAnIndex) {
   EXPECT_FALSE(find_pulled(hub_settings(), *parse_hub_name("Some/model")));
   fs::remove_all(hub_.repository());
   hub_.files["model.safetensors.index.json"] = {R"({"weight_map": {"a": "../../evil"}})"};
-  EXPECT_THAT(error(), HasSubstr("'../../evil' is not the name of a file"));
+  EXPECT_THAT(error(), HasSubstr("'../../evil' is not a file name"));
   fs::remove_all(hub_.repository());
   hub_.files["model.safetensors.index.json"] = {"[]"};
   EXPECT_THAT(error(), HasSubstr("is not a safetensors index"));
@@ -123,14 +123,14 @@ TEST_F(PullTest, ShardsOfAnIndex) {
 
 TEST_F(PullTest, OneFileOfAGgufRepository) {
   hub_.files = {{"some.Q4_0.gguf", {"G4", true}}, {"deep/some.Q8_0.gguf", {"G8", true}}};
-  EXPECT_THAT(error(), HasSubstr("holds GGUF files; name one, as Some/model/deep/some.Q8_0.gguf"));
+  EXPECT_THAT(error(), HasSubstr("contains GGUF files; choose one, such as Some/model/deep/some.Q8_0.gguf"));
   const Pulled pulled = pull("Some/model/deep/some.Q8_0.gguf");
   EXPECT_EQ(read_file(pulled.snapshot / "deep/some.Q8_0.gguf"), "G8");
   EXPECT_EQ(find_pulled(hub_settings(), *parse_hub_name("Some/model/deep/some.Q8_0.gguf")),
             pulled.snapshot / "deep/some.Q8_0.gguf");
   EXPECT_FALSE(find_pulled(hub_settings(), *parse_hub_name("Some/model/some.Q4_0.gguf")));
   hub_.files = {{"config.json", {"{}"}}, {"pytorch_model.bin", {"p", true}}};
-  EXPECT_THAT(error(), HasSubstr("holds no model.safetensors"));
+  EXPECT_THAT(error(), HasSubstr("contains no model.safetensors"));
 }
 
 TEST_F(PullTest, ACutConnectionIsTakenUpWhereItWasCut) {
@@ -185,12 +185,12 @@ TEST_F(PullTest, WrongContentIsRefused) {
                          test::Reply{200, {{"ETag", "\"" + test::git_sha1("{}") + "\""}}, "{}", {}, {}});
   hub_.next.emplace_back("/config.json", test::Reply{200, {}, "[]", {}, {}});
   fs::remove_all(hub_.repository());
-  EXPECT_THAT(error(), HasSubstr("config.json: what came has not the hash"));
+  EXPECT_THAT(error(), HasSubstr("config.json: the downloaded file does not have the hash"));
 }
 
 TEST_F(PullTest, WrongSizeIsRefused) {
   hub_.content_sent = large_content() + "more";
-  EXPECT_THAT(error(), HasSubstr("more came than the 200000 bytes"));
+  EXPECT_THAT(error(), HasSubstr("received more than the 200000 bytes"));
   hub_.content_sent = large_content().substr(0, 1000);
   EXPECT_THAT(error(), HasSubstr("received 1000 bytes instead of 200000"));
   EXPECT_FALSE(fs::exists(hub_.blob(kWeights)));
@@ -214,7 +214,7 @@ TEST_F(PullTest, TriesAgainWhenItIsTold) {
 
 TEST_F(PullTest, GivesUpWhenItDoesNotHelp) {
   for (int i = 0; i < 4; ++i) hub_.next.emplace_back("/api/", test::Reply{502, {}, "", {}, {}});
-  EXPECT_THAT(error(), HasSubstr("answers with HTTP status 502"));
+  EXPECT_THAT(error(), HasSubstr("returned HTTP status 502"));
   EXPECT_EQ(hub_.server().count("GET", "/api/"), 4u);
   // An hour is not waited.
   hub_.next.emplace_back("/api/", test::Reply{429, {{"Retry-After", "3600"}}, "", {}, {}});
@@ -282,7 +282,7 @@ TEST_F(PullTest, ARenamedModelIsFollowed) {
 
 TEST_F(PullTest, ErrorsSayWhatWouldBeRight) {
   EXPECT_THAT(error("No/model"), HasSubstr("No/model: " + hub_.server().url() + " has no model with this id"));
-  EXPECT_THAT(error("Some/model@v9"), HasSubstr("has no revision 'v9' of it"));
+  EXPECT_THAT(error("Some/model@v9"), HasSubstr("has no revision 'v9' of this model"));
   hub_.next.emplace_back("/api/", test::Reply{403, {{"X-Error-Code", "GatedRepo"}}, "", {}, {}});
   EXPECT_THAT(error(), HasSubstr("accept its terms at " + hub_.server().url() + "/Some/model, then set HF_TOKEN"));
   hub_.next.emplace_back("/api/", test::Reply{403, {}, "", {}, {}});
@@ -290,9 +290,9 @@ TEST_F(PullTest, ErrorsSayWhatWouldBeRight) {
   hub_.next.emplace_back("/api/", test::Reply{200, {}, "<html>", {}, {}});
   EXPECT_THAT(error(), HasSubstr("does not respond like a hub; check HF_ENDPOINT"));
   hub_.next.emplace_back("/config.json", test::Reply{200, {}, "{}", {}, {}});
-  EXPECT_THAT(error(), HasSubstr("does not say the hash and size of 'config.json'"));
+  EXPECT_THAT(error(), HasSubstr("does not report the hash and size of 'config.json'"));
   hub_.next.emplace_back("/config.json", test::Reply{200, {{"ETag", "\"../../x\""}}, "{}", {}, {}});
-  EXPECT_THAT(error(), HasSubstr("does not say the hash and size of 'config.json'"));
+  EXPECT_THAT(error(), HasSubstr("does not report the hash and size of 'config.json'"));
   const test::ScopedVariable endpoint("HF_ENDPOINT", "hub.example");
   EXPECT_THROW(hub_settings(), UsageError);
 }
@@ -300,13 +300,13 @@ TEST_F(PullTest, ErrorsSayWhatWouldBeRight) {
 TEST_F(PullTest, WithoutANetwork) {
   {
     const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
-    EXPECT_THAT(error("Some/model@v2"), HasSubstr("HF_HUB_OFFLINE forbids to fetch it; without that: kvpress pull "
+    EXPECT_THAT(error("Some/model@v2"), HasSubstr("HF_HUB_OFFLINE is set; unset it and run: kvpress pull "
                                                   "Some/model@v2"));
     EXPECT_TRUE(hub_.server().requests().empty());
   }
   const test::ScopedVariable nobody("HF_ENDPOINT", "http://127.0.0.1:9");
   EXPECT_THAT(error(), HasSubstr("http://127.0.0.1:9: cannot be reached"));
-  EXPECT_THAT(error(), HasSubstr("with a network: kvpress pull Some/model"));
+  EXPECT_THAT(error(), HasSubstr("when a network is available, run: kvpress pull Some/model"));
 }
 
 TEST_F(PullTest, AnotherRevision) {

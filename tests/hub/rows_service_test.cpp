@@ -71,7 +71,7 @@ TEST_F(RowsTest, WholeRowsWithoutAColumn) {
   EXPECT_THAT(pages(), ElementsAre());
   // A row of which any cell is cut off is none.
   service_.truncate_row = 2;
-  EXPECT_THAT(error({.dataset = "Some/texts", .column = "", .max_rows = 3}), HasSubstr("gives row 2 only cut off"));
+  EXPECT_THAT(error({.dataset = "Some/texts", .column = "", .max_rows = 3}), HasSubstr("returns row 2 truncated"));
 }
 
 TEST_F(RowsTest, NoMoreIsFetchedThanIsAskedFor) {
@@ -95,12 +95,12 @@ TEST_F(RowsTest, WhatIsOnDiskIsNotFetchedAgain) {
   EXPECT_EQ(read({.dataset = "Some/texts", .max_rows = 150})[149], FakeRows::text(149));
   EXPECT_TRUE(service_.server().requests().empty());
   EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("HF_HUB_OFFLINE is set"));
-  EXPECT_THAT(error({.dataset = "Other/texts"}), HasSubstr("hf:Other/texts: is not on disk"));
+  EXPECT_THAT(error({.dataset = "Other/texts"}), HasSubstr("hf:Other/texts: needs rows that are not in the cache"));
 }
 
 TEST_F(RowsTest, ItIsTakenUpWhereItBrokeOff) {
   service_.fail_at_offset = 100;
-  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("says: HTTP status 500"));
+  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("returned: HTTP status 500"));
   service_.fail_at_offset = -1;
   service_.server().forget_requests();
   EXPECT_EQ(read({.dataset = "Some/texts"}).size(), 250u);
@@ -117,11 +117,12 @@ TEST_F(RowsTest, ConfigurationsAndSplits) {
   EXPECT_EQ(read({.dataset = "Some/many", .config = "b", .split = "train", .max_rows = 1})[0], FakeRows::text(0));
   EXPECT_THAT(service_.server().requests().back().query, HasSubstr("config=b&split=train"));
   EXPECT_THAT(error({.dataset = "Some/many"}), HasSubstr("has several configurations; choose one with --config: a, b"));
-  EXPECT_THAT(error({.dataset = "Some/many", .config = "c"}), HasSubstr("has no configuration 'c'; --config: a, b"));
+  EXPECT_THAT(error({.dataset = "Some/many", .config = "c"}),
+              HasSubstr("has no configuration 'c'; choose one with --config: a, b"));
   EXPECT_THAT(error({.dataset = "Some/many", .config = "b"}),
               HasSubstr("has several splits; choose one with --split: train, validation"));
   EXPECT_THAT(error({.dataset = "Some/many", .config = "b", .split = "dev"}),
-              HasSubstr("has no split 'dev'; --split: train, validation"));
+              HasSubstr("has no split 'dev'; choose one with --split: train, validation"));
   EXPECT_THROW(RowsReader(hub_settings(), {.dataset = "Some/many", .config = "c"}, kQuick), UsageError);
   // Of several splits test is meant, of several configurations default.
   const RowsReader reader(hub_settings(), {.dataset = "Some/texts"}, kQuick);
@@ -133,7 +134,7 @@ TEST_F(RowsTest, Columns) {
   EXPECT_EQ(read({.dataset = "Some/texts", .column = "title", .max_rows = 2})[1], "title 1");
   EXPECT_THAT(error({.dataset = "Some/texts", .column = "body"}),
               HasSubstr("has no column 'body'; choose one with --text-column: text, title, year"));
-  EXPECT_THAT(error({.dataset = "Some/texts", .column = "year"}), HasSubstr("its column 'year' holds no texts"));
+  EXPECT_THAT(error({.dataset = "Some/texts", .column = "year"}), HasSubstr("column 'year' contains no texts"));
 }
 
 TEST_F(RowsTest, PagesThatAreTooBigAreHalved) {
@@ -144,7 +145,7 @@ TEST_F(RowsTest, PagesThatAreTooBigAreHalved) {
 
 TEST_F(RowsTest, RowsThatAreCutOffAreRefused) {
   service_.truncate_row = 5;
-  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("gives row 5 only cut off"));
+  EXPECT_THAT(error({.dataset = "Some/texts"}), HasSubstr("returns row 5 truncated"));
   EXPECT_EQ(read({.dataset = "Some/texts", .column = "title", .max_rows = 9}).size(), 9u);
 }
 
@@ -155,7 +156,7 @@ TEST_F(RowsTest, ADataSetThatChangesIsRefused) {
 }
 
 TEST_F(RowsTest, ErrorsSayWhatWouldBeRight) {
-  EXPECT_THAT(error({.dataset = "No/such"}), HasSubstr("says: The dataset does not exist"));
+  EXPECT_THAT(error({.dataset = "No/such"}), HasSubstr("returned: The dataset does not exist"));
   EXPECT_THAT(error({.dataset = "No/such"}), HasSubstr("set HF_TOKEN if the data set is private or gated"));
   EXPECT_THAT(error({.dataset = "../etc"}), HasSubstr("is not a data set id; give hf:ORG/NAME"));
   EXPECT_THAT(error({.dataset = "a/b/c"}), HasSubstr("is not a data set id"));

@@ -130,7 +130,7 @@ TEST(BreakEvenReport, Picture) {
   write_break_even_picture(report_of({context_of(2048), context_of(4096)}), path);
   const std::string picture = read_file(path);
   EXPECT_THAT(picture, HasSubstr("demo, pg19/test: context of 4096 tokens"));
-  EXPECT_THAT(picture, HasSubstr("computed beyond 64"));
+  EXPECT_THAT(picture, HasSubstr("extrapolated beyond 64"));
   EXPECT_THAT(picture, HasSubstr("tolerance"));
 }
 
