@@ -72,7 +72,7 @@ TEST_F(PullCommand, PrintsTheFolder) {
   const Ended ended = run_program("pull Some/model");
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_EQ(ended.out, snapshot().string() + "\n");
-  EXPECT_THAT(ended.err, HasSubstr("fetched Some/model/model.safetensors"));
+  EXPECT_THAT(ended.err, HasSubstr("downloaded Some/model/model.safetensors"));
   EXPECT_THAT(ended.err, testing::Not(HasSubstr("\r")));  // no bar where there is no terminal
   const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
   EXPECT_EQ(run_program("pull Some/model").out, ended.out);
@@ -145,17 +145,17 @@ TEST_F(PullCommand, WhatCannotBeMeant) {
     EXPECT_EQ(ended.out, "");
   };
   expect("pull", 2, "id is required");
-  expect("pull pythia", 2, "'pythia' is not the id of a model: ORG/NAME");
-  expect("pull a/b/c", 2, "'a/b/c' is not the id of a model");
-  expect("pull ../b", 2, "'../b' is not the id of a model");
+  expect("pull pythia", 2, "'pythia' is not a model id; give ORG/NAME");
+  expect("pull a/b/c", 2, "'a/b/c' is not a model id");
+  expect("pull ../b", 2, "'../b' is not a model id");
   expect("pull Some/model --revision ../x", 2, "--revision: '../x'");
-  expect("pull Some/model@a --revision b", 2, "says a already");
+  expect("pull Some/model@a --revision b", 2, "already names revision a");
   expect("pull Some/model --revision v9", 1, "has no revision 'v9'");
   expect("pull Some/model nothing.bin", 1, "has no file 'nothing.bin'");
   expect("pull No/model", 1, "No/model: " + hub_.server().url() + " has no model with this id");
   expect("inspect No/model", 1, "has no model with this id");
   const test::ScopedVariable offline("HF_HUB_OFFLINE", "1");
-  expect("inspect Other/model", 1, "HF_HUB_OFFLINE forbids to fetch it; without that: kvpress pull Other/model");
+  expect("inspect Other/model", 1, "HF_HUB_OFFLINE is set; unset it and run: kvpress pull Other/model");
 }
 
 }  // namespace
