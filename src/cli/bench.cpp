@@ -16,7 +16,7 @@
 #include "kvpress/engine/open_model.h"
 #include "kvpress/eval/measure.h"
 #include "kvpress/press/spec.h"
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 namespace {

@@ -16,6 +16,7 @@
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
 #include "kvpress/cli/text_options.h"
+#include "kvpress/eval/experiment.h"
 #include "kvpress/eval/text_input.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/report/breakeven_document.h"

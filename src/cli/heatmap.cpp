@@ -16,6 +16,7 @@
 #include "kvpress/cli/text_options.h"
 #include "kvpress/eval/kept_tokens.h"
 #include "kvpress/eval/sweep.h"
+#include "kvpress/eval/text_input.h"
 #include "kvpress/press/spec.h"
 #include "kvpress/report/gnuplot.h"
 #include "kvpress/report/kept_tokens_page.h"

@@ -8,7 +8,7 @@
 
 #include "kvpress/cli/run_options.h"
 #include "kvpress/eval/sweep_runner.h"
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 

@@ -104,4 +104,9 @@ Isa isa() {
   return chosen;
 }
 
+std::string product_library() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+}
+
 }  // namespace kvpress

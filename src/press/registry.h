@@ -7,21 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "kvpress/press/press.h"
+#include "kvpress/press/press_entry.h"
 #include "kvpress/press/schedule.h"
 
 namespace kvpress {
-
-struct PressEntry {
-  std::string_view name;
-  std::string_view summary;  ///< what it does, in a line
-  std::string_view paper;    ///< its address; empty when there is none
-  std::string_view needs;    ///< what it looks at: "keys", "queries of the last window", ...
-  std::unique_ptr<Press> (*make)();
-  std::string_view idea = {};     ///< why it works, in two sentences
-  std::string_view formula = {};  ///< in the symbols of docs/presses.md
-  std::string_view when = {};     ///< when to take it, in a sentence
-};
 
 /// Every press but no_press, in the order they are listed. To add one: write its file, declare its entry in entries.h,
 /// and name it in registry.cpp.

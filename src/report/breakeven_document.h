@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kvpress/eval/breakeven.h"
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 

@@ -4,15 +4,16 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/report/run_document.h"
+#include "kvpress/eval/experiment_info.h"
+#include "kvpress/eval/run_summary.h"
 
 namespace kvpress {
 
-/// The experiment and its runs, as describe_outcome() describes them.
+/// The experiment and its runs, each compared with the full cache.
 struct ComparisonTable {
-  Json experiment;  ///< describe_experiment()
-  Json full;        ///< describe_run() of the full cache
-  std::vector<Json> runs;
+  ExperimentInfo experiment;
+  RunSummary full;
+  std::vector<RunSummary> runs;
 
   /// Sorts the runs by ratio, and within a ratio by KL.
   void sort();

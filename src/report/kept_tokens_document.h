@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kvpress/eval/kept_tokens.h"
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 

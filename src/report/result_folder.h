@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/report/run_document.h"
+#include "kvpress/eval/run.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 

@@ -42,7 +42,7 @@ struct RunRow {
   bool is_full_cache() const { return press == "no_press"; }
 };
 
-/// A row from `metrics` (describe_outcome()) and `config` (describe_experiment()), as in result folders. Throws Error
+/// A row from `metrics` (describe_run()) and `config` (describe_experiment()), as in result folders. Throws Error
 /// that names what is missing.
 RunRow run_row(const Json& metrics, const Json& config);
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 

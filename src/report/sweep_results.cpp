@@ -77,7 +77,7 @@ void run_and_write(SweepRunner& runner, const SweepRun& run, bool prefill_only, 
   config["compression_ratio"] = run.ratio;
   config["prefill_only"] = prefill_only;
   folder.write(sweep_run_name(runner.plan(), run), predictions_csv(result.outcome.run, result.full),
-               describe_outcome(result.outcome, info), config, timeline_file(result.outcome.run));
+               describe_run(summary_of(result.outcome, info)), config, timeline_file(result.outcome.run));
 }
 
 }  // namespace kvpress

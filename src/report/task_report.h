@@ -7,7 +7,7 @@
 #include "kvpress/eval/task.h"
 #include "kvpress/eval/task_run.h"
 #include "kvpress/eval/task_score.h"
-#include "kvpress/report/run_document.h"
+#include "kvpress/report/json.h"
 
 namespace kvpress {
 
