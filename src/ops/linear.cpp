@@ -81,7 +81,7 @@ constexpr std::int64_t kDecodedAtOnce = std::int64_t{16} << 20;
 constexpr std::int64_t kColumnBlock = 8 * kPackedRows;
 
 /// Up to so many rows the weights are streamed by few_rows(), beyond that they go to oneDNN.
-constexpr std::int64_t kFewRowsProduct = kFewRows;
+constexpr std::int64_t kFewRowsProduct = kProductRows;
 
 /// Products kept per Linear; chunk tails of every length must not pile up.
 constexpr std::size_t kMaxProducts = 64;
