@@ -2,6 +2,7 @@
 // cache for all runs of an experiment.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
