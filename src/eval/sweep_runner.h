@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>

@@ -121,7 +121,7 @@ class FewRows {
         plan_(plan),
         kv_(kv),
         rows_fit_(attends_few(queries.n_rows(), args.head_dim)),
-        quantized_(kv.older.n > 0 && kv.older.n_thin == 0 && queries.n_rows() <= kFewRows &&
+        quantized_(kv.older.n > 0 && kv.older.n_thin == 0 && queries.n_rows() <= kAttendFewRows &&
                    args.head_dim <= kFewQuantizedHeadDim) {
     if (!quantized_) return;
     thread_local AlignedVector<float> converted;

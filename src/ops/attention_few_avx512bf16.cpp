@@ -134,10 +134,10 @@ void weigh_channels(const u16* weights, const u16* values, i64 n_keys, i64 head_
 
 void avx512bf16_attend_few(const AttentionRows& rows, DType, const void* keys, const void* values,
                            const std::int32_t* seen) {
-  static_assert(kFewRows == 6);
-  alignas(64) float scores[kFewRows * kKeyBlock];
-  alignas(64) u16 weights[kFewRows * kKeyBlock];
-  float correction[kFewRows];
+  static_assert(kAttendFewRows == 6);
+  alignas(64) float scores[kAttendFewRows * kKeyBlock];
+  alignas(64) u16 weights[kAttendFewRows * kKeyBlock];
+  float correction[kAttendFewRows];
   i64 n_keys = 0;
   for (i64 r = 0; r < rows.n_rows; ++r) n_keys = seen[r] > n_keys ? seen[r] : n_keys;
   if (n_keys == 0) return;

@@ -177,13 +177,14 @@ HWY_INLINE void weigh_all(const AttentionRows& rows, const std::int32_t* seen, i
 
 template <typename T>
 void attend_few(const AttentionRows& rows, const T* keys, const T* values, const std::int32_t* seen) {
-  HWY_ALIGN float scores[kFewRows * kKeyBlock];
-  float correction[kFewRows];
+  HWY_ALIGN float scores[kAttendFewRows * kKeyBlock];
+  float correction[kAttendFewRows];
   const i64 n_keys = *std::max_element(seen, seen + rows.n_rows);
   if (n_keys == 0) return;
   ScoreKeys(static_cast<const float*>(rows.queries), rows.n_rows, rows.head_dim, keys, n_keys, scores);
   weigh_all(rows, seen, n_keys, scores, correction);
-  for_few_rows<kFewRows>(rows.n_rows, WeighFew<T>{scores, n_keys, values, rows.head_dim, correction, rows.accumulated});
+  for_few_rows<kAttendFewRows>(rows.n_rows,
+                               WeighFew<T>{scores, n_keys, values, rows.head_dim, correction, rows.accumulated});
 }
 
 void AttendFew(const AttentionRows& rows, DType type, const void* keys, const void* values, const std::int32_t* seen) {
@@ -371,9 +372,9 @@ template <int Bits>
 void attend_quantized(const AttentionRows& rows, const QuantizedKV& kv, i64 first, i64 n, const std::int32_t* seen) {
   const i64 d = rows.head_dim;
   const i64 n_groups = n / kKVGroup;
-  HWY_ALIGN float scores[kFewRows * kKeyBlock];
+  HWY_ALIGN float scores[kAttendFewRows * kKeyBlock];
   HWY_ALIGN float scales[2 * kGroups * kFewQuantizedHeadDim];
-  float correction[kFewRows];
+  float correction[kAttendFewRows];
   const i64 n_lines = value_lines(d);
   const i64 key_bytes = static_cast<i64>(kv_block_bytes(d, Bits));
   const i64 value_bytes = static_cast<i64>(kv_block_bytes(n_lines, Bits));
@@ -384,16 +385,16 @@ void attend_quantized(const AttentionRows& rows, const QuantizedKV& kv, i64 firs
     ask_for(values + g * value_bytes, value_bytes);
     to_float(keys, DType::f16, scales, 2 * d);
     const auto* codes = reinterpret_cast<const std::uint8_t*>(keys) + 4 * d;
-    for_few_rows<kFewRows>(rows.n_rows, ScoreGroup<Bits>{static_cast<const float*>(rows.queries), d, scales, codes,
-                                                         scores + g * kKVGroup});
+    for_few_rows<kAttendFewRows>(rows.n_rows, ScoreGroup<Bits>{static_cast<const float*>(rows.queries), d, scales,
+                                                               codes, scores + g * kKVGroup});
   }
   weigh_all(rows, seen, n, scores, correction);
   for (i64 g = 0; g < n_groups; ++g) {
     to_float(values + g * value_bytes, DType::f16, scales + g * 2 * n_lines, 2 * n_lines);
   }
   for (i64 c = 0; c < d; c += kKVGroup) {
-    for_few_rows<kFewRows>(rows.n_rows, WeighGroups<Bits>{scores, n_groups, scales, n_lines, values, c, correction,
-                                                          rows.accumulated, padded_head_dim(d)});
+    for_few_rows<kAttendFewRows>(rows.n_rows, WeighGroups<Bits>{scores, n_groups, scales, n_lines, values, c,
+                                                                correction, rows.accumulated, padded_head_dim(d)});
   }
 }
 

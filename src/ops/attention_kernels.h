@@ -33,7 +33,7 @@ struct AttentionRows {
 };
 
 /// Rows that attend_few() takes at most.
-inline constexpr std::int64_t kFewRows = 6;
+inline constexpr std::int64_t kAttendFewRows = 6;
 
 /// Where a row has seen nothing. Finite: the difference of two infinities is no number.
 inline constexpr float kNoMax = -1e30f;
@@ -54,8 +54,8 @@ struct AttentionKernels {
   /// there with `accumulate`.
   void (*scores)(const void* queries, std::int64_t n_rows, std::int64_t head_dim, const void* keys, std::int64_t n_keys,
                  float* scores, bool accumulate);
-  /// attend() for at most kFewRows rows on keys and values as they stand in the cache, unpacked, of any `type` that the
-  /// kernels are for. head_dim must be one that attends_few() takes.
+  /// attend() for at most kAttendFewRows rows on keys and values as they stand in the cache, unpacked, of any `type`
+  /// that the kernels are for. head_dim must be one that attends_few() takes.
   void (*attend_few)(const AttentionRows& rows, DType type, const void* keys, const void* values,
                      const std::int32_t* seen);
 };
@@ -63,7 +63,7 @@ struct AttentionKernels {
 /// Whether attend_few() can be had for rows of this size.
 [[maybe_unused]] static bool attends_few(std::int64_t n_rows, std::int64_t head_dim) {
   const bool known = head_dim == 32 || head_dim == 64 || head_dim == 96 || head_dim == 128 || head_dim == 256;
-  return n_rows <= kFewRows && known;
+  return n_rows <= kAttendFewRows && known;
 }
 
 /// float32, by Highway, for any processor.

@@ -1,5 +1,5 @@
 // Weights in fewer bits than products are computed in. A few rows are multiplied with them as they stand: decoding,
-// whose time is that of reading the weights, reads less. For many rows they are decoded, a part at a time (linear.cpp).
+// whose time is that of reading the weights, reads less. For many rows they are decoded, a part at a time (linear_compact.cpp).
 #pragma once
 
 #include <cstddef>

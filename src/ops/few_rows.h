@@ -71,7 +71,7 @@ struct ColumnCuts {
 };
 
 /// y = activation(sums + bias), or y += with `accumulate` (float32), for any number of rows. kernel(row, n_rows, first,
-/// n, sums) leaves the sums of n_rows <= kFewRows rows from `row` on and n <= kFewVectors vectors of columns from
+/// n, sums) leaves the sums of n_rows <= kProductRows rows from `row` on and n <= kFewVectors vectors of columns from
 /// `first` on, kSumStride apart. Threads take columns; a column's sum does not depend on how many threads there are.
 template <typename Kernel>
 void for_columns(std::int64_t out, const ColumnCuts& cuts, std::span<const float> bias, Activation activation,
@@ -79,14 +79,14 @@ void for_columns(std::int64_t out, const ColumnCuts& cuts, std::span<const float
   const std::int64_t n_vectors = (out + kColumns - 1) / kColumns;
   const std::int64_t n_units = (n_vectors + cuts.unit - 1) / cuts.unit;
   share_columns(n_units, cuts.bytes, [&](std::int64_t first_unit, std::int64_t count) {
-    alignas(kAlignment) float sums[kFewRows * kSumStride];
+    alignas(kAlignment) float sums[kProductRows * kSumStride];
     const std::int64_t end = std::min(n_vectors, (first_unit + count) * cuts.unit);
     for (std::int64_t first = first_unit * cuts.unit; first < end;) {
       const std::int64_t n = std::min({end - first, cuts.panel - first % cuts.panel, kFewVectors});
       const std::int64_t column = first * kColumns;
       const std::int64_t n_columns = std::min(n * kColumns, out - column);
-      for (std::int64_t r = 0; r < y.rows; r += kFewRows) {
-        const std::int64_t n_rows = std::min(kFewRows, y.rows - r);
+      for (std::int64_t r = 0; r < y.rows; r += kProductRows) {
+        const std::int64_t n_rows = std::min(kProductRows, y.rows - r);
         kernel(r, n_rows, first, n, sums);
         for (std::int64_t i = 0; i < n_rows; ++i) {
           finish_columns(sums + i * kSumStride, column, n_columns, bias, activation, accumulate, y.block(r + i, 1));

@@ -58,7 +58,7 @@ void sum_columns(const u16* w, i64 step, const u16* x, i64 in, float* sums, i64 
 
 template <int kVectors>
 void sum_columns(const u16* w, i64 step, const u16* x, i64 n_rows, i64 in, float* sums, i64 stride) {
-  static_assert(kFewRows == 4);
+  static_assert(kProductRows == 4);
   switch (n_rows) {
     case 1:
       return sum_columns<kVectors, 1>(w, step, x, in, sums, stride);

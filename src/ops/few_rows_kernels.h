@@ -9,7 +9,7 @@ namespace kvpress {
 /// Columns (outputs) are dealt with in vectors of this many.
 inline constexpr std::int64_t kColumns = 16;
 /// Rows that a kernel takes at a time, and vectors: 4 x 4 sums, 4 vectors of weights and 4 of inputs fit 32 registers.
-inline constexpr std::int64_t kFewRows = 4;
+inline constexpr std::int64_t kProductRows = 4;
 inline constexpr std::int64_t kFewVectors = 4;
 
 /// Weights [out, in], packed. Panels hold `width` outputs each, filled up with zeros:
@@ -22,7 +22,7 @@ struct PackedWeights {
   std::int64_t panel_stride = 0;  ///< elements from panel to panel
 };
 
-/// sums[r * stride + c] = x[r] . W[kColumns * first + c] for r < n_rows <= kFewRows, c < kColumns * n, n <=
+/// sums[r * stride + c] = x[r] . W[kColumns * first + c] for r < n_rows <= kProductRows, c < kColumns * n, n <=
 /// kFewVectors, all within one panel. `x` is [n_rows, in] of the weights' type. Columns beyond `out` are left alone or
 /// become 0.
 using FewRowsKernel = void (*)(const PackedWeights& weights, const void* x, std::int64_t n_rows, std::int64_t first,

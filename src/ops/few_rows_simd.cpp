@@ -98,7 +98,7 @@ void sum_panel_of(const PackedWeights& weights, const void* x, std::int64_t n_ro
   const T* w =
       static_cast<const T*>(weights.data) + column / weights.width * weights.panel_stride + column % weights.width;
   const auto* rows = static_cast<const float*>(x);
-  static_assert(kFewRows == 4);
+  static_assert(kProductRows == 4);
   switch (n_rows) {
     case 1:
       return sum_vectors<1>(w, weights.width, rows, weights.in, n, sums, stride);
@@ -156,7 +156,7 @@ void DotRows(const PackedWeights& weights, const void* x, std::int64_t n_rows, s
              float* sums, std::int64_t stride) {
   const auto* rows = static_cast<const float*>(x);
   const std::int64_t end = std::min(weights.out, (first + n) * kColumns);
-  static_assert(kFewRows == 4);
+  static_assert(kProductRows == 4);
   for (std::int64_t c = first * kColumns; c < end; ++c, ++sums) {
     const float* w = static_cast<const float*>(weights.data) + c * weights.in;
     switch (n_rows) {

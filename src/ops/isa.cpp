@@ -2,7 +2,6 @@
 
 #include <fmt/ranges.h>
 #include <hwy/highway.h>
-#include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
+#include "kvpress/ops/onednn_compat.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -64,7 +64,7 @@ void limit_to(Isa isa) {
                              : isa == Isa::avx2        ? dnnl::cpu_isa::avx2
                              : isa == Isa::avx512      ? dnnl::cpu_isa::avx512_core
                              : isa == Isa::avx512_bf16 ? dnnl::cpu_isa::avx512_core_bf16
-                                                       : dnnl::cpu_isa::all;
+                                                       : onednn::kAnyIsa;
   if (dnnl::set_max_cpu_isa(most) != dnnl::status::success) {
     fail("KVPRESS_ISA: oneDNN was used before it could be held to {}", to_string(isa));
   }

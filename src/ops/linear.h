@@ -18,6 +18,7 @@ enum class Activation : std::uint8_t { none, gelu_erf, gelu_tanh, relu, silu };
 using WeightRows = std::function<void(std::int64_t first_row, std::int64_t n_rows, float* out)>;
 
 class CompactWeights;  // compact_weights.h
+class LinearImpl;      // linear_impl.h
 
 /// Copies share the packed weights. Not to be called by two threads at once (it keeps a product per number of rows).
 class Linear {
@@ -62,8 +63,7 @@ class Linear {
   std::string_view kernel(std::int64_t n) const;
 
  private:
-  struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::shared_ptr<LinearImpl> impl_;
 };
 
 /// C = alpha op(A) op(B) + beta C in float32, row-major; op(X) is X or its transpose. C is m x n, the inner size k.

@@ -35,7 +35,8 @@ struct QuantizedInputs {
   const std::int32_t* sums = nullptr;  ///< [rows][n_blocks * 2]: of the codes of 16 inputs
 };
 
-/// sums[r * stride + c] = x[r] . W[16 * first + c] for r < n_rows <= kFewRows (4) and n panels from `first` on.
+/// sums[r * stride + c] = x[r] . W[16 * first + c] for r < n_rows <= kProductRows (few_rows_kernels.h) and n panels
+/// from `first` on.
 using QuantizedKernel = void (*)(const QuantizedPanels& weights, const QuantizedInputs& x, std::int64_t n_rows,
                                  std::int64_t first, std::int64_t n, float* sums, std::int64_t stride);
 

@@ -55,9 +55,9 @@ void decode_values(const std::byte* block, std::int64_t head_dim, int bits, std:
 /// The most channels of a head that attend_few_quantized() takes.
 inline constexpr std::int64_t kFewQuantizedHeadDim = 256;
 
-/// Takes at most kFewRows rows, whose queries are float32, past entries [first, first + n) of `kv`, none of them thin;
-/// both are multiples of kKVGroup, n <= kKeyBlock. Row r sees the first seen[r] of them. Codes are multiplied as they
-/// are: keys = least + code * scale, so a score is (query * scale) . codes + query . least.
+/// Takes at most kAttendFewRows rows, whose queries are float32, past entries [first, first + n) of `kv`, none of them
+/// thin; both are multiples of kKVGroup, n <= kKeyBlock. Row r sees the first seen[r] of them. Codes are multiplied as
+/// they are: keys = least + code * scale, so a score is (query * scale) . codes + query . least.
 void attend_few_quantized(const AttentionRows& rows, const QuantizedKV& kv, std::int64_t first, std::int64_t n,
                           const std::int32_t* seen);
 

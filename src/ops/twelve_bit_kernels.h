@@ -33,7 +33,7 @@ struct TwelveBitPanels {
 struct TwelveBitKernels {
   /// Writes one pair after the other of a panel: `rows` are its kTwelveBitColumns outputs, `stride` elements apart.
   void (*pack)(const std::uint16_t* rows, std::int64_t stride, const TwelveBitPanels& panels, void* panel);
-  /// sums[r * stride + c] = x[r] . W[64 * panel + c], for c < 64 and n_rows <= kFewRows rows of bfloat16.
+  /// sums[r * stride + c] = x[r] . W[64 * panel + c], for c < 64 and n_rows <= kProductRows rows of bfloat16.
   void (*multiply)(const TwelveBitPanels& weights, const std::uint16_t* x, std::int64_t n_rows, std::int64_t panel,
                    float* sums, std::int64_t stride);
   /// Writes n <= 4 vectors of a panel's columns as bfloat16 in pairs of inputs: vector v's of pair p to

@@ -103,7 +103,8 @@ TokenizerParts read_tokenizer_gguf(const GgufFile& file) {
     fail("{}: tokenizer.ggml.model '{}' is not supported; supported: gpt2 (byte-level BPE)", path, printable(*model));
   }
   const auto* stated = file.get<std::string>("tokenizer.ggml.pre");
-  const Pre& pre = find_pre(stated == nullptr ? "default" : *stated, path);
+  const std::string pre_name = stated == nullptr ? "default" : *stated;
+  const Pre& pre = find_pre(pre_name, path);
 
   TokenizerParts parts;
   parts.nfc = pre.nfc;

@@ -1,6 +1,7 @@
 // The forward pass against transformers', on small random models.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <utility>

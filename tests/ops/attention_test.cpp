@@ -217,7 +217,7 @@ TEST(Attention, TakesOlderEntriesInEightAndFourBits) {
               Problem problem(lengths, group, head_dim, n_new, type);
               problem.quantize(bits, part);
               // bfloat16 products of many rows see what was decoded rounded once more.
-              const bool rounds = type == DType::bf16 && has_fast_bfloat16() && n_new * group > kFewRows;
+              const bool rounds = type == DType::bf16 && has_fast_bfloat16() && n_new * group > kAttendFewRows;
               Problem rounded(lengths, group, head_dim, n_new, type);
               rounded.quantize(bits, part);
               rounded.decode();

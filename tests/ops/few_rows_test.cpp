@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kvpress/ops/rowwise.h"
@@ -82,7 +83,7 @@ TEST(FewRows, KernelsEqualSumsInDouble) {
       if (is_bf16 && width == 0) continue;
       for (const auto& [out, in] : {std::pair{1, 1}, {16, 2}, {64, 3}, {129, 64}, {70, 31}, {200, 575}}) {
         const Problem problem(is_bf16, out, in, width);
-        for (std::int64_t n_rows = 1; n_rows <= kFewRows; ++n_rows) problem.expect_right(n_rows);
+        for (std::int64_t n_rows = 1; n_rows <= kProductRows; ++n_rows) problem.expect_right(n_rows);
       }
     }
   }

@@ -1,6 +1,7 @@
 // A cache that renumbers: entry j of a head has RoPE position j, whatever was evicted.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>

@@ -1,6 +1,7 @@
 // ThinK: what is stored, and that everything that reads keys takes thin ones.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <random>

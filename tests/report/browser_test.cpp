@@ -115,7 +115,8 @@ TEST_F(ReportPage, HoverTellsTheNumbersOfTheRows) {
     browser_->move_to(box[0].get<double>() + hit["px"].get<double>(), box[1].get<double>() + hit["py"].get<double>());
     const std::string said = js("byId('tooltip').hidden ? '' : byId('tooltip').innerText").get<std::string>();
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const RunRow& it) {
-      return it.dataset == "a" && it.press == hit["press"] && it.compression_ratio == hit["x"].get<double>();
+      return it.dataset == "a" && it.press == hit["press"].get<std::string>() &&
+             it.compression_ratio == hit["x"].get<double>();
     });
     ASSERT_NE(row, rows.end()) << hit;
     EXPECT_NEAR(hit["y"].get<double>(), *row->number("kl_full"), 1e-6);
