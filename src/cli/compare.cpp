@@ -6,15 +6,15 @@
 #include <optional>
 #include <set>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/press/suggested.h"
-#include "kvpress/report/comparison_table.h"
+#include "press/spec.h"
+#include "press/suggested.h"
+#include "report/documents/comparison_table.h"
 
 namespace kvpress {
 namespace {

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/manual.h"
+#include "cli/commands.h"
+#include "cli/manual.h"
 
 namespace kvpress {
 

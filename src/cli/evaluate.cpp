@@ -6,17 +6,17 @@
 #include <memory>
 #include <optional>
 
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
 #include "kvpress/eval/named_dataset.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/report/outcome_table.h"
-#include "kvpress/report/result_folder.h"
-#include "kvpress/report/run_document.h"
-#include "kvpress/report/timeline.h"
+#include "kvpress/report/documents/outcome_table.h"
+#include "press/spec.h"
+#include "report/documents/result_folder.h"
+#include "report/documents/run_document.h"
+#include "report/pictures/timeline.h"
 
 namespace kvpress {
 namespace {

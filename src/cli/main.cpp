@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "base/wait_policy.h"
+#include "cli/commands.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/version.h"
-#include "kvpress/base/wait_policy.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "kvpress/cli/manual.h"
+#include "cli/manual.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/version.h"
 
 namespace kvpress {
@@ -135,7 +135,7 @@ complete -o default -F _{0} {0}
 }
 
 /// In single quotes, for zsh and fish.
-std::string quoted(std::string_view text) {
+std::string shell_quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text) {
     if (c == '\'') {
@@ -153,7 +153,7 @@ std::string zsh_script(const CLI::App& program) {
   std::string commands;
   std::string cases;
   for (const CLI::App* it : commands_of(program)) {
-    commands += "    " + quoted(it->get_name() + ":" + it->get_description()) + "\n";
+    commands += "    " + shell_quoted(it->get_name() + ":" + it->get_description()) + "\n";
     cases += fmt::format("    {}) compadd -- {} ;;\n", it->get_name(), words_of(*it));
   }
   return fmt::format(R"(#compdef {0}
@@ -183,13 +183,13 @@ std::string fish_script(const CLI::App& program) {
   std::string text = fmt::format("# fish completion of {}\n", name);
   for (const CLI::App* command : commands_of(program)) {
     text += fmt::format("complete -c {} -n __fish_use_subcommand -a {} -d {}\n", name, command->get_name(),
-                        quoted(command->get_description()));
+                        shell_quoted(command->get_description()));
     for (const CLI::Option* it : options_of(*command)) {
       if (it->get_positional()) continue;
       std::string line = fmt::format("complete -c {} -n '__fish_seen_subcommand_from {}'", name, command->get_name());
       for (const std::string& s : it->get_snames()) line += " -s " + s;
       for (const std::string& l : it->get_lnames()) line += " -l " + l;
-      text += line + (is_flag(*it) ? "" : " -r") + " -d " + quoted(it->get_description()) + "\n";
+      text += line + (is_flag(*it) ? "" : " -r") + " -d " + shell_quoted(it->get_description()) + "\n";
     }
   }
   return text;

@@ -6,16 +6,16 @@
 #include <optional>
 #include <vector>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
-#include "kvpress/report/gnuplot.h"
-#include "kvpress/report/outcome_table.h"
-#include "kvpress/report/run_document.h"
-#include "kvpress/report/timeline.h"
+#include "kvpress/report/documents/outcome_table.h"
+#include "report/documents/run_document.h"
+#include "report/pictures/gnuplot.h"
+#include "report/pictures/timeline.h"
 
 namespace kvpress {
 namespace {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
-#include "kvpress/model/architecture.h"
-#include "kvpress/model/forward_pass.h"
-#include "kvpress/ops/isa.h"
-#include "kvpress/ops/output_loss.h"
+#include "model/architecture.h"
+#include "model/forward_pass.h"
+#include "ops/isa.h"
+#include "ops/output_loss.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 #include <fmt/ranges.h>
 #include <hwy/highway.h>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
-#include "kvpress/ops/onednn_compat.h"
+#include "ops/product/onednn_compat.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

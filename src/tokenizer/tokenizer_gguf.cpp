@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <iterator>
 
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/printable.h"
-#include "kvpress/tokenizer/parts.h"
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/parts.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {

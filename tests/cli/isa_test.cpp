@@ -1,5 +1,5 @@
 // KVPRESS_ISA: every set of instructions that this processor has gives the same results.
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/base/file.h"
+#include "base/file.h"
 #include "kvpress/eval/run.h"
 #include "small_model.h"
 #include "test_data.h"

@@ -8,7 +8,7 @@
 
 #include "kvpress/base/threads.h"
 #include "kvpress/model/model.h"
-#include "kvpress/ops/cross_entropy.h"
+#include "ops/cross_entropy.h"
 #include "test_data.h"
 
 namespace kvpress {

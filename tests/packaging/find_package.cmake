@@ -51,3 +51,22 @@ run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/
     "Who keeps the light?" "And the parrot?")
 run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/own_press/own_press)
 run(${prefix}/bin/kvpress --version)
+
+# pkg-config says the same as the CMake package.
+file(GLOB_RECURSE pc ${prefix}/*/kvpress.pc)
+get_filename_component(pc_folder ${pc} DIRECTORY)
+execute_process(COMMAND ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${pc_folder} pkg-config --cflags --libs kvpress
+                OUTPUT_VARIABLE flags RESULT_VARIABLE result OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "pkg-config does not find kvpress")
+endif()
+separate_arguments(flags)
+run(${CXX} ${SOURCE_DIR}/examples/library/ask.cpp ${flags} -o ${example}/ask)
+
+# A manual page for each command, and completions.
+foreach(path man/man1/kvpress.1 man/man1/kvpress-ppl.1 bash-completion/completions/kvpress zsh/site-functions/_kvpress
+             fish/vendor_completions.d/kvpress.fish doc/kvpress/docs/architecture.md doc/kvpress/examples/library/ask.cpp)
+  if(NOT EXISTS ${prefix}/share/${path})
+    message(FATAL_ERROR "not installed: share/${path}")
+  endif()
+endforeach()
