@@ -37,9 +37,9 @@ TEST(ParseRatios, SaysWhatIsWrong) {
   EXPECT_THAT(refused("1"), HasSubstr("1 is not a compression ratio; it must be in [0, 1)"));
   EXPECT_THAT(refused("-0.1"), HasSubstr("it must be in [0, 1)"));
   EXPECT_THAT(refused("0:0.9"), HasSubstr("write first:last:step"));
-  EXPECT_THAT(refused("0:0.9:0"), HasSubstr("is not a range"));
-  EXPECT_THAT(refused("0.9:0.1:0.1"), HasSubstr("is not a range"));
-  EXPECT_THAT(refused("0:0.9:1e-9"), HasSubstr("is not a range"));
+  EXPECT_THAT(refused("0:0.9:0"), HasSubstr("is not an ascending range"));
+  EXPECT_THAT(refused("0.9:0.1:0.1"), HasSubstr("is not an ascending range"));
+  EXPECT_THAT(refused("0:0.9:1e-9"), HasSubstr("is not an ascending range"));
   EXPECT_THAT(refused("0:0.5:0.1,0.3"), HasSubstr("0.3 is given twice"));
   EXPECT_THAT(refused(""), HasSubstr("is neither a ratio"));
 }

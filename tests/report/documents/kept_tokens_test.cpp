@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "kvpress/base/error.h"
 #include "report/documents/kept_tokens_document.h"
-#include "report/kept_tokens_example.h"
+#include "kept_tokens_example.h"
 #include "report/page/kept_tokens_page.h"
 #include "report/pictures/kept_tokens_picture.h"
 #include "temporary_folder.h"

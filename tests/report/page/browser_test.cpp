@@ -1,5 +1,5 @@
 // report.html in a real browser: what a person can do with it, compared with the rows it was made of.
-#include "report/browser.h"
+#include "browser.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

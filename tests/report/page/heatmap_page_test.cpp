@@ -9,8 +9,8 @@
 #include <random>
 
 #include "base/file.h"
-#include "report/browser.h"
-#include "report/kept_tokens_example.h"
+#include "browser.h"
+#include "kept_tokens_example.h"
 #include "report/page/html_report.h"
 #include "report/page/kept_tokens_page.h"
 
