@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kvpress/base/threads.h"
-#include "kvpress/ops/attention.h"
-#include "kvpress/ops/rowwise.h"
+#include "kvpress/ops/attention/attention.h"
+#include "ops/rowwise.h"
 #include "random.h"
 
 namespace kvpress {

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "kvpress/base/threads.h"
-#include "kvpress/ops/half_weights.h"
-#include "kvpress/ops/isa.h"
-#include "kvpress/ops/linear.h"
-#include "kvpress/ops/twelve_bit.h"
+#include "kvpress/ops/product/linear.h"
+#include "ops/isa.h"
+#include "ops/product/half_weights.h"
+#include "ops/product/twelve_bit.h"
 #include "random.h"
 
 namespace kvpress {

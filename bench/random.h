@@ -6,7 +6,7 @@
 
 #include "kvpress/base/dtype.h"
 #include "kvpress/base/memory.h"
-#include "kvpress/ops/rowwise.h"
+#include "ops/rowwise.h"
 
 namespace kvpress::bench {
 

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/ops/cross_entropy.h"
-#include "kvpress/ops/output_loss.h"
-#include "kvpress/ops/rowwise.h"
-#include "kvpress/ops/topk.h"
+#include "ops/cross_entropy.h"
+#include "ops/output_loss.h"
+#include "ops/rowwise.h"
+#include "ops/topk.h"
 #include "random.h"
 
 namespace kvpress {

@@ -1,4 +1,4 @@
-# Everything comes from Debian 12; scripts/setup installs it. README.md says what each is for.
+# Everything comes from Debian (12 or 13); scripts/setup installs it. README.md says what each is for.
 include(${CMAKE_CURRENT_LIST_DIR}/kvpress-dependencies.cmake)
 find_package(CLI11 REQUIRED)
 # Only `mpirun ... kvpress sweep` needs it.

@@ -1,5 +1,5 @@
 # cmake -DFILES="a;b" -DOUTPUT=x.cpp -P embed.cmake: text files as string literals that page_part() gives by name.
-set(code "#include \"kvpress/report/page_parts.h\"\n\nnamespace kvpress {\n\nstd::string_view page_part(std::string_view name) {\n")
+set(code "#include \"report/page/page_parts.h\"\n\nnamespace kvpress {\n\nstd::string_view page_part(std::string_view name) {\n")
 foreach(file IN LISTS FILES)
   file(READ ${file} text)
   get_filename_component(name ${file} NAME)

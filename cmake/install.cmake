@@ -1,5 +1,5 @@
-# cmake --install build/release --prefix WHERE: the program, the library with its headers (all layers but the command
-# line), a CMake package, and what ships (the demo model and its texts).
+# cmake --install build/release --prefix WHERE: the program with manual pages and completions, the library with its public
+# headers, a CMake package and a pkg-config file, the docs, the examples, and what ships (the demo model and its texts).
 include(CMakePackageConfigHelpers)
 
 set(KVPRESS_PACKAGE_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvpress)
@@ -15,8 +15,7 @@ if(TARGET kvpress_program)
   install(TARGETS kvpress_program)
 endif()
 
-install(DIRECTORY src/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/kvpress
-        FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE)
+install(DIRECTORY include/kvpress DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 install(EXPORT kvpress-targets NAMESPACE kvpress:: DESTINATION ${KVPRESS_PACKAGE_DESTINATION})
 configure_package_config_file(cmake/kvpress-config.cmake.in ${PROJECT_BINARY_DIR}/kvpress-config.cmake
@@ -27,4 +26,24 @@ install(FILES ${PROJECT_BINARY_DIR}/kvpress-config.cmake ${PROJECT_BINARY_DIR}/k
         DESTINATION ${KVPRESS_PACKAGE_DESTINATION})
 
 install(DIRECTORY models data DESTINATION ${KVPRESS_DATA_DESTINATION})
-install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE NOTICE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+if(TARGET kvpress_program AND NOT CMAKE_CROSSCOMPILING)
+  set(manuals ${PROJECT_BINARY_DIR}/manuals)
+  install(DIRECTORY ${manuals}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
+  install(FILES ${manuals}/kvpress.bash RENAME kvpress DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${manuals}/_kvpress DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${manuals}/kvpress.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
+
+# pkg-config: the prefix is found from where the file is. Whoever links a static library needs the others, too.
+file(RELATIVE_PATH KVPRESS_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+set(KVPRESS_PC_REQUIRES "")
+set(KVPRESS_PC_LIBS "")
+if(NOT BUILD_SHARED_LIBS)
+  set(KVPRESS_PC_REQUIRES ", spdlog, libhwy, libzstd, libpcre2-8, libutf8proc, yaml-cpp, zlib, liblzma, libcurl, libcrypto")
+  set(KVPRESS_PC_LIBS " -ldnnl")
+endif()
+configure_file(cmake/kvpress.pc.in ${PROJECT_BINARY_DIR}/kvpress.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/kvpress.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

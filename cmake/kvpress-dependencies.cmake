@@ -1,5 +1,5 @@
 # What libkvpress is linked with, found the same way when it is built and when an installed one is used. All of it is in
-# Debian 12. A shared library needs only the first two to be used: set KVPRESS_PUBLIC_DEPENDENCIES_ONLY.
+# Debian 12 and 13. A shared library needs only the first two to be used: set KVPRESS_PUBLIC_DEPENDENCIES_ONLY.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(fmt REQUIRED)
 if(NOT KVPRESS_PUBLIC_DEPENDENCIES_ONLY)

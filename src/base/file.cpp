@@ -1,4 +1,4 @@
-#include "kvpress/base/file.h"
+#include "base/file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

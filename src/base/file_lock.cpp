@@ -1,4 +1,4 @@
-#include "kvpress/base/file_lock.h"
+#include "base/file_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 
 namespace kvpress {
 namespace {

@@ -15,7 +15,7 @@
 #include <string>
 #include <utility>
 
-#include "kvpress/base/control_group.h"
+#include "base/control_group.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {

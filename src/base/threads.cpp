@@ -6,7 +6,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "kvpress/base/control_group.h"
+#include "base/control_group.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {

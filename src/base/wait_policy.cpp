@@ -1,4 +1,4 @@
-#include "kvpress/base/wait_policy.h"
+#include "base/wait_policy.h"
 
 #include <unistd.h>
 

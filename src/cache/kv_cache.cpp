@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "kvpress/base/threads.h"
-#include "kvpress/ops/channels.h"
-#include "kvpress/ops/rowwise.h"
+#include "ops/channels.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 namespace {

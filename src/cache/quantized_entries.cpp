@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kvpress/ops/channels.h"
+#include "ops/channels.h"
 
 namespace kvpress {
 

@@ -6,17 +6,17 @@
 #include <optional>
 #include <vector>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "eval/measure.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/base/version.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
 #include "kvpress/engine/open_model.h"
-#include "kvpress/eval/measure.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/report/run_document.h"
+#include "press/spec.h"
+#include "report/documents/json.h"
 
 namespace kvpress {
 namespace {

@@ -1,5 +1,5 @@
 // kvpress breakeven: from which answer on a compressed cache saves time, and at what price in quality.
-#include "kvpress/eval/breakeven.h"
+#include "eval/breakeven.h"
 
 #include <fmt/format.h>
 
@@ -8,19 +8,20 @@
 #include <memory>
 #include <random>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/base/version.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
+#include "kvpress/eval/experiment.h"
 #include "kvpress/eval/text_input.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/report/breakeven_document.h"
-#include "kvpress/report/breakeven_picture.h"
-#include "kvpress/report/gnuplot.h"
+#include "press/spec.h"
+#include "report/documents/breakeven_document.h"
+#include "report/pictures/breakeven_picture.h"
+#include "report/pictures/gnuplot.h"
 
 namespace kvpress {
 namespace {

@@ -1,5 +1,5 @@
 // kvpress calibrate: the trained parts of a press, made from texts for a model.
-#include "kvpress/eval/calibrate.h"
+#include "calibrate/calibrate.h"
 
 #include <fmt/format.h>
 
@@ -9,13 +9,13 @@
 #include <memory>
 #include <string>
 
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/base/version.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
 #include "kvpress/eval/text_input.h"
 
 namespace kvpress {

@@ -19,5 +19,6 @@ void add_calibrate_command(CLI::App& program);
 void add_report_command(CLI::App& program);
 void add_pull_command(CLI::App& program);
 void add_task_command(CLI::App& program);
+void add_completions_command(CLI::App& program);
 
 }  // namespace kvpress

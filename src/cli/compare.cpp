@@ -6,16 +6,15 @@
 #include <optional>
 #include <set>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/press/suggested.h"
-#include "kvpress/report/comparison_table.h"
-#include "kvpress/report/run_document.h"
+#include "press/spec.h"
+#include "press/suggested.h"
+#include "report/documents/comparison_table.h"
 
 namespace kvpress {
 namespace {
@@ -109,16 +108,16 @@ void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) 
   experiment.warm_up();
   const ExperimentInfo info = experiment_info(loaded, texts, settings, false);
   ComparisonTable table;
-  table.experiment = describe_experiment(info);
-  table.full = describe_run("no_press", 0.0, experiment.baseline(), info);
+  table.experiment = info;
+  table.full = summary_of_full(experiment.baseline(), info);
   for (const CacheFormat& format : cache_formats(options, loaded.model->dtype())) {
     if (format.bits > 0 || format.type != loaded.cache_format.type) {  // else it is the baseline
-      table.runs.push_back(describe_outcome(experiment.run({"no_press", nullptr}, 0.0, format), info));
+      table.runs.push_back(summary_of(experiment.run({"no_press", nullptr}, 0.0, format), info));
     }
     for (const NamedPress& press : presses) {
       if (press.is_none()) continue;
       for (const double ratio : options.protocol.budget.ratios(options.ratios)) {
-        table.runs.push_back(describe_outcome(experiment.run(press, ratio, format), info));
+        table.runs.push_back(summary_of(experiment.run(press, ratio, format), info));
       }
     }
   }

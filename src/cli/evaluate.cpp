@@ -6,16 +6,17 @@
 #include <memory>
 #include <optional>
 
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
 #include "kvpress/eval/named_dataset.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/report/result_folder.h"
-#include "kvpress/report/run_document.h"
-#include "kvpress/report/timeline.h"
+#include "kvpress/report/documents/outcome_table.h"
+#include "press/spec.h"
+#include "report/documents/result_folder.h"
+#include "report/documents/run_document.h"
+#include "report/pictures/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -42,10 +43,10 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
 
   const ExperimentInfo info = experiment_info(loaded, texts, settings, options.prefill_only);
 
-  std::vector<Json> rows;
+  std::vector<RunSummary> rows;
   for (const NamedPress& press : presses) {
     const Outcome outcome = experiment.run(press, options.protocol.budget.ratio(options.compression_ratio));
-    const Json metrics = describe_outcome(outcome, info);
+    const RunSummary summary = summary_of(outcome, info);
     Json config = describe_experiment(info);
     config["press"] = outcome.press;
     config["compression_ratio"] = outcome.compression_ratio;
@@ -53,9 +54,9 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
     const auto folder = write_result_folder(
         options.output_dir,
         result_folder_name(texts.name, options.compute.model, outcome.press, outcome.compression_ratio),
-        predictions_csv(outcome.run, experiment.baseline()), metrics, config, timeline_file(outcome.run));
+        predictions_csv(outcome.run, experiment.baseline()), describe_run(summary), config, timeline_file(outcome.run));
     log_info(fmt::format("wrote {}", folder.string()));
-    rows.push_back(metrics);
+    rows.push_back(summary);
   }
   fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", texts.name, info.n_tokens, to_string(protocol.protocol),
              info.model, info.dtype, outcome_table(rows) + texts_table(rows));

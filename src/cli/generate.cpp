@@ -6,11 +6,11 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/commands.h"
+#include "cli/run_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
 #include "kvpress/formats/text_dataset.h"
 
 namespace kvpress {

@@ -8,19 +8,20 @@
 #include <optional>
 #include <vector>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
+#include "eval/sweep.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
 #include "kvpress/eval/kept_tokens.h"
-#include "kvpress/eval/sweep.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/report/gnuplot.h"
-#include "kvpress/report/kept_tokens_page.h"
-#include "kvpress/report/kept_tokens_picture.h"
-#include "kvpress/report/result_folder.h"
+#include "kvpress/eval/text_input.h"
+#include "press/spec.h"
+#include "report/documents/result_folder.h"
+#include "report/page/kept_tokens_page.h"
+#include "report/pictures/gnuplot.h"
+#include "report/pictures/kept_tokens_picture.h"
 
 namespace kvpress {
 namespace {

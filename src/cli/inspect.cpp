@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "cli/commands.h"
+#include "formats/quants.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/kv_cache.h"
-#include "kvpress/cli/commands.h"
 #include "kvpress/engine/open_model.h"
-#include "kvpress/formats/quants.h"
 
 namespace kvpress {
 namespace {

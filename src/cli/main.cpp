@@ -7,16 +7,18 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "base/wait_policy.h"
+#include "cli/commands.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/version.h"
-#include "kvpress/base/wait_policy.h"
-#include "kvpress/cli/commands.h"
+#include "ops/isa.h"
 
 namespace {
 
@@ -64,6 +66,12 @@ void occupy_standard_streams() {
   }
 }
 
+/// Version, commit, compiler, the library of products, and the instructions in use.
+std::string about() {
+  return fmt::format("kvpress {} ({}), {}, {}, {}", kvpress::version(), kvpress::commit(), kvpress::compiler(),
+                     kvpress::product_library(), to_string(kvpress::isa()));
+}
+
 /// Settings of the library are options here.
 std::string option_of(std::string_view setting) {
   std::string option = "--" + std::string(setting);
@@ -78,8 +86,8 @@ int main(int argc, char** argv) {
   kvpress::restart_with_short_spin(argv);
   kvpress::name_settings(option_of);
   CLI::App program("Measure the cost and the benefit of KV-cache compression.", "kvpress");
-  program.set_version_flag("--version", std::string(kvpress::version()));
-  program.require_subcommand(1);
+  program.set_version_flag("--version", std::function<std::string()>(about));
+  program.require_subcommand(0, 1);
   program.footer("kvpress COMMAND --help shows the options of a command, and examples.");
   kvpress::add_ppl_command(program);
   kvpress::add_evaluate_command(program);
@@ -95,11 +103,13 @@ int main(int argc, char** argv) {
   kvpress::add_report_command(program);
   kvpress::add_pull_command(program);
   kvpress::add_task_command(program);
+  kvpress::add_completions_command(program);
 
   kvpress::install_interrupt_handler();
   try {
     check_command(program, argc, argv);
     program.parse(normalized(argc, argv));
+    if (program.get_subcommands().empty()) std::fputs(program.help().c_str(), stdout);
     std::fflush(stdout);
     if (std::ferror(stdout) != 0) return complain("standard output: cannot be written", 1);
     return 0;

@@ -6,15 +6,16 @@
 #include <optional>
 #include <vector>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/cli/text_options.h"
-#include "kvpress/report/gnuplot.h"
-#include "kvpress/report/run_document.h"
-#include "kvpress/report/timeline.h"
+#include "kvpress/report/documents/outcome_table.h"
+#include "report/documents/run_document.h"
+#include "report/pictures/gnuplot.h"
+#include "report/pictures/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -81,13 +82,13 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
 
   const ExperimentInfo info = experiment_info(loaded, texts, settings, options.prefill_only);
 
-  Json document = describe_experiment(info);
-  document["baseline"] = describe_run("no_press", 0.0, experiment.baseline(), info);
   const Outcome outcome = experiment.run(press, ratio);
-  document["compressed"] = describe_outcome(outcome, info);
+  Json document = describe_experiment(info);
+  const std::vector<RunSummary> runs{summary_of_full(experiment.baseline(), info), summary_of(outcome, info)};
+  document["baseline"] = describe_run(runs.front());
+  document["compressed"] = describe_run(runs.back());
   if (!options.timeline.empty()) write_timelines(experiment.baseline(), outcome, options.timeline);
   const std::string text = document.dump(2) + "\n";
-  const std::vector<Json> runs{document["baseline"], document["compressed"]};
   const std::string table = outcome_table(runs) + texts_table(runs);
   if (options.output.empty()) {
     fmt::print("{}", text);

@@ -5,11 +5,11 @@
 #include <memory>
 #include <string>
 
-#include "kvpress/cli/commands.h"
-#include "kvpress/press/flat_names.h"
-#include "kvpress/press/parameter_values.h"
+#include "cli/commands.h"
 #include "kvpress/press/registry.h"
-#include "kvpress/press/schedule_forms.h"
+#include "press/flat_names.h"
+#include "press/parameter_values.h"
+#include "press/schedule_forms.h"
 
 namespace kvpress {
 namespace {

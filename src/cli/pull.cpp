@@ -1,5 +1,5 @@
 // kvpress pull: a model of the hub, into its local cache.
-#include "kvpress/hub/pull.h"
+#include "hub/pull.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "cli/commands.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
 
 namespace kvpress {
 namespace {

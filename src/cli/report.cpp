@@ -3,16 +3,16 @@
 
 #include <memory>
 
-#include "kvpress/base/counted.h"
+#include "base/counted.h"
+#include "base/file.h"
+#include "cli/commands.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/report/gnuplot.h"
-#include "kvpress/report/html_report.h"
-#include "kvpress/report/kept_tokens_page.h"
-#include "kvpress/report/timeline.h"
-#include "kvpress/report/tradeoff.h"
+#include "report/page/html_report.h"
+#include "report/page/kept_tokens_page.h"
+#include "report/pictures/gnuplot.h"
+#include "report/pictures/timeline.h"
+#include "report/pictures/tradeoff.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-#include "kvpress/cli/run_options.h"
+#include "cli/run_options.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/threads.h"
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 namespace kvpress {
 

@@ -6,22 +6,22 @@
 #include <memory>
 #include <optional>
 
-#include "kvpress/base/counted.h"
+#include "base/counted.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/sweep_mpi.h"
+#include "cli/sweep_options.h"
+#include "cli/sweep_slurm.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/sweep_mpi.h"
-#include "kvpress/cli/sweep_options.h"
-#include "kvpress/cli/sweep_slurm.h"
-#include "kvpress/report/gnuplot.h"
-#include "kvpress/report/html_report.h"
-#include "kvpress/report/sweep_document.h"
-#include "kvpress/report/sweep_results.h"
-#include "kvpress/report/timeline.h"
-#include "kvpress/report/tradeoff.h"
+#include "report/documents/sweep_document.h"
+#include "report/documents/sweep_results.h"
+#include "report/page/html_report.h"
+#include "report/pictures/gnuplot.h"
+#include "report/pictures/timeline.h"
+#include "report/pictures/tradeoff.h"
 
 namespace kvpress {
 namespace {

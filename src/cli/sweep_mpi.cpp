@@ -1,4 +1,4 @@
-#include "kvpress/cli/sweep_mpi.h"
+#include "cli/sweep_mpi.h"
 
 #include <fmt/format.h>
 
@@ -7,13 +7,13 @@
 #include <deque>
 #include <thread>
 
-#include "kvpress/base/counted.h"
+#include "base/counted.h"
+#include "base/file_lock.h"
+#include "base/hash.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file_lock.h"
-#include "kvpress/base/hash.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
-#include "kvpress/report/sweep_results.h"
+#include "report/documents/sweep_results.h"
 
 #ifdef KVPRESS_HAS_MPI
 #include <mpi.h>

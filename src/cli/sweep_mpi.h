@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "kvpress/eval/sweep_runner.h"
-#include "kvpress/report/sweep_folder.h"
+#include "eval/sweep_runner.h"
+#include "report/documents/sweep_folder.h"
 
 namespace kvpress {
 

@@ -1,4 +1,4 @@
-#include "kvpress/cli/sweep_options.h"
+#include "cli/sweep_options.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
-#include "kvpress/press/spec.h"
+#include "press/spec.h"
 
 namespace kvpress {
 namespace {

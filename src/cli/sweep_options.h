@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <string>
 
-#include "kvpress/cli/run_options.h"
-#include "kvpress/eval/sweep_runner.h"
-#include "kvpress/report/run_document.h"
+#include "cli/run_options.h"
+#include "eval/sweep_runner.h"
+#include "report/documents/json.h"
 
 namespace kvpress {
 

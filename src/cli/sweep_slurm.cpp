@@ -1,4 +1,4 @@
-#include "kvpress/cli/sweep_slurm.h"
+#include "cli/sweep_slurm.h"
 
 #include <fmt/format.h>
 
@@ -6,9 +6,9 @@
 #include <array>
 #include <cstdio>
 
-#include "kvpress/base/counted.h"
+#include "base/counted.h"
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 
 namespace kvpress {
 namespace {

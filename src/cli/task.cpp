@@ -1,5 +1,5 @@
 // kvpress task: what a compressed cache still knows. Questions about a context, asked over what a press left of it.
-#include "kvpress/eval/task.h"
+#include "tasks/task.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,24 +11,24 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/run_options.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/base/version.h"
-#include "kvpress/cli/commands.h"
-#include "kvpress/cli/run_options.h"
-#include "kvpress/eval/task_rows.h"
-#include "kvpress/eval/task_run.h"
-#include "kvpress/eval/task_score.h"
 #include "kvpress/formats/text_dataset.h"
-#include "kvpress/press/spec.h"
-#include "kvpress/report/gnuplot.h"
-#include "kvpress/report/result_folder.h"
-#include "kvpress/report/run_document.h"
-#include "kvpress/report/task_heat_map.h"
-#include "kvpress/report/task_metrics.h"
-#include "kvpress/report/task_report.h"
+#include "press/spec.h"
+#include "report/documents/result_folder.h"
+#include "report/documents/run_document.h"
+#include "report/documents/task_metrics.h"
+#include "report/documents/task_report.h"
+#include "report/pictures/gnuplot.h"
+#include "report/pictures/task_heat_map.h"
+#include "tasks/task_rows.h"
+#include "tasks/task_run.h"
+#include "tasks/task_score.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-#include "kvpress/cli/text_options.h"
+#include "cli/text_options.h"
 
 #include "kvpress/base/error.h"
 

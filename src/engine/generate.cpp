@@ -7,8 +7,8 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
-#include "kvpress/ops/cross_entropy.h"
-#include "kvpress/ops/rowwise.h"
+#include "ops/cross_entropy.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kvpress/base/timer.h"
-#include "kvpress/ops/cross_entropy.h"
+#include "ops/cross_entropy.h"
 
 namespace kvpress {
 

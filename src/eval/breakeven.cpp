@@ -1,10 +1,10 @@
-#include "kvpress/eval/breakeven.h"
+#include "eval/breakeven.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "base/median.h"
 #include "kvpress/base/interrupt.h"
-#include "kvpress/base/median.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/engine/sequence.h"
 

@@ -7,7 +7,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/eval/per_text.h"
-#include "kvpress/ops/output_loss.h"
+#include "ops/output_loss.h"
 
 namespace kvpress {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kvpress/base/counted.h"
+#include "base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 

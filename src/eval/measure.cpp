@@ -1,15 +1,15 @@
-#include "kvpress/eval/measure.h"
+#include "eval/measure.h"
 
 #include <algorithm>
 #include <random>
 
-#include "kvpress/base/median.h"
+#include "base/median.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/engine/sequence.h"
-#include "kvpress/model/attention_args.h"
-#include "kvpress/ops/attention.h"
-#include "kvpress/ops/cross_entropy.h"
-#include "kvpress/ops/output_loss.h"
+#include "kvpress/ops/attention/attention.h"
+#include "model/attention_args.h"
+#include "ops/cross_entropy.h"
+#include "ops/output_loss.h"
 
 namespace kvpress {
 namespace {

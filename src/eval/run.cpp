@@ -5,12 +5,12 @@
 #include <numeric>
 #include <optional>
 
-#include "kvpress/base/counted.h"
+#include "base/counted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/engine/sequence.h"
-#include "kvpress/ops/output_loss.h"
+#include "ops/output_loss.h"
 
 namespace kvpress {
 namespace {

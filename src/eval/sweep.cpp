@@ -1,4 +1,4 @@
-#include "kvpress/eval/sweep.h"
+#include "eval/sweep.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "kvpress/eval/sweep_runner.h"
+#include "eval/sweep_runner.h"
 
 #include <algorithm>
 #include <utility>

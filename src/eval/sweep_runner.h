@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "eval/sweep.h"
 #include "kvpress/engine/open_model.h"
 #include "kvpress/eval/experiment.h"
-#include "kvpress/eval/sweep.h"
 #include "kvpress/eval/text_input.h"
 
 namespace kvpress {

@@ -1,4 +1,4 @@
-#include "kvpress/formats/compressed.h"
+#include "formats/compressed.h"
 
 #include <lzma.h>
 #include <zlib.h>

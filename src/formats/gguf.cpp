@@ -6,9 +6,9 @@
 #include <limits>
 #include <utility>
 
+#include "base/file.h"
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
-#include "kvpress/formats/printable.h"
 
 namespace kvpress {
 namespace {

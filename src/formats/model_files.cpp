@@ -5,9 +5,9 @@
 #include <system_error>
 #include <utility>
 
+#include "formats/safetensors.h"
+#include "hub/pull.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/safetensors.h"
-#include "kvpress/hub/pull.h"
 
 namespace kvpress {
 namespace {

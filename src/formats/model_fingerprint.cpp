@@ -1,4 +1,4 @@
-#include "kvpress/formats/model_fingerprint.h"
+#include "formats/model_fingerprint.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "kvpress/base/file.h"
-#include "kvpress/base/hash.h"
+#include "base/file.h"
+#include "base/hash.h"
 
 namespace kvpress {
 namespace {

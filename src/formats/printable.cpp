@@ -1,4 +1,4 @@
-#include "kvpress/formats/printable.h"
+#include "formats/printable.h"
 
 #include <utf8proc.h>
 

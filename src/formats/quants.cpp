@@ -1,4 +1,4 @@
-#include "kvpress/formats/quants.h"
+#include "formats/quants.h"
 
 #include <array>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "kvpress/formats/safetensors.h"
+#include "formats/safetensors.h"
 
 #include <nlohmann/json.hpp>
 
@@ -8,9 +8,9 @@
 #include <set>
 #include <system_error>
 
+#include "base/file.h"
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
-#include "kvpress/formats/printable.h"
 
 namespace kvpress {
 namespace {

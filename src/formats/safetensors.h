@@ -2,6 +2,7 @@
 // the tensors' bytes. A single file, or a folder's model.safetensors, or its shards by model.safetensors.index.json.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>

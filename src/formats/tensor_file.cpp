@@ -3,10 +3,10 @@
 #include <cstring>
 #include <utility>
 
+#include "formats/printable.h"
+#include "formats/quants.h"
 #include "kvpress/base/dtype.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/printable.h"
-#include "kvpress/formats/quants.h"
 
 namespace kvpress {
 

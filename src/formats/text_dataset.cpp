@@ -10,13 +10,13 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file.h"
+#include "formats/compressed.h"
+#include "formats/printable.h"
+#include "hub/rows_service.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/interrupt.h"
-#include "kvpress/formats/compressed.h"
 #include "kvpress/formats/model_files.h"
-#include "kvpress/formats/printable.h"
-#include "kvpress/hub/rows_service.h"
 
 namespace kvpress {
 namespace {

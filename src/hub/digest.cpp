@@ -1,4 +1,4 @@
-#include "kvpress/hub/digest.h"
+#include "hub/digest.h"
 
 #include <openssl/evp.h>
 

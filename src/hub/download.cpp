@@ -1,4 +1,4 @@
-#include "kvpress/hub/download.h"
+#include "hub/download.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,13 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/file.h"
+#include "base/file_lock.h"
+#include "hub/digest.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
-#include "kvpress/base/file_lock.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
-#include "kvpress/hub/digest.h"
 
 namespace kvpress {
 namespace {

@@ -1,12 +1,12 @@
-#include "kvpress/hub/hub_cache.h"
+#include "hub/hub_cache.h"
 
 #include <unistd.h>
 
 #include <system_error>
 #include <utility>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 
 namespace kvpress {
 namespace {

@@ -1,12 +1,12 @@
-#include "kvpress/hub/hub_settings.h"
+#include "hub/hub_settings.h"
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <system_error>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 
 namespace kvpress {
 namespace {

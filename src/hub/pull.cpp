@@ -1,4 +1,4 @@
-#include "kvpress/hub/pull.h"
+#include "hub/pull.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -8,9 +8,9 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file.h"
+#include "hub/download.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
-#include "kvpress/hub/download.h"
 
 namespace kvpress {
 namespace {

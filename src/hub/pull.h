@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "kvpress/hub/http.h"
-#include "kvpress/hub/hub_cache.h"
-#include "kvpress/hub/hub_settings.h"
+#include "hub/http.h"
+#include "hub/hub_cache.h"
+#include "hub/hub_settings.h"
 
 namespace kvpress {
 

@@ -1,4 +1,4 @@
-#include "kvpress/hub/rows_service.h"
+#include "hub/rows_service.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -8,10 +8,10 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file.h"
+#include "hub/hub_cache.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/hub/hub_cache.h"
 
 namespace kvpress {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "kvpress/model/config.h"
-#include "kvpress/ops/attention.h"
+#include "kvpress/ops/attention/attention.h"
 
 namespace kvpress {
 

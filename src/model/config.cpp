@@ -5,11 +5,11 @@
 
 #include <array>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/formats/model_files.h"
-#include "kvpress/model/architecture.h"
 #include "kvpress/ops/rope.h"
+#include "model/architecture.h"
 
 namespace kvpress {
 namespace {

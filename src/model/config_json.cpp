@@ -1,4 +1,4 @@
-#include "kvpress/model/config_json.h"
+#include "model/config_json.h"
 
 #include <cmath>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "kvpress/model/forward_pass.h"
+#include "model/forward_pass.h"
 
 #include <algorithm>
 #include <exception>
@@ -8,7 +8,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
-#include "kvpress/ops/rowwise.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "kvpress/base/error.h"
-#include "kvpress/model/architecture.h"
-#include "kvpress/model/config_json.h"
+#include "model/architecture.h"
+#include "model/config_json.h"
 
 namespace kvpress {
 namespace {

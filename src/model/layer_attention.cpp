@@ -1,10 +1,10 @@
 // The attention of a layer, within a forward pass.
 #include <algorithm>
 
-#include "kvpress/model/attention_args.h"
-#include "kvpress/model/forward_pass.h"
-#include "kvpress/ops/attention.h"
-#include "kvpress/ops/rowwise.h"
+#include "kvpress/ops/attention/attention.h"
+#include "model/attention_args.h"
+#include "model/forward_pass.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 

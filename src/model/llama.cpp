@@ -6,9 +6,9 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/formats/gguf.h"
-#include "kvpress/model/architecture.h"
-#include "kvpress/model/config_json.h"
 #include "kvpress/ops/rope.h"
+#include "model/architecture.h"
+#include "model/config_json.h"
 
 namespace kvpress {
 namespace {

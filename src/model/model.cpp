@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
-#include "kvpress/model/architecture.h"
-#include "kvpress/model/forward_pass.h"
-#include "kvpress/ops/isa.h"
-#include "kvpress/ops/output_loss.h"
+#include "model/architecture.h"
+#include "model/forward_pass.h"
+#include "ops/isa.h"
+#include "ops/output_loss.h"
 
 namespace kvpress {
 namespace {
@@ -72,13 +72,14 @@ Model::~Model() = default;
 Model::Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype) : impl_(std::make_unique<Impl>()) {
   impl_->config = read_config(*files);
   const bool is_gguf = files->gguf != nullptr;
+  const std::string path = files->path.string();
   const auto& tensors = files->tensors->tensors();
   // The type of the largest tensor stands for the file's.
   const auto largest = std::max_element(tensors.begin(), tensors.end(),
                                         [](const auto& a, const auto& b) { return a.n_elements() < b.n_elements(); });
-  if (largest == tensors.end()) fail("{}: holds no tensors", files->path.string());
+  if (largest == tensors.end()) fail("{}: holds no tensors", path);
   impl_->numerics = choose_numerics(dtype, largest->type);
-  const auto& architecture = architecture_by_model_type(impl_->config.architecture, files->path.string());
+  const auto& architecture = architecture_by_model_type(impl_->config.architecture, path);
   impl_->weights = architecture.weights(impl_->config, *files->tensors, is_gguf, impl_->numerics);
   impl_->rope = Rope(impl_->config.rope_frequencies);
   impl_->files = std::move(files);

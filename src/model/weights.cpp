@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "formats/quants.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/quants.h"
-#include "kvpress/ops/half_weights.h"
-#include "kvpress/ops/quantized.h"
-#include "kvpress/ops/rowwise.h"
-#include "kvpress/ops/twelve_bit.h"
+#include "ops/product/half_weights.h"
+#include "ops/product/quantized.h"
+#include "ops/product/twelve_bit.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 namespace {

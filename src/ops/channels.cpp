@@ -1,4 +1,4 @@
-#include "kvpress/ops/channels.h"
+#include "ops/channels.h"
 
 #include <cstddef>
 #include <cstring>

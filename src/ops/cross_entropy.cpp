@@ -1,4 +1,4 @@
-#include "kvpress/ops/cross_entropy.h"
+#include "ops/cross_entropy.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,15 +6,15 @@
 #include <numbers>
 
 #include "kvpress/base/threads.h"
-#include "kvpress/ops/rowwise.h"
+#include "ops/rowwise.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kvpress/ops/cross_entropy.cpp"
+#define HWY_TARGET_INCLUDE "ops/cross_entropy.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target: these adapt to the target being compiled.
 #include <hwy/highway.h>
 
-#include "kvpress/ops/exp2-inl.h"
+#include "ops/exp2-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace kvpress::HWY_NAMESPACE {

@@ -1,8 +1,7 @@
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 #include <fmt/ranges.h>
 #include <hwy/highway.h>
-#include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
+#include "ops/product/onednn_compat.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -64,7 +64,7 @@ void limit_to(Isa isa) {
                              : isa == Isa::avx2        ? dnnl::cpu_isa::avx2
                              : isa == Isa::avx512      ? dnnl::cpu_isa::avx512_core
                              : isa == Isa::avx512_bf16 ? dnnl::cpu_isa::avx512_core_bf16
-                                                       : dnnl::cpu_isa::all;
+                                                       : onednn::kAnyIsa;
   if (dnnl::set_max_cpu_isa(most) != dnnl::status::success) {
     fail("KVPRESS_ISA: oneDNN was used before it could be held to {}", to_string(isa));
   }
@@ -102,6 +102,11 @@ std::span<const Isa> available_isas() {
 Isa isa() {
   static const Isa chosen = choose();
   return chosen;
+}
+
+std::string product_library() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
 }
 
 }  // namespace kvpress

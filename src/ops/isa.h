@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace kvpress {
@@ -25,6 +26,9 @@ std::span<const Isa> available_isas();
 
 /// The choice. Throws UsageError when KVPRESS_ISA names none or one that this processor does not have.
 Isa isa();
+
+/// The library of products and its version: "oneDNN 3.7.1".
+std::string product_library();
 
 /// Whether products in bfloat16 are faster than in float32.
 inline bool has_fast_bfloat16() { return isa() == Isa::avx512_bf16 || isa() == Isa::amx; }

@@ -1,11 +1,11 @@
-#include "kvpress/ops/output_loss.h"
+#include "ops/output_loss.h"
 
 #include <algorithm>
 #include <array>
 
 #include "kvpress/base/error.h"
-#include "kvpress/ops/cross_entropy.h"
-#include "kvpress/ops/rowwise.h"
+#include "ops/cross_entropy.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 namespace {

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "kvpress/ops/linear.h"
 #include "kvpress/ops/matrix.h"
+#include "kvpress/ops/product/linear.h"
 
 namespace kvpress {
 

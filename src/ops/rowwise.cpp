@@ -1,4 +1,4 @@
-#include "kvpress/ops/rowwise.h"
+#include "ops/rowwise.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "kvpress/base/threads.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kvpress/ops/rowwise.cpp"
+#define HWY_TARGET_INCLUDE "ops/rowwise.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target: these adapt to the target being compiled.
 #include <hwy/contrib/math/math-inl.h>

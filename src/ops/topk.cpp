@@ -1,4 +1,4 @@
-#include "kvpress/ops/topk.h"
+#include "ops/topk.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,7 +1,7 @@
 // The registry entry of each press, defined at the end of the press's own file.
 #pragma once
 
-#include "kvpress/press/registry.h"
+#include "kvpress/press/press_entry.h"
 
 namespace kvpress {
 
@@ -45,10 +45,5 @@ extern const PressEntry kFinchPress;
 extern const PressEntry kKVComposePress;
 extern const PressEntry kKVComposeUnstructuredPress;
 extern const PressEntry kFastKVzipPress;
-
-template <typename T>
-std::unique_ptr<Press> make_press() {
-  return std::make_unique<T>();
-}
 
 }  // namespace kvpress

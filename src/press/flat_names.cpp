@@ -1,4 +1,4 @@
-#include "kvpress/press/flat_names.h"
+#include "press/flat_names.h"
 
 #include <array>
 

@@ -1,4 +1,4 @@
-#include "kvpress/press/parameter_values.h"
+#include "press/parameter_values.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

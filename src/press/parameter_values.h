@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kvpress/press/parameters.h"
-#include "kvpress/press/spec.h"
+#include "press/spec.h"
 
 namespace kvpress {
 

@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "kvpress/base/threads.h"
-#include "kvpress/ops/topk.h"
+#include "ops/topk.h"
 
 namespace kvpress {
 

@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "kvpress/base/error.h"
-#include "kvpress/press/entries.h"
-#include "kvpress/press/flat_names.h"
-#include "kvpress/press/parameter_values.h"
-#include "kvpress/press/schedule_forms.h"
-#include "kvpress/press/spec.h"
+#include "press/entries.h"
+#include "press/flat_names.h"
+#include "press/parameter_values.h"
+#include "press/schedule_forms.h"
+#include "press/spec.h"
 
 namespace kvpress {
 namespace {

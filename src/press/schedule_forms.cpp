@@ -1,4 +1,4 @@
-#include "kvpress/press/schedule_forms.h"
+#include "press/schedule_forms.h"
 
 #include <array>
 

@@ -1,4 +1,4 @@
-#include "kvpress/press/spec.h"
+#include "press/spec.h"
 
 #include <algorithm>
 #include <string_view>

@@ -1,12 +1,12 @@
-#include "kvpress/press/suggested.h"
+#include "press/suggested.h"
 
 #include <set>
 
-#include "kvpress/press/flat_names.h"
-#include "kvpress/press/parameter_values.h"
 #include "kvpress/press/registry.h"
-#include "kvpress/press/schedule_forms.h"
-#include "kvpress/press/spec.h"
+#include "press/flat_names.h"
+#include "press/parameter_values.h"
+#include "press/schedule_forms.h"
+#include "press/spec.h"
 
 namespace kvpress {
 

@@ -1,8 +1,8 @@
-#include "kvpress/tokenizer/added_tokens.h"
+#include "tokenizer/added_tokens.h"
 
 #include <algorithm>
 
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {

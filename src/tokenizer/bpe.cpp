@@ -1,11 +1,11 @@
-#include "kvpress/tokenizer/bpe.h"
+#include "tokenizer/bpe.h"
 
 #include <algorithm>
 #include <bit>
 #include <limits>
 #include <queue>
 
-#include "kvpress/base/hash.h"
+#include "base/hash.h"
 
 namespace kvpress {
 namespace {

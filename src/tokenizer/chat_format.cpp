@@ -4,8 +4,8 @@
 
 #include <string_view>
 
+#include "base/file.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 
 namespace kvpress {
 namespace {

@@ -1,10 +1,10 @@
-#include "kvpress/tokenizer/json_events.h"
+#include "tokenizer/json_events.h"
 
 #include <utility>
 
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/printable.h"
-#include "kvpress/tokenizer/vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 namespace kvpress {
 namespace {

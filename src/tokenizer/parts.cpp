@@ -1,7 +1,7 @@
-#include "kvpress/tokenizer/parts.h"
+#include "tokenizer/parts.h"
 
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/printable.h"
 
 namespace kvpress {
 

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "kvpress/formats/gguf.h"
-#include "kvpress/tokenizer/added_tokens.h"
-#include "kvpress/tokenizer/bpe.h"
-#include "kvpress/tokenizer/pre_tokenizer.h"
-#include "kvpress/tokenizer/vocabulary.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/vocabulary.h"
 
 namespace kvpress {
 

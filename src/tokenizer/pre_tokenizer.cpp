@@ -1,9 +1,9 @@
-#include "kvpress/tokenizer/pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
 #include <algorithm>
 #include <string>
 
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {

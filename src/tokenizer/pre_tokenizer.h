@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "kvpress/tokenizer/regex.h"
+#include "tokenizer/regex.h"
 
 namespace kvpress {
 

@@ -1,5 +1,5 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "kvpress/tokenizer/regex.h"
+#include "tokenizer/regex.h"
 
 #include <pcre2.h>
 
@@ -8,8 +8,8 @@
 #include <iterator>
 #include <utility>
 
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/printable.h"
 
 namespace kvpress {
 namespace {

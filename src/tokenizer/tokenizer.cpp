@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "kvpress/base/error.h"
-#include "kvpress/tokenizer/parts.h"
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/parts.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <iterator>
 
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/formats/printable.h"
-#include "kvpress/tokenizer/parts.h"
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/parts.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {
@@ -103,7 +103,8 @@ TokenizerParts read_tokenizer_gguf(const GgufFile& file) {
     fail("{}: tokenizer.ggml.model '{}' is not supported; supported: gpt2 (byte-level BPE)", path, printable(*model));
   }
   const auto* stated = file.get<std::string>("tokenizer.ggml.pre");
-  const Pre& pre = find_pre(stated == nullptr ? "default" : *stated, path);
+  const std::string pre_name = stated == nullptr ? "default" : *stated;
+  const Pre& pre = find_pre(pre_name, path);
 
   TokenizerParts parts;
   parts.nfc = pre.nfc;

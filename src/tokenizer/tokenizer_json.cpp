@@ -3,12 +3,12 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "base/file.h"
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
-#include "kvpress/formats/printable.h"
-#include "kvpress/tokenizer/json_events.h"
-#include "kvpress/tokenizer/parts.h"
+#include "tokenizer/json_events.h"
+#include "tokenizer/parts.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/unicode.h"
 
 #include <utf8proc.h>
 
@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "kvpress/base/error.h"
-#include "kvpress/tokenizer/unicode_tables.h"
+#include "tokenizer/unicode_tables.h"
 
 namespace kvpress {
 namespace {

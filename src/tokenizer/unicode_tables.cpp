@@ -1,4 +1,4 @@
-#include "kvpress/tokenizer/unicode_tables.h"
+#include "tokenizer/unicode_tables.h"
 
 namespace kvpress {
 

@@ -1,13 +1,13 @@
-#include "kvpress/tokenizer/vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include <algorithm>
 #include <bit>
 #include <iterator>
 #include <limits>
 
+#include "base/hash.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/hash.h"
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 

@@ -1,7 +1,8 @@
-#include "kvpress/base/control_group.h"
+#include "base/control_group.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 

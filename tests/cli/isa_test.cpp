@@ -1,10 +1,11 @@
 // KVPRESS_ISA: every set of instructions that this processor has gives the same results.
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <string>
 
 #include "cli/program.h"

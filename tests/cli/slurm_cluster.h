@@ -7,15 +7,17 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <random>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "cli/program.h"
 
@@ -23,17 +25,8 @@ namespace kvpress::test {
 
 class SlurmCluster {
  public:
-  /// "" when what it takes is there, else what is missing: a program, or the control groups that slurmd looks for,
-  /// which a bare chroot has not.
-  static std::string missing() {
-    for (const char* it : {"munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue"}) {
-      if (!shell(fmt::format("command -v {} >/dev/null", it))) return it;
-    }
-    const char* const control_groups = "/sys/fs/cgroup";
-    return std::filesystem::exists(control_groups) ? "" : control_groups;
-  }
-
-  /// Starts it; ready() tells whether it came up. Sets SLURM_CONF for what the test starts.
+  /// Starts it; ready() tells whether it came up, which only trying can tell: slurmd wants control groups of one kind
+  /// or another, and containers differ in what they show of them. Sets SLURM_CONF for what the test starts.
   SlurmCluster() {
     using std::filesystem::permissions;
     using std::filesystem::perms;
@@ -82,32 +75,46 @@ class SlurmCluster {
           "munged");
     wait_for(fmt::format("test -S {}/munge/socket", folder), 10);
     start("slurmctld -D -c", "slurmctld");
-    start("slurmd -D -c", "slurmd");
-    ready_ = wait_for("sinfo -h -o %T 2>/dev/null | grep -q idle", 30);
+    ready_ = start_node();
+    if (ready_) return;
+    why_not_ = reason();
+    // Since version 23.11 slurmd does without control groups, when told to.
+    write("cgroup.conf", "CgroupPlugin=disabled\n");
+    if (has_ended("slurmd") && !has_ended("slurmctld")) ready_ = start_node();
   }
   SlurmCluster(const SlurmCluster&) = delete;
   SlurmCluster& operator=(const SlurmCluster&) = delete;
   ~SlurmCluster() {
     shell("scancel --state=PENDING,RUNNING --user=$(id -un) 2>/dev/null");
-    for (auto it = daemons_.rbegin(); it != daemons_.rend(); ++it) ::kill(*it, SIGTERM);
-    for (const pid_t it : daemons_) ::waitpid(it, nullptr, 0);
+    for (const char* it : {"slurmd", "slurmctld", "munged"}) {
+      if (!has_ended(it)) ::kill(daemons_.at(it), SIGTERM);
+    }
+    for (const auto& [name, pid] : daemons_) {
+      if (pid > 0) ::waitpid(pid, nullptr, 0);
+    }
     ::unsetenv("SLURM_CONF");  // NOLINT(concurrency-mt-unsafe)
   }
 
   bool ready() const { return ready_; }
+  /// What the first daemon that ended said, or what was waited for in vain.
+  const std::string& why_not() const { return why_not_; }
   /// False when jobs are still there after so many seconds.
-  bool wait_for_jobs(int seconds) const { return wait_for("test -z \"$(squeue -h)\"", seconds); }
+  bool wait_for_jobs(int seconds) { return wait_for("test -z \"$(squeue -h)\"", seconds); }
   std::string logs() const {
     std::string text;
-    for (const char* it : {"munged", "slurmctld", "slurmd"}) text += content_of(folder_.path() / it);
+    for (const char* it : kDaemons) text += content_of(folder_.path() / it);
     return text;
   }
 
  private:
   static bool shell(const std::string& command) { return std::system(command.c_str()) == 0; }  // NOLINT
-  static bool wait_for(const std::string& command, int seconds) {
+  /// Not once a daemon has ended.
+  bool wait_for(const std::string& command, int seconds) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
     while (!shell(command)) {
+      for (const char* it : kDaemons) {
+        if (daemons_.contains(it) && has_ended(it)) return false;
+      }
       if (std::chrono::steady_clock::now() > end) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
@@ -135,19 +142,46 @@ class SlurmCluster {
   void write(const char* name, const std::string& text) const {
     std::ofstream(folder_.path() / name, std::ios::binary) << text;
   }
-  void start(const std::string& command, const char* log) {
+  void start(const std::string& command, const char* name) {
     const pid_t pid = ::fork();
     if (pid == 0) {
-      const std::string line = fmt::format("exec {} >{} 2>&1", command, (folder_.path() / log).string());
+      const std::string line = fmt::format("exec {} >{} 2>&1", command, (folder_.path() / name).string());
       ::execl("/bin/sh", "sh", "-c", line.c_str(), static_cast<char*>(nullptr));
       ::_exit(127);
     }
-    daemons_.push_back(pid);
+    daemons_[name] = pid;
+  }
+  bool start_node() {
+    start("slurmd -D -c", "slurmd");
+    return wait_for("sinfo -h -o %T 2>/dev/null | grep -q idle", 30);
+  }
+  bool has_ended(const std::string& name) {
+    pid_t& pid = daemons_.at(name);
+    if (pid > 0 && ::waitpid(pid, nullptr, WNOHANG) == pid) pid = 0;
+    return pid == 0;
+  }
+  std::string reason() {
+    for (const char* it : kDaemons) {
+      if (has_ended(it)) return fmt::format("{}: {}", it, first_error(folder_.path() / it));
+    }
+    return "no node was idle after 30 seconds";
+  }
+  /// Of a log; its last line when none looks like one.
+  static std::string first_error(const std::filesystem::path& log) {
+    std::ifstream file(log);
+    std::string last;
+    for (std::string line; std::getline(file, line);) {
+      if (line.find("rror: ") != std::string::npos || line.find("fatal: ") != std::string::npos) return line;
+      if (!line.empty()) last = line;
+    }
+    return last;
   }
 
+  static constexpr const char* kDaemons[] = {"munged", "slurmctld", "slurmd"};  // in the order that they start in
   TemporaryFolder folder_;
-  std::vector<pid_t> daemons_;
+  std::map<std::string, pid_t> daemons_;  // 0 when one has ended
   bool ready_ = false;
+  std::string why_not_;
 };
 
 }  // namespace kvpress::test

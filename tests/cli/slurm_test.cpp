@@ -17,15 +17,13 @@ using test::run_program;
 using testing::HasSubstr;
 
 TEST(Slurm, AnArrayJobMakesTheSameWhole) {
-  const std::string missing = test::SlurmCluster::missing();
-  if (!missing.empty()) GTEST_SKIP() << missing << " is not there; its programs: apt-get install slurm-wlm munge";
+  test::SlurmCluster cluster;
+  if (!cluster.ready()) GTEST_SKIP() << cluster.why_not() << " (its programs: apt-get install slurm-wlm munge)";
   const test::TemporaryFolder folder;
   const std::string alone = (folder.path() / "alone").string();
   const std::string spread = (folder.path() / "with a space").string();
   ASSERT_EQ(run_program("sweep " + kPlan + " --quiet -o " + alone).code, 0);
 
-  const test::SlurmCluster cluster;
-  ASSERT_TRUE(cluster.ready()) << cluster.logs();
   const test::Ended submitted = run_program("sweep " + kPlan + " --quiet -o '" + spread + "' --slurm --slurm-tasks 3");
   ASSERT_EQ(submitted.code, 0) << submitted.err << cluster.logs();
   EXPECT_THAT(submitted.out, HasSubstr("Submitted batch job"));
@@ -43,11 +41,10 @@ TEST(Slurm, AnArrayJobMakesTheSameWhole) {
 }
 
 TEST(Slurm, WhatSbatchRefusesIsTold) {
-  if (!test::SlurmCluster::missing().empty()) GTEST_SKIP() << "Slurm is not there";
+  test::SlurmCluster cluster;
+  if (!cluster.ready()) GTEST_SKIP() << cluster.why_not();
   const test::TemporaryFolder folder;
   const std::string sweep = (folder.path() / "sweep").string();
-  const test::SlurmCluster cluster;
-  ASSERT_TRUE(cluster.ready()) << cluster.logs();
   const test::Ended ended =
       run_program("sweep " + kPlan + " --quiet -o " + sweep + " --slurm --slurm-arguments '--partition=nosuch'");
   EXPECT_EQ(ended.code, 1);

@@ -174,8 +174,8 @@ TEST_F(Sequences, ABudgetInBytesHoldsWhateverThePress) {
         EXPECT_LE(sequence.cache_bytes(), kBytes) << press << " " << to_string(format);
       }
       ASSERT_TRUE(sequence.budget_tokens());
-      // What is left unused is a page or two a head, and room for the positions of 128 tokens.
-      EXPECT_GE(sequence.cache_bytes(), kBytes / 2) << press << " " << to_string(format);
+      // What is left unused is a page or two a head, room for the positions of 128 tokens, and what one press leaves.
+      EXPECT_GE(sequence.cache_bytes(), kBytes * 2 / 5) << press << " " << to_string(format);
     }
   }
 }

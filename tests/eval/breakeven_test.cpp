@@ -1,4 +1,4 @@
-#include "kvpress/eval/breakeven.h"
+#include "eval/breakeven.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

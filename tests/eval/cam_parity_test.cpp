@@ -2,11 +2,12 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "kvpress/base/file.h"
+#include "base/file.h"
 #include "kvpress/eval/run.h"
 #include "small_model.h"
 #include "test_data.h"

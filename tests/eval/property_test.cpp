@@ -9,7 +9,7 @@
 #include "kvpress/base/threads.h"
 #include "kvpress/engine/memory_plan.h"
 #include "kvpress/eval/experiment.h"
-#include "kvpress/press/suggested.h"
+#include "press/suggested.h"
 #include "small_model.h"
 #include "test_data.h"
 

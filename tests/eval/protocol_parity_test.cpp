@@ -26,11 +26,14 @@ class ProtocolParity : public testing::TestWithParam<std::string> {
     text_.n_bytes.assign(text_.ids.size(), 1);
   }
 
-  void expect_equal(const std::string& name, const ProtocolSettings& protocol, const std::string& press, double ratio) {
+  void expect_equal(const std::string& name, const ProtocolSettings& protocol, const std::string& press, double ratio,
+                    std::int64_t interval = 0, std::int64_t target = 0) {
     if (!references_.has(name)) return;
     ++compared_;
     RunSettings settings;
     settings.protocol = protocol;
+    settings.compression.compression_interval = interval;
+    if (interval > 0) settings.compression.decoding_budget = Budget::of_tokens(target);
     settings.compression.budget = {ratio, {}};
     const RunResult run = test::run_press(model_, {text_}, parse_press(press), settings);
     const auto expected = references_.floats(name);
@@ -89,11 +92,9 @@ TEST_P(ProtocolParity, DecodeWithTarget) {
   ProtocolSettings protocol;
   protocol.protocol = Protocol::decode;
   protocol.context_tokens = 96;
-  protocol.compression_interval = 16;
-  protocol.target_size = 48;
   for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, text] : {std::pair{0.0, "0.00"}, {0.25, "0.25"}, {0.5, "0.50"}, {0.75, "0.75"}}) {
-      expect_equal("decode/" + name + "/r" + text + "/nll", protocol, press, ratio);
+      expect_equal("decode/" + name + "/r" + text + "/nll", protocol, press, ratio, 16, 48);
     }
   }
   EXPECT_GT(compared_, 5);

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "kvpress/base/file.h"
+#include "base/file.h"
 #include "kvpress/engine/generate.h"
 #include "kvpress/eval/run.h"
 #include "kvpress/tokenizer/tokenizer.h"

@@ -1,4 +1,4 @@
-#include "kvpress/eval/sweep.h"
+#include "eval/sweep.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "kvpress/formats/compressed.h"
+#include "formats/compressed.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "formats/gguf_builder.h"
 #include "formats/mutations.h"
-#include "kvpress/base/file.h"
 #include "test_data.h"
 
 namespace kvpress {

@@ -1,4 +1,4 @@
-#include "kvpress/formats/quants.h"
+#include "formats/quants.h"
 
 #include <gtest/gtest.h>
 
@@ -7,10 +7,10 @@
 #include <cstring>
 #include <vector>
 
+#include "formats/safetensors.h"
 #include "kvpress/base/dtype.h"
 #include "kvpress/formats/gguf.h"
-#include "kvpress/formats/safetensors.h"
-#include "kvpress/ops/quant_format.h"
+#include "ops/product/quant_format.h"
 #include "test_data.h"
 
 namespace kvpress {

@@ -1,11 +1,11 @@
-#include "kvpress/formats/safetensors.h"
+#include "formats/safetensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "formats/mutations.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "test_data.h"
 
 namespace kvpress {

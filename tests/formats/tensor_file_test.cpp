@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "formats/mutations.h"
+#include "formats/safetensors.h"
 #include "kvpress/formats/gguf.h"
-#include "kvpress/formats/safetensors.h"
 #include "test_data.h"
 
 namespace kvpress {

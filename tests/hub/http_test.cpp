@@ -1,4 +1,4 @@
-#include "kvpress/hub/http.h"
+#include "hub/http.h"
 
 #include <gtest/gtest.h>
 

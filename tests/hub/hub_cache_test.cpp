@@ -1,4 +1,4 @@
-#include "kvpress/hub/hub_cache.h"
+#include "hub/hub_cache.h"
 
 #include <gtest/gtest.h>
 

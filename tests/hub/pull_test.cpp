@@ -1,14 +1,14 @@
 // Against a hub of its own (tests/fake_hub.h).
-#include "kvpress/hub/pull.h"
+#include "hub/pull.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
+#include "base/file.h"
 #include "fake_hub.h"
 #include "kvpress/base/error.h"
-#include "kvpress/base/file.h"
 #include "kvpress/base/log.h"
 
 namespace kvpress {

@@ -1,5 +1,5 @@
 // Against a rows service of its own.
-#include "kvpress/hub/rows_service.h"
+#include "hub/rows_service.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

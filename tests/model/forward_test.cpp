@@ -1,13 +1,14 @@
 // The forward pass against transformers', on small random models.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <utility>
 
 #include "kvpress/base/threads.h"
 #include "kvpress/model/model.h"
-#include "kvpress/ops/cross_entropy.h"
+#include "ops/cross_entropy.h"
 #include "test_data.h"
 
 namespace kvpress {

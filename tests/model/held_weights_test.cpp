@@ -6,9 +6,9 @@
 #include <random>
 
 #include "formats/gguf_builder.h"
-#include "kvpress/formats/quants.h"
+#include "formats/quants.h"
 #include "kvpress/model/model.h"
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 #include "temporary_folder.h"
 #include "test_data.h"
 

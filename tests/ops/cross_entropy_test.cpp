@@ -1,4 +1,4 @@
-#include "kvpress/ops/cross_entropy.h"
+#include "ops/cross_entropy.h"
 
 #include <gtest/gtest.h>
 

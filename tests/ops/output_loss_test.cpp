@@ -1,11 +1,11 @@
-#include "kvpress/ops/output_loss.h"
+#include "ops/output_loss.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <vector>
 
-#include "kvpress/ops/cross_entropy.h"
+#include "ops/cross_entropy.h"
 #include "ops/random.h"
 #include "ops/weight_types.h"
 

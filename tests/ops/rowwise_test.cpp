@@ -1,4 +1,4 @@
-#include "kvpress/ops/rowwise.h"
+#include "ops/rowwise.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "kvpress/base/dtype.h"
-#include "kvpress/ops/isa.h"
+#include "ops/isa.h"
 
 namespace kvpress::testing {
 

@@ -8,9 +8,9 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/press/budget.h"
-#include "kvpress/press/flat_names.h"
-#include "kvpress/press/parameter_values.h"
-#include "kvpress/press/spec.h"
+#include "press/flat_names.h"
+#include "press/parameter_values.h"
+#include "press/spec.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-#include "kvpress/tokenizer/added_tokens.h"
+#include "tokenizer/added_tokens.h"
 
 #include <gtest/gtest.h>
 

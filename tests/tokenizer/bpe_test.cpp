@@ -1,4 +1,4 @@
-#include "kvpress/tokenizer/bpe.h"
+#include "tokenizer/bpe.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "kvpress/tokenizer/pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
 #include <gtest/gtest.h>
 

@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "formats/gguf_builder.h"
 #include "formats/mutations.h"
-#include "kvpress/base/file.h"
 #include "kvpress/formats/text_dataset.h"
 #include "kvpress/tokenizer/tokenizer.h"
 #include "test_data.h"

@@ -1,10 +1,10 @@
-#include "kvpress/tokenizer/regex.h"
+#include "tokenizer/regex.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "formats/mutations.h"
-#include "kvpress/tokenizer/pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
 namespace kvpress {
 namespace {

@@ -5,8 +5,8 @@
 #include <random>
 #include <thread>
 
-#include "kvpress/tokenizer/unicode.h"
 #include "tokenizer/references.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {

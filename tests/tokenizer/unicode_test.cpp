@@ -1,12 +1,12 @@
-#include "kvpress/tokenizer/unicode.h"
+#include "tokenizer/unicode.h"
 
 #include <gtest/gtest.h>
 #include <utf8proc.h>
 
 #include <random>
 
-#include "kvpress/tokenizer/regex.h"
-#include "kvpress/tokenizer/unicode_tables.h"
+#include "tokenizer/regex.h"
+#include "tokenizer/unicode_tables.h"
 
 namespace kvpress {
 namespace {

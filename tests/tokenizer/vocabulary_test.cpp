@@ -1,4 +1,4 @@
-#include "kvpress/tokenizer/vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@ from parity import SMALL, Case
 
 
 def drawn(layer: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """What kvpress.cpp draws for a layer of a run of seed 0 (src/press/normals.h)."""
+    """What kvpress.cpp draws for a layer of a run of seed 0 (src/press/kit/normals.h)."""
     return torch.from_numpy(np.random.RandomState(layer * 104729).standard_normal(shape)).float()
 
 

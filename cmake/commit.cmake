@@ -1,0 +1,16 @@
+# KVPRESS_COMMIT and KVPRESS_COMPILER, for --version. Looked up anew after each commit.
+set(KVPRESS_COMMIT unknown)
+find_package(Git QUIET)
+if(GIT_FOUND AND EXISTS ${PROJECT_SOURCE_DIR}/.git)
+  execute_process(COMMAND ${GIT_EXECUTABLE} describe --always --dirty=+ --exclude=* WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+                  OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE result)
+  if(result EQUAL 0)
+    set(KVPRESS_COMMIT ${commit})
+  endif()
+  if(EXISTS ${PROJECT_SOURCE_DIR}/.git/logs/HEAD)
+    set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/.git/logs/HEAD)
+  endif()
+endif()
+string(TOLOWER "${CMAKE_CXX_COMPILER_ID}" compiler)
+string(REPLACE gnu gcc compiler ${compiler})
+set(KVPRESS_COMPILER "${compiler} ${CMAKE_CXX_COMPILER_VERSION}")

@@ -1,0 +1,111 @@
+#include "press/kit/duo_scores.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kvpress/base/memory.h"
+#include "kvpress/base/threads.h"
+
+namespace kvpress {
+namespace {
+
+/// Positions that a head's mean query looks back over.
+constexpr std::int64_t kPositions = 500;
+
+}  // namespace
+
+void DuoScores::add(const LayerView& layer) {
+  const AttentionBlock& block = layer.block;
+  const ModelConfig& config = block.config;
+  const std::int64_t d = config.head_dim;
+  const std::int64_t half = block.rope.rotary_dim() / 2;
+  const auto l = static_cast<std::size_t>(block.layer);
+  if (layers_.size() <= l) layers_.resize(l + 1);
+  Sums& sums = layers_[l];
+  sums.queries.resize(static_cast<std::size_t>(config.n_heads * d), 0.0);
+  sums.keys.resize(static_cast<std::size_t>(config.n_kv_heads * d), 0.0);
+
+  parallel_for(config.n_kv_heads, [&](std::int64_t h) {
+    const std::int64_t first_query = h * config.group_size() * d;
+    double* query_sum = sums.queries.data() + first_query;
+    for (std::int64_t t = 0; t < block.n_new; ++t) {
+      const float* queries = block.queries_before_rope.row(t) + first_query;
+      for (std::int64_t c = 0; c < config.group_size() * d; ++c) query_sum[c] += queries[c];
+    }
+    const KVHead& head = layer.head(h);
+    double* key_sum = sums.keys.data() + h * d;
+    constexpr std::int64_t kRows = 256;
+    AlignedVector<float> keys(static_cast<std::size_t>(std::min(kRows, block.n_new) * d));
+    const std::int64_t first_new = head.size() - block.n_new;
+    for (std::int64_t first = 0; first < block.n_new; first += kRows) {
+      const std::int64_t n = std::min(kRows, block.n_new - first);
+      head.keys_as_float(first_new + first, n, keys.data());
+      for (std::int64_t t = 0; t < n; ++t) {
+        const float* key = keys.data() + t * d;
+        const float* c = block.rope.cos(block.first_position + first + t);
+        const float* s = block.rope.sin(block.first_position + first + t);
+        for (std::int64_t i = 0; i < half; ++i) {
+          key_sum[i] += key[i] * c[i] + key[i + half] * s[i];
+          key_sum[i + half] += key[i + half] * c[i] - key[i] * s[i];
+        }
+        for (std::int64_t i = 2 * half; i < d; ++i) key_sum[i] += key[i];
+      }
+    }
+  });
+  sums.count += block.n_new;
+}
+
+std::vector<float> DuoScores::scores(const ModelConfig& config) const {
+  const std::int64_t d = config.head_dim;
+  const auto half = static_cast<std::int64_t>(config.rope_frequencies.size());
+  // Only the distance from the query matters: cos and sin of distance * frequency.
+  std::vector<double> cosines(static_cast<std::size_t>(kPositions * half));
+  std::vector<double> sines(cosines.size());
+  for (std::int64_t distance = 0; distance < kPositions; ++distance) {
+    for (std::int64_t i = 0; i < half; ++i) {
+      const double angle =
+          static_cast<double>(distance) * static_cast<double>(config.rope_frequencies[static_cast<std::size_t>(i)]);
+      cosines[static_cast<std::size_t>(distance * half + i)] = std::cos(angle);
+      sines[static_cast<std::size_t>(distance * half + i)] = std::sin(angle);
+    }
+  }
+  std::vector<float> result(layers_.size() * static_cast<std::size_t>(config.n_kv_heads));
+  parallel_for(static_cast<std::int64_t>(result.size()), [&](std::int64_t item) {
+    const Sums& sums = layers_[static_cast<std::size_t>(item / config.n_kv_heads)];
+    const std::int64_t kv_head = item % config.n_kv_heads;
+    const double per_product =
+        1.0 / (static_cast<double>(sums.count) * static_cast<double>(sums.count) * std::sqrt(static_cast<double>(d)));
+    const double* k = sums.keys.data() + kv_head * d;
+    double score = 0;
+    for (std::int64_t g = 0; g < config.group_size(); ++g) {
+      const double* q = sums.queries.data() + (kv_head * config.group_size() + g) * d;
+      std::vector<double> logits(static_cast<std::size_t>(kPositions), 0.0);
+      for (std::int64_t p = 0; p < kPositions; ++p) {
+        const std::int64_t row = (kPositions - 1 - p) * half;
+        double sum = 0;
+        for (std::int64_t i = 0; i < half; ++i) {
+          // Each pair of channels as a complex number: Re(q conj(k) e^(i distance frequency)).
+          const double real = q[i] * k[i] + q[i + half] * k[i + half];
+          const double imaginary = q[i + half] * k[i] - q[i] * k[i + half];
+          sum +=
+              real * cosines[static_cast<std::size_t>(row + i)] - imaginary * sines[static_cast<std::size_t>(row + i)];
+        }
+        for (std::int64_t i = 2 * half; i < d; ++i) sum += q[i] * k[i];
+        logits[static_cast<std::size_t>(p)] = sum * per_product;
+      }
+      const double max = *std::max_element(logits.begin(), logits.end());
+      double total = 0;
+      double area = 0;  // the mean of cumulated weights: weight p counts in P - p of the P sums
+      for (std::int64_t p = 0; p < kPositions; ++p) {
+        const double weight = std::exp(logits[static_cast<std::size_t>(p)] - max);
+        total += weight;
+        area += weight * static_cast<double>(kPositions - p) / static_cast<double>(kPositions);
+      }
+      score += area / total;
+    }
+    result[static_cast<std::size_t>(item)] = static_cast<float>(score / static_cast<double>(config.group_size()));
+  });
+  return result;
+}
+
+}  // namespace kvpress

@@ -1,0 +1,40 @@
+// A trained product that a press brings along.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kvpress/ops/product/linear.h"
+
+namespace kvpress {
+
+/// A product whose weights are packed in the type of the activations that it meets first.
+class LazyLinear {
+ public:
+  LazyLinear(std::vector<float> weight, std::vector<float> bias, std::int64_t in, Activation activation)
+      : weight_(std::move(weight)), bias_(std::move(bias)), in_(in), activation_(activation) {}
+
+  std::int64_t out() const { return static_cast<std::int64_t>(bias_.size()); }
+  void operator()(const Activations& x, const Activations& y) {
+    if (!ready_ || packed_.type() != x.type) {
+      const WeightRows rows = [&](std::int64_t first, std::int64_t n, float* to) {
+        std::copy_n(weight_.begin() + first * in_, n * in_, to);
+      };
+      packed_ = Linear(out(), in_, rows, bias_, x.type, activation_);
+      ready_ = true;
+    }
+    packed_(x, y);
+  }
+
+ private:
+  std::vector<float> weight_;  // [out, in]
+  std::vector<float> bias_;
+  std::int64_t in_;
+  Activation activation_;
+  bool ready_ = false;
+  Linear packed_;
+};
+
+}  // namespace kvpress

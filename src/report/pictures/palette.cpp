@@ -1,0 +1,102 @@
+#include "report/pictures/palette.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "kvpress/press/registry.h"
+#include "press/flat_names.h"
+
+namespace kvpress {
+namespace {
+
+struct Color {
+  const char* light;
+  const char* dark;
+};
+
+/// Okabe and Ito's, without black. Their yellow cannot be seen on white: there it is darker.
+constexpr std::array<Color, 7> kColors = {{{"#0072B2", "#3D9BE0"},    // blue
+                                           {"#D55E00", "#E8742A"},    // vermilion
+                                           {"#009E73", "#1DB98B"},    // bluish green
+                                           {"#CC79A7", "#DB8DB8"},    // reddish purple
+                                           {"#E69F00", "#EDB02E"},    // orange
+                                           {"#56B4E9", "#7CC8F2"},    // sky blue
+                                           {"#8C8000", "#F0E442"}}};  // yellow
+constexpr int kMarks = 12;
+constexpr int kDashes = 5;
+/// Marks and dashes go round together; after so many steps they meet again.
+constexpr int kVariants = kMarks * kDashes;
+constexpr int kSlots = static_cast<int>(kColors.size()) * kVariants;
+
+/// Those most often seen together have a colour each.
+constexpr const char* kFirst[] = {"snapkv", "knorm",   "expected_attention", "streaming_llm",
+                                  "tova",   "keydiff", "observed_attention"};
+
+PressStyle style_of_slot(int slot) {
+  const Color& color = kColors[static_cast<std::size_t>(slot) % kColors.size()];
+  const int variant = slot / static_cast<int>(kColors.size()) % kVariants;
+  return {color.light, color.dark, static_cast<Mark>(variant % kMarks), static_cast<Dash>(variant % kDashes)};
+}
+
+/// Places of the names that are known: the first, then the registry's, then kvpress's flat names.
+const std::map<std::string, int>& known_slots() {
+  static const std::map<std::string, int> slots = [] {
+    std::map<std::string, int> known;
+    const auto add = [&](const std::string& name) { known.emplace(name, static_cast<int>(known.size())); };
+    for (const char* name : kFirst) add(name);
+    for (const PressEntry* it : press_entries()) add(std::string(it->name));
+    for (const FlatName& it : flat_names()) add(std::string(it.name));
+    return known;
+  }();
+  return slots;
+}
+
+/// FNV-1a: the same on every machine.
+std::uint32_t hash_of(const std::string& name) {
+  std::uint32_t hash = 2166136261u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return hash;
+}
+
+}  // namespace
+
+std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& names) {
+  std::map<std::string, PressStyle> styles;
+  std::set<int> taken;
+  std::set<std::string> others;  // by the alphabet, so that the order of the names does not matter
+  for (const std::string& name : names) {
+    if (name == "no_press") {
+      styles[name] = {"#000000", "#FFFFFF", Mark::diamond, Dash::long_dashed};
+    } else if (name == "random") {
+      styles[name] = {"#767676", "#A0A0A0", Mark::cross, Dash::dotted};
+    } else if (const auto at = known_slots().find(name); at != known_slots().end()) {
+      styles[name] = style_of_slot(at->second);
+      taken.insert(at->second);
+    } else {
+      others.insert(name);
+    }
+  }
+  for (const std::string& name : others) {
+    int slot = static_cast<int>(hash_of(name) % kSlots);
+    // A full picture has more lines than anyone could tell apart; styles repeat then.
+    for (int i = 0; i < kSlots && taken.count(slot) != 0; ++i) slot = (slot + 1) % kSlots;
+    taken.insert(slot);
+    styles[name] = style_of_slot(slot);
+  }
+  return styles;
+}
+
+const char* to_string(Mark mark) {
+  constexpr const char* kNames[kMarks] = {
+      "circle",        "square",       "triangle",           "diamond", "triangle_down", "open_circle", "open_square",
+      "open_triangle", "open_diamond", "open_triangle_down", "plus",    "cross"};
+  return kNames[static_cast<std::size_t>(mark)];
+}
+
+const char* to_string(Dash dash) {
+  constexpr const char* kNames[kDashes] = {"solid", "dashed", "dotted", "dash_dot", "long_dashed"};
+  return kNames[static_cast<std::size_t>(dash)];
+}
+
+}  // namespace kvpress
