@@ -18,7 +18,8 @@ SweepRunner::SweepRunner(SweepPlan plan) : plan_(std::move(plan)) {
   for (const std::string& it : grid.protocols) {
     protocols_.push_back(plan_.settings(it, opened_.config));
     if (protocols_.back().compression.has_fixed_budget()) {
-      fail_setting("budget", "a fixed one would replace the ratios of the sweep; remove it");
+      fail_usage("{}, {}: a fixed budget would replace the ratios of the sweep; remove it", setting("budget"),
+                 setting("target_size"));
     }
   }
   tokenizer_.emplace(opened_.tokenizer());

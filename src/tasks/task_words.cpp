@@ -117,8 +117,8 @@ std::string Haystack::fill(std::size_t first, std::int64_t length, const std::ve
   // A word is one token at the least.
   const std::int64_t n = largest_that_fits(length, [&](std::int64_t it) { return count(composed(it)) <= length; });
   if (n < 0) {
-    fail_usage("{}: needs {} tokens even without surrounding text, more than the length {}; use a greater length", what,
-               count(composed(0)), length);
+    fail_setting(what, "needs {} tokens even without surrounding text, more than the length {}; use a greater length",
+                 count(composed(0)), length);
   }
   return composed(n);
 }

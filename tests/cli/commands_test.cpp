@@ -80,11 +80,52 @@ TEST(Ppl, TwoProcessesGiveTheSameNumbers) {
 }
 
 TEST(Ppl, WarnsBeyondTheTrainedContextAndOnlyThen) {
-  EXPECT_THAT(run_program("ppl -m demo --max-tokens 300 --max-length 4096").err, HasSubstr("trained for"));
+  EXPECT_THAT(run_program("ppl -m demo --max-tokens 300 --max-length 4096").err, HasSubstr("trained context"));
   for (const char* protocol : {"window", "chunked", "continuation", "decode --max-tokens 80"}) {
-    EXPECT_THAT(run_program(std::string("ppl -m demo --protocol ") + protocol).err, Not(HasSubstr("trained for")))
+    EXPECT_THAT(run_program(std::string("ppl -m demo --protocol ") + protocol).err, Not(HasSubstr("trained context")))
         << protocol;
   }
+}
+
+TEST(Program, AloneItPrintsItsHelp) {
+  const Ended ended = run_program("");
+  EXPECT_EQ(ended.code, 0);
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("Subcommands:"), HasSubstr("  ppl ")));
+}
+
+TEST(Program, VersionTellsWhatWasBuiltAndWhatIsInUse) {
+  const Ended ended = run_program("--version");
+  EXPECT_EQ(ended.code, 0);
+  EXPECT_THAT(ended.out,
+              testing::MatchesRegex("kvpress [0-9.]+ \\(.+\\), (gcc|clang) [0-9.]+, oneDNN [0-9.]+, [a-z0-9_]+\n"));
+}
+
+TEST(Program, CompletionsNameEveryCommandAndOption) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const Ended ended = run_program(std::string("completions ") + shell);
+    EXPECT_EQ(ended.code, 0) << shell;
+    EXPECT_THAT(ended.out, AllOf(HasSubstr("breakeven"), HasSubstr("compression-ratio"))) << shell;
+  }
+  EXPECT_THAT(run_program("completions tcsh").err, HasSubstr("known: bash, zsh, fish"));
+}
+
+TEST(Program, ABudgetIsARatioTokensOrBytes) {
+  const auto compressed = [](const std::string& options) {
+    const Ended ended =
+        run_program("ppl -m demo --max-tokens 512 --protocol continuation --press knorm --quiet " + options);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    return Json::parse(ended.out)["compressed"];
+  };
+  EXPECT_EQ(compressed("--budget 0.75")["cache_tokens"], 64);
+  EXPECT_EQ(compressed("--budget 100")["cache_tokens"], 100);
+  const Json bytes = compressed("--budget 600KiB");
+  EXPECT_LE(bytes["cache_bytes"].get<std::size_t>(), 600u << 10);
+  EXPECT_GT(bytes["cache_tokens"].get<double>(), 8);
+  EXPECT_THAT(run_program("ppl -m demo --budget 1KiB --max-tokens 100").err,
+              HasSubstr("--budget: 1.0 KiB are less than"));
+  EXPECT_THAT(run_program("ppl -m demo --budget many").err, HasSubstr("--budget: 'many' is no budget"));
+  EXPECT_THAT(run_program("ppl -m demo --budget 5 --target-size 5").err,
+              HasSubstr("--target-size: give it or --budget"));
 }
 
 TEST(Ppl, SaysWhenChunksHideTheCompression) {

@@ -208,7 +208,8 @@ TEST_F(Sweep, RefusesPlansThatAreNone) {
   expect_refused("-m demo", 2, "exactly one of them is needed");
   expect_refused("-m demo --presses no_press -o " + path("sweep"), 2, "--presses: contains no press except no_press");
   expect_refused("-m demo --presses knorm,knorm -o " + path("sweep"), 2, "'knorm' is given twice");
-  expect_refused("-m demo --target-size 100 -o " + path("sweep"), 2, "--target-size: would replace the ratios");
+  expect_refused("-m demo --target-size 100 -o " + path("sweep"), 2,
+                 "--target-size: a fixed budget would replace the ratios");
   expect_refused("-m demo --ratios 0.123451,0.123452 -o " + path("sweep"), 2, "two runs would have the name");
   EXPECT_FALSE(fs::exists(path("sweep")));
 }
