@@ -16,6 +16,7 @@ using test::content_of;
 using test::Ended;
 using test::run_program;
 using test::TemporaryFolder;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using Json = nlohmann::json;

@@ -318,7 +318,7 @@ TEST_F(Sweep, SlicesMakeTheSameWhole) {
 TEST_F(Sweep, DryRunWritesNothing) {
   const test::Ended ended = sweep(kPlan + " --dry-run");
   EXPECT_EQ(ended.code, 0) << ended.err;
-  EXPECT_THAT(ended.out, HasSubstr("31 runs: 1 data sets"));
+  EXPECT_THAT(ended.out, HasSubstr("31 runs: 1 data set x"));
   EXPECT_THAT(ended.out, HasSubstr("tokens to score; about "));
   EXPECT_THAT(ended.out, HasSubstr("wikitext_ppl__demo__snapkv(window_size=8)__0.90"));
 }

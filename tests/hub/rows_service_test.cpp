@@ -116,13 +116,13 @@ TEST_F(RowsTest, TriesAgainWhenItIsTold) {
 TEST_F(RowsTest, ConfigurationsAndSplits) {
   EXPECT_EQ(read({.dataset = "Some/many", .config = "b", .split = "train", .max_rows = 1})[0], FakeRows::text(0));
   EXPECT_THAT(service_.server().requests().back().query, HasSubstr("config=b&split=train"));
-  EXPECT_THAT(error({.dataset = "Some/many"}), HasSubstr("has several configurations; choose one with --config: a, b"));
+  EXPECT_THAT(error({.dataset = "Some/many"}), HasSubstr("has several configurations; choose one with config: a, b"));
   EXPECT_THAT(error({.dataset = "Some/many", .config = "c"}),
-              HasSubstr("has no configuration 'c'; choose one with --config: a, b"));
+              HasSubstr("has no configuration 'c'; choose one with config: a, b"));
   EXPECT_THAT(error({.dataset = "Some/many", .config = "b"}),
-              HasSubstr("has several splits; choose one with --split: train, validation"));
+              HasSubstr("has several splits; choose one with split: train, validation"));
   EXPECT_THAT(error({.dataset = "Some/many", .config = "b", .split = "dev"}),
-              HasSubstr("has no split 'dev'; choose one with --split: train, validation"));
+              HasSubstr("has no split 'dev'; choose one with split: train, validation"));
   EXPECT_THROW(RowsReader(hub_settings(), {.dataset = "Some/many", .config = "c"}, kQuick), UsageError);
   // Of several splits test is meant, of several configurations default.
   const RowsReader reader(hub_settings(), {.dataset = "Some/texts"}, kQuick);
@@ -133,7 +133,7 @@ TEST_F(RowsTest, ConfigurationsAndSplits) {
 TEST_F(RowsTest, Columns) {
   EXPECT_EQ(read({.dataset = "Some/texts", .column = "title", .max_rows = 2})[1], "title 1");
   EXPECT_THAT(error({.dataset = "Some/texts", .column = "body"}),
-              HasSubstr("has no column 'body'; choose one with --text-column: text, title, year"));
+              HasSubstr("has no column 'body'; choose one with text_column: text, title, year"));
   EXPECT_THAT(error({.dataset = "Some/texts", .column = "year"}), HasSubstr("column 'year' contains no texts"));
 }
 
