@@ -21,9 +21,10 @@ void attention_plain(const AttentionArgs& args, const Activations& out) {
     for (std::int64_t t = 0; t < args.n_new; ++t) {
       const float* query = args.queries + (t * args.n_heads + h) * d;
       const std::int64_t n = visible(args, kv.n, t);
+      const std::int64_t first = first_visible(args, h / group_size, t);
       std::vector<double> weights(static_cast<std::size_t>(n));
       double max = -std::numeric_limits<double>::infinity();
-      for (std::int64_t j = 0; j < n; ++j) {
+      for (std::int64_t j = first; j < n; ++j) {
         const float* key = keys.data() + j * d;
         double dot = 0;
         for (std::int64_t c = 0; c < d; ++c) dot += static_cast<double>(query[c]) * key[c];
@@ -31,7 +32,10 @@ void attention_plain(const AttentionArgs& args, const Activations& out) {
         max = std::max(max, weights[static_cast<std::size_t>(j)]);
       }
       double sum = 0;
-      for (double& w : weights) sum += w = std::exp(w - max);
+      for (std::int64_t j = 0; j < n; ++j) {
+        double& w = weights[static_cast<std::size_t>(j)];
+        sum += w = j < first ? 0.0 : std::exp(w - max);
+      }
       if (args.log_sum_exp != nullptr) args.log_sum_exp[h * args.n_new + t] = static_cast<float>(max + std::log(sum));
       std::vector<double> result(static_cast<std::size_t>(d), 0.0);
       for (std::int64_t j = 0; j < n; ++j) {

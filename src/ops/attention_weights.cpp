@@ -52,26 +52,21 @@ class Window {
   const HeadKV& kv(std::int64_t head) const { return args_.kv[static_cast<std::size_t>(first_head_ + head)]; }
   float* scores(std::int64_t item) { return scores_.data() + item * n_rows_ * kKeyBlock; }
 
-  /// How many of a block's entries each row sees, or null beyond the head's end.
-  const std::int32_t* seen(std::int64_t item) const {
-    thread_local std::vector<std::int32_t> counts;
+  /// What the rows of a head see of a block, or null beyond the head's end.
+  const Sight* look(std::int64_t item) const {
+    thread_local Sight sight;
     const std::int64_t first = item / n_heads_ * kKeyBlock;
     const std::int64_t n = kv(item % n_heads_).n;
     if (first >= n) return nullptr;
     const QueryRows& queries = queries_[static_cast<std::size_t>(item % n_heads_)];
-    counts.resize(static_cast<std::size_t>(n_rows_));
-    for (std::int64_t r = 0; r < n_rows_; ++r) {
-      const std::int64_t count = visible(args_, n, queries.token(r)) - first;
-      counts[static_cast<std::size_t>(r)] =
-          static_cast<std::int32_t>(std::clamp<std::int64_t>(count, 0, std::min(kKeyBlock, n - first)));
-    }
-    return counts.data();
+    queries.look(args_, first_head_ + item % n_heads_, first, std::min(kKeyBlock, n - first), sight);
+    return &sight;
   }
 
   void take_scores(std::int64_t item) {
     thread_local AlignedVector<std::byte> keys;
-    const std::int32_t* counts = seen(item);
-    if (counts == nullptr) return;
+    const Sight* sight = look(item);
+    if (sight == nullptr) return;
     const HeadKV& head = kv(item % n_heads_);
     const QueryRows& queries = queries_[static_cast<std::size_t>(item % n_heads_)];
     const std::int64_t first = item / n_heads_ * kKeyBlock;
@@ -85,7 +80,8 @@ class Window {
       if (plan_.kernels.element_size == 2) {
         plan_.kernels.scores(queries.rest() + r * row_bytes, rows, args_.head_dim, keys.data(), n, to, true);
       }
-      add_row_sums(to, rows, counts + r, plan_.factor, row_max_.data() + item * n_rows_ + r,
+      hide_entries(to, rows, sight->hidden_from(r));
+      add_row_sums(to, rows, sight->seen.data() + r, plan_.factor, row_max_.data() + item * n_rows_ + r,
                    row_sum_.data() + item * n_rows_ + r);
     });
   }
@@ -113,13 +109,13 @@ class Window {
   }
 
   void take_columns(std::int64_t item, std::span<float* const> weights) {
-    const std::int32_t* counts = seen(item);
-    if (counts == nullptr) return;
+    const Sight* sight = look(item);
+    if (sight == nullptr) return;
     const std::int64_t head = item % n_heads_;
     const std::int64_t first = item / n_heads_ * kKeyBlock;
     alignas(kAlignment) float sums[kKeyBlock] = {};
     for_row_groups(n_rows_, [&](std::int64_t r, std::int64_t rows) {
-      add_columns(scores(item) + r * kKeyBlock, rows, counts + r, plan_.factor,
+      add_columns(scores(item) + r * kKeyBlock, rows, sight->seen.data() + r, plan_.factor,
                   shifts_[static_cast<std::size_t>(head)].data() + r, sums);
     });
     const std::int64_t n = std::min(kKeyBlock, kv(head).n - first);
@@ -153,6 +149,7 @@ void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const 
   // The first keys are seen by the most queries: they go first.
   parallel_for(plan.n_kv_heads * n_stretches, [&](std::int64_t item) {
     thread_local QueryRows queries;
+    thread_local Sight sight;
     thread_local AlignedVector<std::byte> keys;
     thread_local std::vector<float> shifts;
     const std::int64_t kv_head = item % plan.n_kv_heads;
@@ -183,12 +180,14 @@ void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const 
       // Sums are taken block by block, then added: fewer digits are lost than in one long sum.
       alignas(kAlignment) float block_sums[kKeys] = {};
       for (std::int64_t first = begin, i = 0; first < end; first += kKeyBlock, ++i) {
-        const std::int32_t* seen = queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first));
+        queries.look(args, kv_head, first, std::min(kKeyBlock, kv.n - first), sight);
+        const std::int32_t* seen = sight.seen.data();
         for_row_groups(queries.n_rows(), [&](std::int64_t r, std::int64_t rows) {
           const std::int64_t most = *std::max_element(seen + r, seen + r + rows);
           if (most == 0) return;
           plan.kernels.scores(queries.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data() + static_cast<std::size_t>(i) * key_bytes, most, scores, false);
+          hide_entries(scores, rows, sight.hidden_from(r));
           if constexpr (kReduction == Reduction::max) {
             max_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, totals + i * kKeyBlock);
           } else {
@@ -240,6 +239,7 @@ void attention_log_sum_exp(const AttentionArgs& args) {
   const std::int64_t n_items = (plan.n_query_blocks + kBlocks - 1) / kBlocks;
   parallel_for(plan.n_kv_heads * n_items, [&](std::int64_t item) {
     thread_local std::vector<QueryRows> queries(kBlocks);
+    thread_local Sight sight;
     thread_local AlignedVector<std::byte> keys;
     thread_local std::vector<float> row_max, row_sum;
     const std::int64_t kv_head = item % plan.n_kv_heads;
@@ -260,13 +260,15 @@ void attention_log_sum_exp(const AttentionArgs& args) {
       const std::int64_t n = std::min(kKeyBlock, kv.n - first);
       pack_entries(args, plan, kv, first, n, keys.data(), nullptr);
       for (std::int64_t b = 0; b < n_blocks; ++b) {
-        QueryRows& rows_of_block = queries[static_cast<std::size_t>(b)];
-        const std::int32_t* seen = rows_of_block.seen(args, kv.n, first, n);
+        const QueryRows& rows_of_block = queries[static_cast<std::size_t>(b)];
+        rows_of_block.look(args, kv_head, first, n, sight);
+        const std::int32_t* seen = sight.seen.data();
         for_row_groups(rows_of_block.n_rows(), [&](std::int64_t r, std::int64_t rows) {
           const std::int64_t most = *std::max_element(seen + r, seen + r + rows);
           if (most == 0) return;
           plan.kernels.scores(rows_of_block.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data(), most, scores, false);
+          hide_entries(scores, rows, sight.hidden_from(r));
           add_row_sums(scores, rows, seen + r, plan.factor, row_max.data() + b * max_rows + r,
                        row_sum.data() + b * max_rows + r);
         });
