@@ -81,7 +81,7 @@ constexpr std::int64_t kDecodedAtOnce = std::int64_t{16} << 20;
 constexpr std::int64_t kColumnBlock = 8 * kPackedRows;
 
 /// Up to so many rows the weights are streamed by few_rows(), beyond that they go to oneDNN.
-constexpr std::int64_t kFewRowsProduct = kFewRows;
+constexpr std::int64_t kFewRowsProduct = kManyFewRows;
 
 /// Products kept per Linear; chunk tails of every length must not pile up.
 constexpr std::size_t kMaxProducts = 64;
@@ -376,7 +376,7 @@ std::size_t Linear::bytes() const {
 
 void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
   if (x.rows == 0) return;
-  if (impl_->compact && x.rows <= kCompactRows) {
+  if (impl_->compact && x.rows <= impl_->compact->most_rows()) {
     impl_->compact->multiply(x, impl_->bias_values(), impl_->activation, accumulate, y);
   } else if (impl_->few_rows_kernel != nullptr && x.rows <= kFewRowsProduct) {
     few_rows(impl_->packed, impl_->few_rows_kernel, x, impl_->bias_values(), impl_->activation, accumulate, y);
@@ -403,7 +403,7 @@ void Linear::columns(const Activations& x, std::int64_t first, const Activations
 }
 
 std::string_view Linear::kernel(std::int64_t n) const {
-  if (impl_->compact && n <= kCompactRows) return impl_->compact->kernel();
+  if (impl_->compact && n <= impl_->compact->most_rows()) return impl_->compact->kernel();
   if (impl_->few_rows_kernel != nullptr && n <= kFewRowsProduct) return "few_rows";
   if (!impl_->compact) return impl_->product(n, impl_->weights.get_desc(), impl_->out, DType::f32, false).kernel;
   const Impl::Part& part = impl_->all_columns ? *impl_->all_columns : impl_->full_part;

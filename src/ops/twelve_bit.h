@@ -13,6 +13,7 @@
 
 #include "kvpress/base/memory.h"
 #include "kvpress/ops/compact_weights.h"
+#include "kvpress/ops/few_rows_kernels.h"
 #include "kvpress/ops/twelve_bit_kernels.h"
 
 namespace kvpress {
@@ -41,6 +42,7 @@ class TwelveBitWeights final : public CompactWeights {
   std::int64_t in_features() const override { return panels_.in; }
   std::size_t bytes() const override { return bytes_; }
   /// Of inputs in bfloat16.
+  std::int64_t most_rows() const override { return kManyFewRows; }
   void multiply(const Activations& x, std::span<const float> bias, Activation activation, bool accumulate,
                 const Activations& y) const override;
   std::string_view kernel() const override { return "twelve_bit"; }
