@@ -13,6 +13,8 @@
 #include "kvpress/base/version.h"
 #include "kvpress/cli/commands.h"
 #include "kvpress/cli/run_options.h"
+#include "kvpress/engine/random_model.h"
+#include "kvpress/engine/shapes.h"
 #include "kvpress/eval/measure.h"
 #include "kvpress/press/spec.h"
 
@@ -68,7 +70,7 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
   for (const NamedPress& it : presses) prepare_press(it, config, options.shape, nullptr);
   check_fits(config, nullptr, options.compute, n_block, n_cached);
   LoadedModel loaded;
-  loaded.model = std::make_unique<Model>(config, options.compute.dtype_choice(), options.compute.seed);
+  loaded.model = std::make_unique<Model>(random_model(config, options.compute.dtype_choice(), options.compute.seed));
   loaded.cache_format = options.compute.cache_format(loaded.model->dtype());
   return loaded;
 }

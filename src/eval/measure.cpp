@@ -135,7 +135,7 @@ AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double 
     for (std::int64_t l = 0; l < config.n_layers; ++l) {
       std::vector<HeadKV> kv;
       for (std::int64_t h = 0; h < config.n_kv_heads; ++h) kv.push_back(cache.head(l, h).view());
-      attention(attention_args(config, queries.data(), 1, kv, cache_format.type), out);
+      attention(attention_args(config, l, queries.data(), 1, kv, cache_format.type), out);
     }
     if (repeat >= 0) seconds.push_back(timer.seconds());
   }

@@ -32,7 +32,7 @@ std::string_view to_string(Positions positions) { return positions == Positions:
 Positions parse_positions(const std::string& text, const std::string& option, const ModelConfig& config) {
   if (text == "text") return Positions::text;
   if (text != "cache") fail_usage("{}: '{}' is not known; known: text, cache", option, text);
-  if (config.rope_frequencies.empty()) {
+  if (!config.has_rope()) {
     fail_usage("{}: cache: the model has no rotary positions to renumber; use text", option);
   }
   return Positions::cache;

@@ -124,10 +124,13 @@ AlignedVector<float> WeightReader::vector(const std::string& name, std::int64_t 
   return values;
 }
 
-NormWeights WeightReader::norm(const std::string& prefix, std::int64_t n, bool with_bias) {
+NormWeights WeightReader::norm(const std::string& prefix, std::int64_t n, NormKind kind) {
   NormWeights norm;
   norm.weight = vector(prefix + ".weight", n);
-  if (with_bias) norm.bias = vector(prefix + ".bias", n);
+  if (kind == NormKind::layer_norm) norm.bias = vector(prefix + ".bias", n);
+  if (kind == NormKind::rms_norm_plus_one) {
+    for (float& it : norm.weight) it += 1.0f;
+  }
   return norm;
 }
 

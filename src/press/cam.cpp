@@ -80,8 +80,9 @@ class Cam : public Editor<Cam> {
       weights.emplace_back(static_cast<std::size_t>(layer.head(h).size()));
     }
     for (auto& row : weights) rows.push_back(row.data());
-    const AttentionArgs args = attention_args(layer.block.config, layer.block.queries.row(layer.block.n_new - 1), 1, kv,
-                                              layer.block.cache.shape().format.type);
+    const AttentionArgs args =
+        attention_args(layer.block.config, layer.block.layer, layer.block.queries.row(layer.block.n_new - 1), 1, kv,
+                       layer.block.cache.shape().format.type);
     attention_mean_weights(args, rows);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const auto& row = weights[static_cast<std::size_t>(h)];

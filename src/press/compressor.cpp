@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kvpress/base/error.h"
 #include "kvpress/base/timer.h"
 
 namespace kvpress {
@@ -25,6 +26,7 @@ KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bo
 }
 
 void Compressor::begin_decoding() {
+  if (!decodes_) n_prompt_ = static_cast<std::int64_t>(tokens_.size());
   decodes_ = true;
   if (!same_press_) prefill_.press.reset();
   if (plan_.decoding == nullptr) needs_ = {};
@@ -37,6 +39,9 @@ bool Compressor::compresses() const {
 
 void Compressor::forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache,
                          Matrix<float> hidden) {
+  if (current() && current().press->kind() == PressKind::context && model.config().has_windows()) {
+    fail_usage("a press that compresses all layers at once does not suit a model whose layers have windows");
+  }
   const auto first_position = static_cast<std::int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   if (decodes_) n_decoded_ += static_cast<std::int64_t>(tokens.size());
@@ -62,12 +67,14 @@ BudgetView Compressor::budget_view() const {
     view.ratio = std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen));
   }
   view.seed = seed_;
+  view.n_prompt = decodes_ ? n_prompt_ : view.n_seen;
   return view;
 }
 
 void Compressor::after_attention(const AttentionBlock& block) {
   if (block.is_last && pass_watcher_) pass_watcher_(PassMoment::attended, block.cache);
-  if (prefill_ || decoding_) press_layer(block);
+  const bool may_press = press_window_layers_ || block.spec().window == 0;
+  if ((prefill_ || decoding_) && may_press) press_layer(block);
   if (!block.is_last || (!prefill_ && !decoding_)) return;
   if (pass_watcher_) pass_watcher_(PassMoment::compressed, block.cache);
 }
@@ -91,6 +98,13 @@ void Compressor::press_layer(const AttentionBlock& block) {
     if (*part && part->press->needs().every_block) part->press->observe(seen_by(*part));
   }
   if (compresses()) current().press->compress(seen_by(current()));
+}
+
+void Compressor::after_layer(const LayerOutput& output) {
+  const ScopedTimer timer(seconds_);
+  for (const Part* part : {&prefill_, &decoding_}) {
+    if (*part && part->press->needs().layer_outputs) part->press->observe_output(output);
+  }
 }
 
 void Compressor::RecentQueries::add(Matrix<const float> queries, std::int64_t wanted) {

@@ -38,6 +38,9 @@ class Compressor : public AttentionListener {
 
   /// Whether the next passes of the prefill are followed by compression, or only observed. On at first.
   void set_active(bool active) { active_ = active; }
+  /// Whether presses compress layers that look back no further than a window, as others. Off at first: those hold no
+  /// more than their window anyway. Presses that compress all layers at once refuse models with such layers.
+  void set_press_window_layers(bool press) { press_window_layers_ = press; }
   /// The prefill is over: from here on the decoding press compresses, every so many tokens. Without one nothing is
   /// compressed or observed any more.
   void begin_decoding();
@@ -55,6 +58,8 @@ class Compressor : public AttentionListener {
   bool wants_whole_block() const override { return needs_.every_block || needs_.newest_block; }
   std::span<float* const> column_sums(std::int64_t layer, KVCache& cache) override;
   void after_attention(const AttentionBlock& block) override;
+  bool wants_attention_output() const override { return needs_.layer_outputs; }
+  void after_layer(const LayerOutput& output) override;
 
  private:
   /// The last queries of a layer; the window grows to twice what is wanted before it is cut, so that a token at a time
@@ -91,6 +96,8 @@ class Compressor : public AttentionListener {
   PressNeeds needs_;         // of both
   std::uint64_t seed_;
   bool active_ = true;
+  bool press_window_layers_ = false;
+  std::int64_t n_prompt_ = 0;  // once decoding has begun
   std::int64_t n_decoded_ = 0;
   double seconds_ = 0;
   std::vector<std::int32_t> tokens_;           // of the text, from its first

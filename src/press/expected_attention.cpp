@@ -55,18 +55,19 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   void score(const LayerView& layer, Scores& scores) override {
     const ModelConfig& config = layer.block.config;
     const std::vector<AverageRotation> rotations = rotations_ahead(layer, n_future_positions_);
-    // Per query head: the rotated mean, scaled by 1 / sqrt(d), and the rotated covariance, by 1 / (2 d).
-    const auto d = static_cast<std::size_t>(config.head_dim);
+    // Per query head: the rotated mean, scaled as scores are (by 1 / sqrt(d)), and the rotated covariance, by 1 / (2
+    // d).
+    const float scale = config.attention_scale(layer.block.layer);
     std::vector<std::vector<float>> means(static_cast<std::size_t>(config.n_heads));
     std::vector<std::vector<float>> covariances(static_cast<std::size_t>(config.n_heads));
     parallel_for(config.n_heads, [&](std::int64_t h) {
       const auto at = static_cast<std::size_t>(h);
       const AverageRotation& rotation = rotations[static_cast<std::size_t>(h / config.group_size())];
       means[at] = rotation.mean(mean(layer.block, h));
-      for (float& value : means[at]) value /= std::sqrt(static_cast<float>(d));
+      for (float& value : means[at]) value *= scale;
       if (!use_covariance_) return;
       covariances[at] = rotation.covariance(covariance(layer.block, h), config.head_dim);
-      for (float& value : covariances[at]) value /= static_cast<float>(2 * d);
+      for (float& value : covariances[at]) value *= scale * scale / 2;
     });
     fill_logits(layer, means, covariances);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) to_weights(layer, h, scores[static_cast<std::size_t>(h)]);

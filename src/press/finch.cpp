@@ -30,7 +30,7 @@ class Finch : public Selector<Finch> {
     return needs;
   }
   void prepare(const PressSetup& setup) override {
-    if (rerotate_keys_ && setup.config.rope_frequencies.empty()) {
+    if (rerotate_keys_ && !setup.config.has_rope()) {
       fail_usage("press finch: model '{}' has no rotary positions that could be renumbered; take rerotate_keys=false",
                  setup.model_name);
     }

@@ -23,7 +23,7 @@ class KeyRerotation : public Press {
     return needs;
   }
   void prepare(const PressSetup& setup) override {
-    if (setup.config.rope_frequencies.empty()) {
+    if (!setup.config.has_rope()) {
       fail_usage(
           "press key_rerotation: model '{}' has no rotary positions that could be renumbered; take the press "
           "inside alone",

@@ -16,6 +16,7 @@ PressNeeds operator+(const PressNeeds& a, const PressNeeds& b) {
   sum.accumulated_attention = a.accumulated_attention || b.accumulated_attention;
   sum.n_carried = a.n_carried + b.n_carried;
   sum.rebuilds_positions = a.rebuilds_positions || b.rebuilds_positions;
+  sum.layer_outputs = a.layer_outputs || b.layer_outputs;
   return sum;
 }
 
