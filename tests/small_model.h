@@ -5,6 +5,8 @@
 #include <random>
 #include <vector>
 
+#include "engine/random_model.h"
+#include "engine/shapes.h"
 #include "kvpress/eval/run.h"
 #include "kvpress/model/config.h"
 
@@ -12,12 +14,13 @@ namespace kvpress::test {
 
 inline ModelConfig small_config(std::int64_t n_layers = 2, std::int64_t n_kv_heads = 2) {
   ModelConfig config = named_shape("smollm2-135m");
-  config.n_layers = n_layers;
   config.hidden_size = 192;
   config.n_heads = 6;
   config.n_kv_heads = n_kv_heads;
-  config.intermediate_size = 256;
   config.vocab_size = 500;
+  LayerSpec layer = config.layer(0);
+  layer.intermediate_size = 256;
+  config.set_layers(n_layers, layer);
   return config;
 }
 

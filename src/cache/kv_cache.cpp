@@ -29,7 +29,7 @@ void compact(std::byte* rows, std::size_t row_bytes, std::span<const std::int32_
 
 template <typename T>
 void compact(std::vector<T>& values, std::span<const std::int32_t> indices) {
-  for (std::size_t to = 0; to < indices.size(); ++to) values[to] = values[static_cast<std::size_t>(indices[to])];
+  for (std::size_t to = 0; to < indices.size(); ++to) values[to] = values[indices[to]];
   values.resize(indices.size());
   values.shrink_to_fit();
 }
@@ -173,7 +173,7 @@ void KVHead::drop_front(std::int64_t n) {
 
 void KVHead::keep(std::span<const std::int32_t> indices, const TurnKey& turn) {
   std::int32_t first_evicted = 0;
-  while (first_evicted < std::ssize(indices) && indices[static_cast<std::size_t>(first_evicted)] == first_evicted) {
+  while (first_evicted < std::ssize(indices) && indices[first_evicted] == first_evicted) {
     ++first_evicted;
   }
   changes_.add(first_evicted);
@@ -213,7 +213,7 @@ void KVHead::keep_quantized(std::span<const std::int32_t> indices, const TurnKey
   AlignedVector<float> group_values(group_keys.size());
   std::int64_t decoded = -1;
   for (std::int64_t j = 0; j < n; ++j) {
-    const std::int64_t from = rest[static_cast<std::size_t>(j)];
+    const std::int64_t from = rest[j];
     if (from / kKVGroup != decoded) {
       decoded = from / kKVGroup;
       keys_to_float(view(), type_, head_dim_, decoded * kKVGroup, kKVGroup, group_keys.data());
@@ -336,9 +336,7 @@ void KVCache::keep(std::int64_t layer, std::int64_t kv_head, std::span<const std
   rope.prepare(indices.back() - static_cast<std::int64_t>(indices.size()) +
                2);  // gaps only grow: the last is the widest
   const std::int64_t n_turned = std::lower_bound(indices.begin(), indices.end(), it.n_quantized()) - indices.begin();
-  tracked(it, [&] {
-    it.keep(indices, [&](std::int64_t j, float* key) { rope.undo(key, indices[static_cast<std::size_t>(j)] - j); });
-  });
+  tracked(it, [&] { it.keep(indices, [&](std::int64_t j, float* key) { rope.undo(key, indices[j] - j); }); });
   turn_back(it, rope, indices, n_turned);
 }
 
@@ -355,7 +353,7 @@ void KVCache::settle(std::int64_t layer) {
     for (std::int64_t i = 0; i < n; ++i) due.push_back({h, i, n});
   }
   parallel_for(static_cast<std::int64_t>(due.size()), [&](std::int64_t item) {
-    const Due& it = due[static_cast<std::size_t>(item)];
+    const Due& it = due[item];
     head(layer, it.kv_head).quantize(it.i, it.n);
   });
   for (const Due& it : due) {
@@ -371,7 +369,7 @@ void KVCache::turn_back(KVHead& head, const Rope& rope, std::span<const std::int
   parallel_for((n - first + kRows - 1) / kRows, [&](std::int64_t item) {
     AlignedVector<float> key(static_cast<std::size_t>(shape_.head_dim));
     for (std::int64_t j = first + item * kRows; j < std::min(n, first + (item + 1) * kRows); ++j) {
-      const std::int64_t gap = old_slots[static_cast<std::size_t>(j)] - j;
+      const std::int64_t gap = old_slots[j] - j;
       if (gap == 0) continue;
       head.keys_as_float(j, 1, key.data());
       rope.undo(key.data(), gap);

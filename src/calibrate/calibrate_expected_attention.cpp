@@ -11,9 +11,8 @@ std::vector<NamedTensor> calibrate_expected_attention(const Calibration& calibra
   const ModelConfig& config = calibration.model.config();
   const std::int64_t d = config.head_dim;
   std::vector<QueryStatistics> layers(static_cast<std::size_t>(config.n_layers));
-  read_texts(calibration, [&](const AttentionBlock& block) {
-    layers[static_cast<std::size_t>(block.layer)].add(block, calibration.n_sink, true);
-  });
+  read_texts(calibration,
+             [&](const AttentionBlock& block) { layers[block.layer].add(block, calibration.n_sink, true); });
   const auto count = static_cast<double>(layers.front().count());
   if (count < 2) {
     fail_usage("calibrate expected_attention: the texts have {} after their first {}; at least 2 are needed",

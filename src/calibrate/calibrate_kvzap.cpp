@@ -77,18 +77,16 @@ class Learner : public ContextPress<Learner> {
     AlignedVector<float> inputs;
     AlignedVector<float> outputs(static_cast<std::size_t>(n * config.n_kv_heads));
     for (std::int64_t l = 0; l < config.n_layers; ++l) {
-      const auto& bytes = hidden_[static_cast<std::size_t>(l)];
+      const auto& bytes = hidden_[l];
       inputs.resize(bytes.size() / size_of(type_));
       to_float(bytes.data(), type_, inputs.data(), static_cast<std::int64_t>(inputs.size()));
       for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
         const auto scores = context.carried(l, h, 0);
         for (std::int64_t t = 0; t < n; ++t) {
-          outputs[static_cast<std::size_t>(t * config.n_kv_heads + h)] =
-              std::log(std::max(scores[static_cast<std::size_t>(t)], kLeast));
+          outputs[t * config.n_kv_heads + h] = std::log(std::max(scores[t], kLeast));
         }
       }
-      fit_->layers[static_cast<std::size_t>(l)].add({inputs.data(), n, config.hidden_size},
-                                                    {outputs.data(), n, config.n_kv_heads});
+      fit_->layers[l].add({inputs.data(), n, config.hidden_size}, {outputs.data(), n, config.n_kv_heads});
     }
   }
 
@@ -120,7 +118,7 @@ std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) 
   std::vector<NamedTensor> tensors;
   double explained = 0;
   for (std::int64_t l = 0; l < config.n_layers; ++l) {
-    const Ridge::Fit fit = learned.layers[static_cast<std::size_t>(l)].fit(kPenalty);
+    const Ridge::Fit fit = learned.layers[l].fit(kPenalty);
     explained += fit.explained / static_cast<double>(config.n_layers);
     tensors.push_back({fmt::format("layers.{}.weight", l), {config.n_kv_heads, config.hidden_size}, fit.weight});
     tensors.push_back({fmt::format("layers.{}.bias", l), {config.n_kv_heads}, fit.bias});

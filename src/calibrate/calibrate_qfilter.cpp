@@ -49,16 +49,14 @@ std::vector<NamedTensor> calibrate_qfilter(const Calibration& calibration) {
   std::vector<Moments> moments(static_cast<std::size_t>(config.n_layers * config.n_heads),
                                {Eigen::MatrixXd::Zero(d, d), Eigen::VectorXd::Zero(d)});
   read_texts(calibration, [&](const AttentionBlock& block) {
-    parallel_for(config.n_heads, [&](std::int64_t h) {
-      add(block, h, moments[static_cast<std::size_t>(block.layer * config.n_heads + h)]);
-    });
+    parallel_for(config.n_heads, [&](std::int64_t h) { add(block, h, moments[block.layer * config.n_heads + h]); });
   });
   NamedTensor filters{"q_filters", {config.n_layers, config.n_kv_heads, d}, {}};
   filters.values.resize(static_cast<std::size_t>(config.n_layers * config.n_kv_heads * d));
   parallel_for(config.n_layers * config.n_kv_heads, [&](std::int64_t item) {
     Eigen::VectorXd filter = Eigen::VectorXd::Zero(d);
     for (std::int64_t i = 0; i < config.group_size(); ++i) {
-      filter -= main_direction(moments[static_cast<std::size_t>(item * config.group_size() + i)]);
+      filter -= main_direction(moments[item * config.group_size() + i]);
     }
     filter /= static_cast<double>(config.group_size());
     Eigen::Map<Eigen::VectorXf>(filters.values.data() + item * d, d) = filter.cast<float>();

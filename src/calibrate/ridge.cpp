@@ -39,11 +39,11 @@ void Ridge::add(Matrix<const float> inputs, Matrix<const float> outputs) {
   add_products(inputs, inputs, gram_);
   add_products(inputs, outputs, cross_);
   for (std::int64_t t = 0; t < inputs.rows; ++t) {
-    for (std::int64_t c = 0; c < n_inputs_; ++c) inputs_[static_cast<std::size_t>(c)] += inputs.row(t)[c];
+    for (std::int64_t c = 0; c < n_inputs_; ++c) inputs_[c] += inputs.row(t)[c];
     for (std::int64_t o = 0; o < n_outputs_; ++o) {
       const auto y = static_cast<double>(outputs.row(t)[o]);
-      outputs_[static_cast<std::size_t>(o)] += y;
-      squares_[static_cast<std::size_t>(o)] += y * y;
+      outputs_[o] += y;
+      squares_[o] += y * y;
     }
   }
   count_ += inputs.rows;

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
+#include "engine/random_model.h"
+#include "engine/shapes.h"
 #include "eval/measure.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/memory.h"
@@ -73,7 +75,7 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
   for (const NamedPress& it : presses) it.prepare({config, options.shape, nullptr});
   check_memory(plan_memory_of(config, nullptr, settings, n_block, n_cached), static_cast<double>(available_bytes()));
   LoadedModel loaded;
-  loaded.model = std::make_unique<Model>(config, settings.dtype, options.compute.seed);
+  loaded.model = std::make_unique<Model>(random_model(config, settings.dtype, options.compute.seed));
   loaded.cache_format = settings.cache_format(loaded.model->dtype());
   return loaded;
 }

@@ -38,10 +38,18 @@ void print_summary(const OpenedModel& opened) {
   line("hidden size", fmt::format("{}", config.hidden_size));
   line("heads", fmt::format("{} of {} channels, {} KV heads (groups of {})", config.n_heads, config.head_dim,
                             config.n_kv_heads, config.group_size()));
-  line("rotary channels", fmt::format("{} of {}", config.rotary_dim(), config.head_dim));
-  line("feed-forward", fmt::format("{}{}", config.intermediate_size, config.gated ? ", gated" : ""));
-  line("residual", config.parallel_residual ? "parallel" : "sequential");
-  line("norm", fmt::format("{}, epsilon {}", config.rms_norm ? "RMSNorm" : "LayerNorm", config.norm_eps));
+  // What layers have, once for each run of layers that are alike.
+  for (std::int64_t first = 0, end = 0; first < config.n_layers; first = end) {
+    const LayerSpec& spec = config.layer(first);
+    while (end < config.n_layers && config.layer(end) == spec) ++end;
+    if (end - first < config.n_layers) line("layers", fmt::format("{} to {}:", first, end - 1));
+    line("rotary channels", fmt::format("{} of {}", spec.rope.rotary_dim(), config.head_dim));
+    if (spec.window > 0) line("window", fmt::format("{} tokens", spec.window));
+    line("feed-forward", fmt::format("{}{}", spec.intermediate_size, spec.gated ? ", gated" : ""));
+    line("residual", spec.parallel ? "parallel" : "sequential");
+    const bool is_layer_norm = spec.norm == NormKind::layer_norm;
+    line("norm", fmt::format("{}, epsilon {}", is_layer_norm ? "LayerNorm" : "RMSNorm", spec.norm_eps));
+  }
   line("vocabulary", fmt::format("{} rows, {} output", config.vocab_size, config.tied_output ? "tied" : "untied"));
   line("trained context", fmt::format("{} tokens", config.max_positions));
   line("tensors", fmt::format("{} ({}), {}", opened.files->tensors->tensors().size(), fmt::join(types, ", "),

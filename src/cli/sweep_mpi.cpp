@@ -150,7 +150,7 @@ class Dispatcher {
   }
 
   void answer(int source) {
-    Rank& rank = ranks_[static_cast<std::size_t>(source)];
+    Rank& rank = ranks_[source];
     const Message asked = receive(source, kAsk);
     std::string error = asked.text;
     if (!rank.started) {
@@ -168,7 +168,7 @@ class Dispatcher {
   void feed() {
     while (!idle_.empty()) {
       const int target = idle_.front();
-      Rank& rank = ranks_[static_cast<std::size_t>(target)];
+      Rank& rank = ranks_[target];
       if (!waiting_.empty() && error_.empty()) {
         rank.run = waiting_.front();
         waiting_.pop_front();
@@ -199,7 +199,7 @@ class Dispatcher {
     feed();
   }
 
-  const SweepRun& run_of(const Rank& rank) const { return runner_.runs()[static_cast<std::size_t>(rank.run)]; }
+  const SweepRun& run_of(const Rank& rank) const { return runner_.runs()[rank.run]; }
 
   Mpi mpi_;
   const SweepRunner& runner_;

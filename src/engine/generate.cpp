@@ -24,14 +24,12 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
                                                     : settings.top_p < 1 ? n
                                                                          : std::int64_t{0});
   std::partial_sort(order.begin(), order.begin() + n_ranked, order.end(), [&](std::int32_t a, std::int32_t b) {
-    const float p = logits[static_cast<std::size_t>(a)];
-    const float q = logits[static_cast<std::size_t>(b)];
+    const float p = logits[a];
+    const float q = logits[b];
     return p != q ? p > q : a < b;
   });
   if (n_ranked > 0) order.resize(static_cast<std::size_t>(n_ranked));
-  const auto probability = [&](std::int32_t token) {
-    return static_cast<double>(logits[static_cast<std::size_t>(token)]) / sum;
-  };
+  const auto probability = [&](std::int32_t token) { return static_cast<double>(logits[token]) / sum; };
   double mass = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
     mass += probability(order[i]);

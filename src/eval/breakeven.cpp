@@ -78,7 +78,7 @@ AnswerCurve::AnswerCurve(const AnswerTimes& times, double prefill_sec, double gr
 }
 
 double AnswerCurve::seconds(std::int64_t n_tokens) const {
-  if (is_measured(n_tokens)) return sums_[static_cast<std::size_t>(n_tokens)];
+  if (is_measured(n_tokens)) return sums_[n_tokens];
   const auto more = static_cast<double>(n_tokens - n_measured());
   // The median pass stands in the middle of those measured; the next come further and further behind it.
   const double first = 0.5 * static_cast<double>(n_measured());

@@ -52,7 +52,7 @@ class Mean {
 std::vector<std::int32_t> KeptTokens::heads_by_token() const {
   std::vector<std::int32_t> counts(static_cast<std::size_t>(n_tokens));
   for (const auto& positions : heads) {
-    for (const std::int32_t it : positions) ++counts[static_cast<std::size_t>(it)];
+    for (const std::int32_t it : positions) ++counts[it];
   }
   return counts;
 }

@@ -104,7 +104,7 @@ DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const Compres
     together.append(items);
     model.logits(states, {logits.data(), n, vocab});
     for (std::int64_t s = 0; s < n; ++s) {
-      newest[static_cast<std::size_t>(s)] = static_cast<std::int32_t>(argmax(logits.data() + s * vocab, vocab));
+      newest[s] = static_cast<std::int32_t>(argmax(logits.data() + s * vocab, vocab));
     }
     if (i >= 0) seconds.push_back(timer.seconds());
   }
@@ -131,7 +131,7 @@ AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double 
         row[static_cast<std::size_t>(i) % row.size()] = uniform(random);
         cache.write_row(l, h, i, row.data(), row.data() + config.head_dim);
       }
-      const auto n = static_cast<std::size_t>(lengths[static_cast<std::size_t>(l * config.n_kv_heads + h)]);
+      const auto n = static_cast<std::size_t>(lengths[l * config.n_kv_heads + h]);
       cache.keep(l, h, std::span(kept).first(n));
     }
     cache.settle(l);
@@ -147,7 +147,7 @@ AttentionSpeed measure_attention(const Model& model, std::int64_t depth, double 
     for (std::int64_t l = 0; l < config.n_layers; ++l) {
       std::vector<HeadKV> kv;
       for (std::int64_t h = 0; h < config.n_kv_heads; ++h) kv.push_back(cache.head(l, h).view());
-      attention(attention_args(config, queries.data(), 1, kv, cache_format.type), out);
+      attention(attention_args(config, l, queries.data(), 1, kv, cache_format.type), out);
     }
     if (repeat >= 0) seconds.push_back(timer.seconds());
   }

@@ -204,7 +204,7 @@ class Runner {
     result_.targets.insert(result_.targets.end(), targets.begin(), targets.end());
     result_.hidden.insert(result_.hidden.end(), hidden.data, hidden.data + hidden.rows * hidden.cols);
     for (std::int64_t i = 0; i < hidden.rows; ++i) {
-      result_.n_bytes += text_->n_bytes[static_cast<std::size_t>(first_target + i)];
+      result_.n_bytes += text_->n_bytes[first_target + i];
     }
   }
 
@@ -253,7 +253,7 @@ std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step
         sums.push_back(0);
       }
       ++curve[at].n_scored;
-      sums[at] += run.nll[static_cast<std::size_t>(segment.first_scored + i)];
+      sums[at] += run.nll[segment.first_scored + i];
     }
   }
   for (std::size_t at = 0; at < curve.size(); ++at) {

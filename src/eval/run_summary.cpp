@@ -22,7 +22,7 @@ void add_texts(RunSummary& summary, const RunResult& run, const std::vector<std:
     perplexities.push_back(std::exp(nlls.back()));
     TextSummary& text = summary.texts.emplace_back();
     text.text = texts[i].text;
-    text.name = names[static_cast<std::size_t>(texts[i].text)];
+    text.name = names[texts[i].text];
     text.n_scored = texts[i].count;
     text.perplexity = perplexities.back();
     text.mean_nll = nlls.back();

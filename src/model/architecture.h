@@ -24,6 +24,7 @@ struct Architecture {
 
 extern const Architecture kGptNeox;
 extern const Architecture kLlama;
+extern const Architecture kMistral;
 
 std::span<const Architecture* const> architectures();
 

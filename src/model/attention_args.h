@@ -1,7 +1,6 @@
 // A model's attention, as the kernels take it: in the forward pass and wherever a press looks at attention once more.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 
@@ -10,12 +9,13 @@
 
 namespace kvpress {
 
-/// n_new rows of queries (after RoPE) over `kv`, one a KV head, which must live as long as the arguments do.
-inline AttentionArgs attention_args(const ModelConfig& config, const float* queries, std::int64_t n_new,
-                                    std::span<const HeadKV> kv, DType kv_type, float* log_sum_exp = nullptr,
-                                    std::span<float* const> column_sums = {}) {
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  return {queries, n_new, config.n_heads, config.head_dim, scale, kv, kv_type, log_sum_exp, column_sums};
+/// A layer's attention: n_new rows of queries (after RoPE) over `kv`, one a KV head, which must live as long as the
+/// arguments do. Without a window's bounds (AttentionArgs::first_seen).
+inline AttentionArgs attention_args(const ModelConfig& config, std::int64_t layer, const float* queries,
+                                    std::int64_t n_new, std::span<const HeadKV> kv, DType kv_type,
+                                    float* log_sum_exp = nullptr, std::span<float* const> column_sums = {}) {
+  return {queries, n_new,   config.n_heads, config.head_dim, config.attention_scale(layer),
+          kv,      kv_type, log_sum_exp,    column_sums,     {}};
 }
 
 }  // namespace kvpress

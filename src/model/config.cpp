@@ -3,12 +3,13 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/file.h"
 #include "kvpress/base/error.h"
 #include "kvpress/formats/model_files.h"
-#include "kvpress/ops/rope.h"
 #include "model/architecture.h"
 
 namespace kvpress {
@@ -23,7 +24,7 @@ std::vector<std::string_view> known_names() {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 2> kAll = {&kGptNeox, &kLlama};
+  static constexpr std::array<const Architecture*, 3> kAll = {&kGptNeox, &kLlama, &kMistral};
   return kAll;
 }
 
@@ -45,17 +46,68 @@ const Architecture& architecture_by_gguf_name(std::string_view name, const std::
   fail("{}: architecture '{}' is not known in GGUF files; known: {}", path, name, fmt::join(known, ", "));
 }
 
-std::int64_t ModelConfig::n_parameters() const {
-  const std::int64_t qkv_rows = (n_heads + 2 * n_kv_heads) * head_dim;
-  const std::int64_t norm = rms_norm ? hidden_size : 2 * hidden_size;
-  std::int64_t layer = 2 * norm + qkv_rows * hidden_size + n_heads * head_dim * hidden_size +
-                       (gated ? 3 : 2) * intermediate_size * hidden_size;
-  if (attention_bias) layer += qkv_rows + hidden_size;
-  if (mlp_bias) layer += (gated ? 2 : 1) * intermediate_size + hidden_size;
-  return n_layers * layer + norm + (tied_output ? 1 : 2) * vocab_size * hidden_size;
+void ModelConfig::set_layers(std::int64_t n, const LayerSpec& each) {
+  n_layers = n;
+  layers.assign(static_cast<std::size_t>(n), each);
 }
 
-ModelConfig read_config(const ModelFiles& files) {
+float ModelConfig::attention_scale(std::int64_t l) const {
+  const float scale = layer(l).attention_scale;
+  return scale > 0 ? scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
+}
+
+bool ModelConfig::has_rope() const {
+  return std::any_of(layers.begin(), layers.end(), [](const LayerSpec& it) { return it.rope.rotary_dim() > 0; });
+}
+
+bool ModelConfig::has_windows() const {
+  return std::any_of(layers.begin(), layers.end(), [](const LayerSpec& it) { return it.window > 0; });
+}
+
+LayerRopes ModelConfig::ropes() const {
+  std::vector<std::vector<float>> frequencies;
+  for (const LayerSpec& it : layers) frequencies.push_back(it.rope.inverse_frequencies);
+  return LayerRopes(frequencies);
+}
+
+std::int64_t ModelConfig::n_parameters() const {
+  const auto norm = [](NormKind kind, std::int64_t n) { return kind == NormKind::layer_norm ? 2 * n : n; };
+  const auto bias = [](bool there, std::int64_t n) { return there ? n : 0; };
+  const std::int64_t q = n_heads * head_dim;
+  const std::int64_t kv = n_kv_heads * head_dim;
+  std::int64_t sum = norm(final_norm, hidden_size) + (tied_output ? 1 : 2) * vocab_size * hidden_size;
+  for (const LayerSpec& it : layers) {
+    const std::int64_t inner = (it.gated ? 2 : 1) * it.intermediate_size;
+    sum += (it.norm_place == NormPlace::both ? 4 : 2) * norm(it.norm, hidden_size);
+    if (it.query_norm) sum += norm(*it.query_norm, head_dim);
+    if (it.key_norm) sum += norm(*it.key_norm, head_dim);
+    sum += (2 * q + 2 * kv + inner + it.intermediate_size) * hidden_size;
+    sum += bias(it.biases.query, q) + bias(it.biases.key, kv) + bias(it.biases.value, kv) +
+           bias(it.biases.attention_out, hidden_size) + bias(it.biases.mlp_in, inner) +
+           bias(it.biases.mlp_out, hidden_size);
+  }
+  return sum;
+}
+
+void check_supported(const ModelConfig& config, const std::string& path) {
+  const auto refuse_if = [&](bool there, std::string_view what) {
+    if (there) fail("{}: {} not supported", path, what);
+  };
+  refuse_if(config.logit_soft_cap != 0, "a soft cap of logits is");
+  refuse_if(std::ssize(config.layers) != config.n_layers, "a number of layers other than the layers described is");
+  for (const LayerSpec& it : config.layers) {
+    refuse_if(it.attention_soft_cap != 0, "a soft cap of attention is");
+    refuse_if(it.attention_sinks, "attention sinks (learned terms of softmaxes) are");
+    refuse_if(it.feed_forward == FeedForwardKind::experts, "a feed-forward part of experts is");
+    refuse_if(it.rope.attention_factor != 1.0f, "an attention factor of RoPE is");
+    refuse_if(it.gated && it.activation == Activation::none, "a gate without an activation is");
+    refuse_if(it.window < 0, "a negative window is");
+  }
+}
+
+namespace {
+
+ModelConfig read_any_config(const ModelFiles& files) {
   if (files.gguf != nullptr) {
     const auto* name = files.gguf->get<std::string>("general.architecture");
     if (name == nullptr) fail("{}: metadata general.architecture is missing", files.path.string());
@@ -74,42 +126,12 @@ ModelConfig read_config(const ModelFiles& files) {
   return architecture_by_model_type(json["model_type"].get<std::string>(), path).config_from_json(json, path);
 }
 
-ModelConfig named_shape(const std::string& name) {
-  const auto pythia = [](std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
-    ModelConfig config;
-    config.architecture = "gpt_neox";
-    config.n_layers = layers;
-    config.hidden_size = hidden;
-    config.n_heads = config.n_kv_heads = heads;
-    config.head_dim = hidden / heads;
-    config.intermediate_size = 4 * hidden;
-    config.vocab_size = 50304;
-    config.max_positions = 2048;
-    config.parallel_residual = true;
-    config.attention_bias = config.mlp_bias = true;
-    config.activation = Activation::gelu_erf;
-    config.rope_frequencies = rope_frequencies(config.head_dim / 4, 10000.0);
-    return config;
-  };
-  if (name == "pythia-70m") return pythia(6, 512, 8);
-  if (name == "pythia-160m") return pythia(12, 768, 12);
-  if (name == "smollm2-135m") {
-    ModelConfig config;
-    config.architecture = "llama";
-    config.n_layers = 30;
-    config.hidden_size = 576;
-    config.n_heads = 9;
-    config.n_kv_heads = 3;
-    config.head_dim = 64;
-    config.intermediate_size = 1536;
-    config.vocab_size = 49152;
-    config.max_positions = 8192;
-    config.rms_norm = config.gated = config.tied_output = true;
-    config.activation = Activation::silu;
-    config.rope_frequencies = rope_frequencies(64, 100000.0);
-    return config;
-  }
-  fail_usage("shape '{}' is not known; known: pythia-70m, pythia-160m, smollm2-135m", name);
+}  // namespace
+
+ModelConfig read_config(const ModelFiles& files) {
+  ModelConfig config = read_any_config(files);
+  check_supported(config, files.gguf != nullptr ? files.path.string() : files.config_json.string());
+  return config;
 }
 
 }  // namespace kvpress

@@ -99,11 +99,13 @@ void check_config(const ModelConfig& config, const std::string& path) {
   if (config.n_heads % config.n_kv_heads != 0) {
     fail("{}: {} query heads cannot share {} KV heads evenly", path, config.n_heads, config.n_kv_heads);
   }
-  if (config.rotary_dim() > config.head_dim) {
-    fail("{}: {} rotary channels in heads of {}", path, config.rotary_dim(), config.head_dim);
-  }
   if (config.head_dim % 2 != 0) fail("{}: heads of {} channels; an even number is needed", path, config.head_dim);
-  if (!(config.norm_eps > 0)) fail("{}: the norm's epsilon is {}, it must be above 0", path, config.norm_eps);
+  for (const LayerSpec& it : config.layers) {
+    if (it.rope.rotary_dim() > config.head_dim) {
+      fail("{}: {} rotary channels in heads of {}", path, it.rope.rotary_dim(), config.head_dim);
+    }
+    if (!(it.norm_eps > 0)) fail("{}: the norm's epsilon is {}, it must be above 0", path, it.norm_eps);
+  }
 }
 
 }  // namespace kvpress

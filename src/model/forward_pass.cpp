@@ -8,6 +8,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
+#include "ops/gates.h"
 #include "ops/rowwise.h"
 
 namespace kvpress {
@@ -23,11 +24,25 @@ constexpr std::int64_t kLayerBlock = 1024;
 /// Rows of a part made of several pieces: beside a whole piece of a long block there is room for many single tokens.
 constexpr std::int64_t kPartRows = kLayerBlock + 256;
 
+/// Entries that a window has left behind wait until there are so many to drop at once: each time a head's others move.
+constexpr std::int64_t kDroppedTogether = 64;
+
+/// Takes away what a layer's tokens from place `next` on will not see.
+void drop_unseen(KVCache& cache, std::int64_t layer, std::int64_t next, std::int64_t window) {
+  const std::int64_t first_seen = next - window + 1;
+  std::int64_t oldest = first_seen;
+  for (std::int64_t h = 0; h < cache.shape().n_kv_heads; ++h) {
+    const auto positions = cache.head(layer, h).positions();
+    if (!positions.empty()) oldest = std::min<std::int64_t>(oldest, positions.front());
+  }
+  if (oldest <= first_seen - kDroppedTogether) cache.drop_before(layer, first_seen);
+}
+
 }  // namespace
 
 ForwardPass::ForwardPass(const ModelConfig& config, const DecoderWeights& weights, const Numerics& numerics,
-                         const Rope& rope, std::span<const Step> steps, ForwardBuffers& buffers)
-    : config_(config), weights_(weights), numerics_(numerics), rope_(rope), buffers_(buffers) {
+                         const LayerRopes& ropes, std::span<const Step> steps, ForwardBuffers& buffers)
+    : config_(config), weights_(weights), numerics_(numerics), ropes_(ropes), buffers_(buffers) {
   arrange(steps);
   cut_into_parts();
 }
@@ -36,7 +51,7 @@ ForwardPass::ForwardPass(const ModelConfig& config, const DecoderWeights& weight
 void ForwardPass::arrange(std::span<const Step> steps) {
   for (const Step& step : steps) {
     const auto n = static_cast<std::int64_t>(step.tokens.size());
-    if (n > 0) sequences_.push_back({&step, 0, n, {}, {}});
+    if (n > 0) sequences_.push_back({&step, 0, n, {}, {}, {}});
   }
   const auto rank = [](const Sequence& it) {
     return std::pair(it.n_new > 1, static_cast<int>(it.step->cache.shape().format.type));
@@ -98,12 +113,14 @@ void ForwardPass::embed() {
       fail("token id {} is outside the model's vocabulary of {}", token, config_.vocab_size);
     }
     for (std::int64_t i = 0; i < it.n_new; ++i) {
-      const std::int64_t row = it.step->tokens[static_cast<std::size_t>(i)];
+      const std::int64_t row = it.step->tokens[i];
       float* const to = residual_.as_float().row(it.first_row + i);
       decode_to_f32(weights_.embedding, row * config_.hidden_size, {to, static_cast<std::size_t>(config_.hidden_size)});
-      if (numerics_.storage == DType::f32) continue;
-      from_float(to, rounded.data(), numerics_.storage, config_.hidden_size);
-      to_float(rounded.data(), numerics_.storage, to, config_.hidden_size);
+      if (numerics_.storage != DType::f32) {
+        from_float(to, rounded.data(), numerics_.storage, config_.hidden_size);
+        to_float(rounded.data(), numerics_.storage, to, config_.hidden_size);
+      }
+      if (config_.embedding_scale != 1.0f) scale(to, config_.hidden_size, config_.embedding_scale);
     }
   }
 }
@@ -111,54 +128,103 @@ void ForwardPass::embed() {
 void ForwardPass::prepare_rope() {
   std::int64_t end = 0;
   for (const Sequence& it : sequences_) end = std::max(end, it.step->first_position + it.n_new);
-  if (buffers_.rope.inverse_frequencies() != rope_.inverse_frequencies()) buffers_.rope = rope_;
-  buffers_.rope.prepare(end);
+  if (!buffers_.ropes.same_turns(ropes_)) buffers_.ropes = ropes_;
+  buffers_.ropes.prepare(end);
 }
 
 void ForwardPass::run_layer(std::int64_t l) {
-  const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
+  const bool parallel = config_.layer(l).parallel;
   for (Sequence& it : sequences_) begin_layer(l, it);
   for (const Part& part : parts_) {
     const Activations rows = residual_.block(part.first_row, part.n_rows);
     const Activations attended = attend(l, part);
     // A parallel residual's feed-forward reads the stream as it was before attention was added: it goes first.
-    if (config_.parallel_residual) feed_forward(l, rows.as_float(), rows);
-    layer.attention_out(attended, rows, true);
-    if (!config_.parallel_residual) feed_forward(l, rows.as_float(), rows);
+    if (parallel) feed_forward(l, rows.as_float(), rows);
+    add_attention(l, part, attended);
+    if (!parallel) feed_forward(l, rows.as_float(), rows);
   }
-  for (const Sequence& it : sequences_) {
-    it.step->cache.settle(l);
-    if (it.step->listener == nullptr) continue;
-    it.step->listener->after_layer(l, residual_.as_float().block(it.first_row, it.n_new));
+  finish_layer(l);
+}
+
+/// What windows will not let anybody see again goes, the rest settles, and listeners are shown the result.
+void ForwardPass::finish_layer(std::int64_t l) {
+  const std::int64_t window = config_.layer(l).window;
+  for (Sequence& it : sequences_) {
+    const Step& step = *it.step;
+    if (window > 0) drop_unseen(step.cache, l, step.first_position + it.n_new, window);
+    step.cache.settle(l);
+    if (step.listener == nullptr) continue;
+    LayerOutput output{l, step.first_position, residual_.as_float().block(it.first_row, it.n_new), {}};
+    if (!it.attention_output.empty()) {
+      output.attention_output = {it.attention_output.data(), it.n_new, config_.hidden_size};
+    }
+    step.listener->after_layer(output);
   }
 }
 
-void ForwardPass::norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const {
-  if (config_.rms_norm) {
-    rms_norm(x, norm.weight.data(), config_.norm_eps, out);
+void ForwardPass::norm(const NormWeights& norm, NormKind kind, float eps, Matrix<const float> x,
+                       const Activations& out) const {
+  if (kind == NormKind::layer_norm) {
+    layer_norm(x, norm.weight.data(), norm.bias.data(), eps, out);
   } else {
-    layer_norm(x, norm.weight.data(), norm.bias.data(), config_.norm_eps, out);
+    rms_norm(x, norm.weight.data(), eps, out);
   }
 }
 
-/// sum += feed-forward(norm(input)); input may be what sum was before.
+void ForwardPass::read(const LayerSpec& spec, const NormWeights& weights, Matrix<const float> x,
+                       const Activations& out) const {
+  if (spec.normed_before()) {
+    norm(weights, spec.norm, spec.norm_eps, x, out);
+  } else {
+    from_float(x.data, out.data, out.type, x.rows * x.cols);
+  }
+}
+
+Matrix<const float> ForwardPass::add_product(const LayerSpec& spec, const Linear& product, const NormWeights& post_norm,
+                                             const Activations& x, const Activations& sum, bool held) {
+  if (!spec.normed_after() && !held) {
+    product(x, sum, true);
+    return {};
+  }
+  const Activations result = buffers_.projected.get(DType::f32, sum.rows, sum.cols);
+  product(x, result);
+  if (spec.normed_after()) norm(post_norm, spec.norm, spec.norm_eps, result.as_float(), result);
+  add(result.as<float>(), sum.as<float>(), sum.rows * sum.cols);
+  return result.as_float();
+}
+
+void ForwardPass::add_attention(std::int64_t l, const Part& part, const Activations& attended) {
+  const LayerWeights& layer = weights_.layers[l];
+  const auto wanted = [](const Piece& it) { return !it.sequence->attention_output.empty(); };
+  const bool held = std::any_of(part.pieces.begin(), part.pieces.end(), wanted);
+  const Matrix<const float> added = add_product(config_.layer(l), layer.attention_out, layer.attention_post_norm,
+                                                attended, residual_.block(part.first_row, part.n_rows), held);
+  for (const Piece& it : part.pieces) {
+    if (!wanted(it)) continue;
+    std::copy_n(added.row(it.row), it.n * config_.hidden_size,
+                it.sequence->attention_output.data() + it.first * config_.hidden_size);
+  }
+}
+
+/// sum += feed-forward(input); input may be what sum was before.
 void ForwardPass::feed_forward(std::int64_t l, Matrix<const float> input, const Activations& sum) {
-  const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
+  const LayerWeights& layer = weights_.layers[l];
+  const LayerSpec& spec = config_.layer(l);
   for (std::int64_t first = 0; first < input.rows; first += kMlpBlock) {
     const std::int64_t n = std::min(kMlpBlock, input.rows - first);
     const Activations normed = buffers_.normed.get(numerics_.compute, n, config_.hidden_size);
-    norm(layer.mlp_norm, input.block(first, n), normed);
+    read(spec, layer.mlp_norm, input.block(first, n), normed);
     Activations inner;
-    if (config_.gated) {
-      const Activations wide = buffers_.wide.get(DType::f32, n, 2 * config_.intermediate_size);
+    if (spec.gated) {
+      const Activations wide = buffers_.wide.get(DType::f32, n, 2 * spec.intermediate_size);
       layer.mlp_in(normed, wide);
-      inner = buffers_.gated.get(numerics_.compute, n, config_.intermediate_size);
-      silu_multiply(wide.as_float(), inner);
+      inner = buffers_.gated.get(numerics_.compute, n, spec.intermediate_size);
+      gate_multiply(wide.as_float(), spec.activation, inner);
     } else {
-      inner = buffers_.wide.get(numerics_.compute, n, config_.intermediate_size);
+      inner = buffers_.wide.get(numerics_.compute, n, spec.intermediate_size);
       layer.mlp_in(normed, inner);
     }
-    layer.mlp_out(inner, sum.block(first, n), true);
+    add_product(spec, layer.mlp_out, layer.mlp_post_norm, inner, sum.block(first, n));
   }
 }
 
@@ -167,7 +233,8 @@ void ForwardPass::write_hidden_states() const {
     const Matrix<float>& hidden = it.step->hidden;
     if (hidden.rows == 0) continue;
     const Matrix<float> last = residual_.as_float().block(it.first_row + it.n_new - hidden.rows, hidden.rows);
-    norm(weights_.final_norm, last, {hidden.data, DType::f32, hidden.rows, hidden.cols});
+    norm(weights_.final_norm, config_.final_norm, config_.final_norm_eps, last,
+         {hidden.data, DType::f32, hidden.rows, hidden.cols});
   }
 }
 

@@ -12,16 +12,16 @@ namespace kvpress {
 
 /// What a workspace holds: matrices of the pass, and the turns of RoPE.
 struct ForwardBuffers {
-  ActivationBuffer residual, normed, qkv, queries, attended, wide, gated;
-  Rope rope;
+  ActivationBuffer residual, normed, qkv, queries, attended, projected, wide, gated;
+  LayerRopes ropes;
 };
 
 /// The rows of all steps stand in one residual stream, one step's after the other's. A layer takes them in parts: its
 /// products run over a part's rows together, its attention over each step's own cache.
 class ForwardPass {
  public:
-  ForwardPass(const ModelConfig& config, const DecoderWeights& weights, const Numerics& numerics, const Rope& rope,
-              std::span<const Step> steps, ForwardBuffers& buffers);
+  ForwardPass(const ModelConfig& config, const DecoderWeights& weights, const Numerics& numerics,
+              const LayerRopes& ropes, std::span<const Step> steps, ForwardBuffers& buffers);
 
   void run();
   /// After run() has thrown: takes away what it added to the caches.
@@ -33,8 +33,9 @@ class ForwardPass {
     const Step* step;
     std::int64_t first_row;
     std::int64_t n_new;
-    std::vector<std::int64_t> next;       // each KV head's RoPE position of the first token
-    std::span<float* const> column_sums;  // where the listener wants them
+    std::vector<std::int64_t> next;         // each KV head's RoPE position of the first token
+    std::span<float* const> column_sums;    // where the listener wants them
+    AlignedVector<float> attention_output;  // [n_new, hidden_size], where the listener wants it
   };
   /// Some tokens of a sequence: `n` from `first` on. `row` is counted in the part.
   struct Piece {
@@ -47,6 +48,11 @@ class ForwardPass {
     std::int64_t n_rows = 0;
     std::vector<Piece> pieces;
   };
+  /// First entries that queries see, [KV head][query], where a layer's window hides some; without any: none does.
+  struct FirstSeen {
+    std::vector<std::vector<std::int32_t>> rows;
+    std::vector<const std::int32_t*> pointers;
+  };
   /// A part's matrices, from one product to the next.
   struct Projections {
     Activations normed, qkv, queries;
@@ -58,14 +64,23 @@ class ForwardPass {
   void prepare_rope();
   void run_layer(std::int64_t layer);
   void write_hidden_states() const;
-  void norm(const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
+  void norm(const NormWeights& norm, NormKind kind, float eps, Matrix<const float> x, const Activations& out) const;
+  /// What attention or feed-forward read: x after the norm, or as it is, in the products' type.
+  void read(const LayerSpec& spec, const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
+  /// sum += product(x), after a norm where the layer has one there. Returns what was added where it was held.
+  Matrix<const float> add_product(const LayerSpec& spec, const Linear& product, const NormWeights& post_norm,
+                                  const Activations& x, const Activations& sum, bool held = false);
+  void add_attention(std::int64_t layer, const Part& part, const Activations& attended);
   void feed_forward(std::int64_t layer, Matrix<const float> input, const Activations& sum);
+  void finish_layer(std::int64_t layer);
 
   // layer_attention.cpp
   void begin_layer(std::int64_t layer, Sequence& sequence) const;
   /// Attention of a part's rows: [rows, n_heads * head_dim].
   Activations attend(std::int64_t layer, const Part& part);
+  void norm_queries_and_keys(const LayerSpec& spec, const LayerWeights& weights, float* qkv) const;
   void store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const;
+  FirstSeen first_seen(std::int64_t layer, std::span<const Piece> pieces) const;
   static bool attends_with(const Piece& piece, const Piece& other);
   void attend_together(std::int64_t layer, std::span<const Piece> pieces, const Projections& made,
                        const Activations& attended) const;
@@ -74,7 +89,7 @@ class ForwardPass {
   const ModelConfig& config_;
   const DecoderWeights& weights_;
   const Numerics& numerics_;
-  const Rope& rope_;
+  const LayerRopes& ropes_;
   ForwardBuffers& buffers_;
   std::vector<Sequence> sequences_;
   std::vector<Part> parts_;

@@ -14,24 +14,26 @@ ModelConfig config_from_json(const nlohmann::json& json, const std::string& path
   const JsonConfig from(json, path);
   ModelConfig config;
   config.architecture = kGptNeox.model_type;
-  config.n_layers = from.size("num_hidden_layers");
   config.hidden_size = from.size("hidden_size");
   config.n_heads = from.size("num_attention_heads");
   config.n_kv_heads = config.n_heads;
-  config.intermediate_size = from.size("intermediate_size");
   config.vocab_size = from.size("vocab_size");
   config.max_positions = from.size_or("max_position_embeddings", 2048);
-  config.norm_eps = static_cast<float>(from.number_or("layer_norm_eps", 1e-5));
-  config.parallel_residual = from.flag_or("use_parallel_residual", true);
-  config.attention_bias = from.flag_or("attention_bias", true);
-  config.mlp_bias = true;
   config.tied_output = from.flag_or("tie_word_embeddings", false);
-  config.activation = from.activation("hidden_act", "gelu");
+  config.final_norm_eps = static_cast<float>(from.number_or("layer_norm_eps", 1e-5));
   if (config.hidden_size % config.n_heads != 0) {
     fail("{}: hidden_size {} is not a multiple of num_attention_heads {}", path, config.hidden_size, config.n_heads);
   }
   config.head_dim = config.hidden_size / config.n_heads;
-  config.rope_frequencies = from.rope(config.head_dim, 0.25);
+  LayerSpec layer;
+  layer.norm_eps = config.final_norm_eps;
+  layer.parallel = from.flag_or("use_parallel_residual", true);
+  const bool attention_bias = from.flag_or("attention_bias", true);
+  layer.biases = {attention_bias, attention_bias, attention_bias, attention_bias, true, true};
+  layer.activation = from.activation("hidden_act", "gelu");
+  layer.intermediate_size = from.size("intermediate_size");
+  layer.rope.inverse_frequencies = from.rope(config.head_dim, 0.25);
+  config.set_layers(from.size("num_hidden_layers"), layer);
   config.eos_ids = from.ids("eos_token_id");
   check_config(config, path);
   return config;
@@ -59,29 +61,30 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool /
   result.embedding = reader.tensor("gpt_neox.embed_in.weight", {config.vocab_size, hidden});
   for (std::int64_t l = 0; l < config.n_layers; ++l) {
     const std::string prefix = fmt::format("gpt_neox.layers.{}.", l);
+    const LayerSpec& spec = config.layer(l);
     LayerWeights layer;
-    layer.attention_norm = reader.norm(prefix + "input_layernorm", hidden, true);
-    layer.mlp_norm = reader.norm(prefix + "post_attention_layernorm", hidden, true);
+    layer.attention_norm = reader.norm(prefix + "input_layernorm", hidden, spec.norm);
+    layer.mlp_norm = reader.norm(prefix + "post_attention_layernorm", hidden, spec.norm);
 
     const TensorInfo& qkv = reader.tensor(prefix + "attention.query_key_value.weight", {3 * hidden, hidden});
     RowMap rows;
     for (std::int64_t r = 0; r < 3 * hidden; ++r) rows.emplace_back(&qkv, source_row(config, r));
     std::vector<float> bias;
-    if (config.attention_bias) {
+    if (spec.biases.in_qkv()) {
       const auto stored = reader.vector(prefix + "attention.query_key_value.bias", 3 * hidden);
       for (std::int64_t r = 0; r < 3 * hidden; ++r) {
-        bias.push_back(stored[static_cast<std::size_t>(source_row(config, r))]);
+        bias.push_back(stored[source_row(config, r)]);
       }
     }
     layer.qkv = reader.linear(rows, hidden, bias);
-    layer.attention_out = reader.linear(prefix + "attention.dense", hidden, hidden, config.attention_bias);
+    layer.attention_out = reader.linear(prefix + "attention.dense", hidden, hidden, spec.biases.attention_out);
     layer.attention_out_rows = reader.rows(prefix + "attention.dense", hidden, hidden);
-    layer.mlp_in = reader.linear(prefix + "mlp.dense_h_to_4h", config.intermediate_size, hidden, config.mlp_bias,
-                                 config.activation);
-    layer.mlp_out = reader.linear(prefix + "mlp.dense_4h_to_h", hidden, config.intermediate_size, config.mlp_bias);
+    layer.mlp_in = reader.linear(prefix + "mlp.dense_h_to_4h", spec.intermediate_size, hidden, spec.biases.mlp_in,
+                                 spec.activation);
+    layer.mlp_out = reader.linear(prefix + "mlp.dense_4h_to_h", hidden, spec.intermediate_size, spec.biases.mlp_out);
     result.layers.push_back(std::move(layer));
   }
-  result.final_norm = reader.norm("gpt_neox.final_layer_norm", hidden, true);
+  result.final_norm = reader.norm("gpt_neox.final_layer_norm", hidden, config.final_norm);
   const bool tied = config.tied_output && !reader.has("embed_out.weight");
   result.output = reader.output(tied ? "gpt_neox.embed_in" : "embed_out", config.vocab_size, hidden);
   reader.refuse_unused(is_buffer);

@@ -1,5 +1,6 @@
 // The attention of a layer, within a forward pass.
 #include <algorithm>
+#include <optional>
 
 #include "kvpress/ops/attention/attention.h"
 #include "model/attention_args.h"
@@ -17,16 +18,20 @@ void ForwardPass::begin_layer(std::int64_t layer, Sequence& sequence) const {
   }
   step.cache.extend(layer, sequence.n_new, step.first_position);
   sequence.column_sums = {};
-  if (step.listener != nullptr) sequence.column_sums = step.listener->column_sums(layer, step.cache);
+  if (step.listener == nullptr) return;
+  sequence.column_sums = step.listener->column_sums(layer, step.cache);
+  if (step.listener->wants_attention_output()) {
+    sequence.attention_output.resize(static_cast<std::size_t>(sequence.n_new * config_.hidden_size));
+  }
 }
 
 Activations ForwardPass::attend(std::int64_t l, const Part& part) {
-  const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
+  const LayerWeights& layer = weights_.layers[l];
   const std::int64_t query_cols = config_.n_heads * config_.head_dim;
   const Projections made = {buffers_.normed.get(numerics_.compute, part.n_rows, config_.hidden_size),
                             buffers_.qkv.get(DType::f32, part.n_rows, layer.qkv.out_features()),
                             buffers_.queries.get(DType::f32, part.n_rows, query_cols)};
-  norm(layer.attention_norm, residual_.block(part.first_row, part.n_rows).as_float(), made.normed);
+  read(config_.layer(l), layer.attention_norm, residual_.block(part.first_row, part.n_rows).as_float(), made.normed);
   layer.qkv(made.normed, made.qkv);
   store_keys_and_rotate(l, part, made);
   const Activations attended = buffers_.attended.get(numerics_.compute, part.n_rows, query_cols);
@@ -39,29 +44,43 @@ Activations ForwardPass::attend(std::int64_t l, const Part& part) {
   return attended;
 }
 
+/// Each head of a row by itself.
+void ForwardPass::norm_queries_and_keys(const LayerSpec& spec, const LayerWeights& layer, float* qkv) const {
+  const std::int64_t d = config_.head_dim;
+  const auto norm_heads = [&](const std::optional<NormKind>& kind, const NormWeights& weights, float* heads,
+                              std::int64_t n) {
+    if (kind) norm(weights, *kind, spec.norm_eps, {heads, n, d}, {heads, DType::f32, n, d});
+  };
+  norm_heads(spec.query_norm, layer.query_norm, qkv, config_.n_heads);
+  norm_heads(spec.key_norm, layer.key_norm, qkv + config_.n_heads * d, config_.n_kv_heads);
+}
+
 /// Splits the projections: queries and keys are turned to their positions, keys and values go to the caches.
 void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const {
   const std::int64_t d = config_.head_dim;
   const std::int64_t group = config_.group_size();
+  const Rope& rope = buffers_.ropes.of(layer);
+  const LayerSpec& spec = config_.layer(layer);
   std::vector<const Piece*> piece_of;
   for (const Piece& it : part.pieces) piece_of.insert(piece_of.end(), static_cast<std::size_t>(it.n), &it);
 #pragma omp parallel for schedule(static) if (part.n_rows > 1)
   for (std::int64_t row = 0; row < part.n_rows; ++row) {
     thread_local AlignedVector<float> key;
     key.resize(static_cast<std::size_t>(d));
-    const Piece& piece = *piece_of[static_cast<std::size_t>(row)];
+    const Piece& piece = *piece_of[row];
     const Sequence& sequence = *piece.sequence;
     KVCache& cache = sequence.step->cache;
     const std::int64_t token = piece.first + row - piece.row;
-    const float* const qkv = made.qkv.as_float().row(row);
+    float* const qkv = made.qkv.as_float().row(row);
+    norm_queries_and_keys(spec, weights_.layers[layer], qkv);
     float* const query = made.queries.as_float().row(row);
     std::copy_n(qkv, made.queries.cols, query);
     for (std::int64_t h = 0; h < config_.n_heads; ++h) {
-      buffers_.rope.apply(query + h * d, sequence.next[static_cast<std::size_t>(h / group)] + token);
+      rope.apply(query + h * d, sequence.next[h / group] + token);
     }
     for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
       std::copy_n(qkv + (config_.n_heads + h) * d, d, key.data());
-      buffers_.rope.apply(key.data(), sequence.next[static_cast<std::size_t>(h)] + token);
+      rope.apply(key.data(), sequence.next[h] + token);
       const std::int64_t at = cache.head(layer, h).size() - sequence.n_new + token;
       cache.write_row(layer, h, at, key.data(), qkv + (config_.n_heads + config_.n_kv_heads + h) * d);
     }
@@ -74,6 +93,30 @@ bool ForwardPass::attends_with(const Piece& piece, const Piece& other) {
   const auto fits = [](const Piece& it) { return it.sequence->n_new == 1 && it.sequence->column_sums.empty(); };
   const auto type = [](const Piece& it) { return it.sequence->step->cache.shape().format.type; };
   return fits(piece) && fits(other) && type(piece) == type(other);
+}
+
+/// A query at place p sees entries of places above p - window. Entries stand in the order of their places.
+ForwardPass::FirstSeen ForwardPass::first_seen(std::int64_t layer, std::span<const Piece> pieces) const {
+  FirstSeen result;
+  const std::int64_t window = config_.layer(layer).window;
+  if (window == 0) return result;
+  bool hides = false;
+  for (const Piece& it : pieces) {
+    const std::int64_t place = it.sequence->step->first_position + it.first;
+    for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
+      const auto positions = it.sequence->step->cache.head(layer, h).positions();
+      auto& row = result.rows.emplace_back();
+      auto first = positions.begin();
+      for (std::int64_t i = 0; i < it.n; ++i) {
+        first = std::upper_bound(first, positions.end(), place + i - window);
+        row.push_back(static_cast<std::int32_t>(first - positions.begin()));
+      }
+      hides |= row.back() > 0;
+    }
+  }
+  if (!hides) return {};
+  for (const auto& row : result.rows) result.pointers.push_back(row.data());
+  return result;
 }
 
 void ForwardPass::attend_together(std::int64_t layer, std::span<const Piece> pieces, const Projections& made,
@@ -92,9 +135,11 @@ void ForwardPass::attend_together(std::int64_t layer, std::span<const Piece> pie
   }
   std::vector<float> log_sum_exp;
   if (wants_log_sum_exp) log_sum_exp.resize(static_cast<std::size_t>(n_pieces * config_.n_heads * first.n));
-  AttentionArgs args = attention_args(config_, made.queries.as_float().row(first.row), first.n, kv,
+  AttentionArgs args = attention_args(config_, layer, made.queries.as_float().row(first.row), first.n, kv,
                                       first.sequence->step->cache.shape().format.type,
                                       wants_log_sum_exp ? log_sum_exp.data() : nullptr, first.sequence->column_sums);
+  const FirstSeen bounds = first_seen(layer, pieces);
+  args.first_seen = bounds.pointers;
   args.n_heads *= n_pieces;  // rows of one token each, one after the other, are a row of as many times more heads
   attention(args, attended.block(first.row, n_pieces * first.n));
   const float* of_piece = args.log_sum_exp;
@@ -108,11 +153,11 @@ void ForwardPass::attend_together(std::int64_t layer, std::span<const Piece> pie
 void ForwardPass::tell_listener(std::int64_t layer, const Piece& piece, const Projections& made,
                                 const float* log_sum_exp) const {
   const Step& step = *piece.sequence->step;
-  step.listener->after_attention(
-      {layer, step.first_position + piece.first, piece.n, config_, weights_.layers[static_cast<std::size_t>(layer)],
-       buffers_.rope, made.normed.block(piece.row, piece.n), made.queries.as_float().block(piece.row, piece.n),
-       made.qkv.as_float().columns(0, made.queries.cols).block(piece.row, piece.n), log_sum_exp, step.cache,
-       piece.ends_block()});
+  step.listener->after_attention({layer, step.first_position + piece.first, piece.n, config_, weights_.layers[layer],
+                                  buffers_.ropes.of(layer), made.normed.block(piece.row, piece.n),
+                                  made.queries.as_float().block(piece.row, piece.n),
+                                  made.qkv.as_float().columns(0, made.queries.cols).block(piece.row, piece.n),
+                                  log_sum_exp, step.cache, piece.ends_block()});
 }
 
 }  // namespace kvpress

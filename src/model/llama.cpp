@@ -1,4 +1,6 @@
 // Llama (https://arxiv.org/abs/2302.13971, https://arxiv.org/abs/2407.21783), from transformers' files or from a GGUF.
+#include "model/llama.h"
+
 #include <fmt/format.h>
 
 #include <array>
@@ -13,38 +15,52 @@
 namespace kvpress {
 namespace {
 
-ModelConfig common() {
+/// What all layers have in common, whatever the file.
+LayerSpec llama_layer() {
+  LayerSpec layer;
+  layer.norm = NormKind::rms_norm;
+  layer.gated = true;
+  layer.activation = Activation::silu;
+  return layer;
+}
+
+ModelConfig llama_model() {
   ModelConfig config;
   config.architecture = kLlama.model_type;
-  config.rms_norm = true;
-  config.gated = true;
-  config.activation = Activation::silu;
+  config.final_norm = NormKind::rms_norm;
   return config;
 }
 
-ModelConfig config_from_json(const nlohmann::json& json, const std::string& path) {
+}  // namespace
+
+ModelConfig llama_config_from_json(const nlohmann::json& json, const std::string& path) {
   const JsonConfig from(json, path);
-  ModelConfig config = common();
-  config.n_layers = from.size("num_hidden_layers");
+  ModelConfig config = llama_model();
   config.hidden_size = from.size("hidden_size");
   config.n_heads = from.size("num_attention_heads");
   config.n_kv_heads = from.size_or("num_key_value_heads", config.n_heads);
   config.head_dim = from.size_or("head_dim", std::max<std::int64_t>(1, config.hidden_size / config.n_heads));
-  config.intermediate_size = from.size("intermediate_size");
   config.vocab_size = from.size("vocab_size");
   config.max_positions = from.size_or("max_position_embeddings", 2048);
-  config.norm_eps = static_cast<float>(from.number_or("rms_norm_eps", 1e-6));
-  config.attention_bias = from.flag_or("attention_bias", false);
-  config.mlp_bias = from.flag_or("mlp_bias", false);
+  config.final_norm_eps = static_cast<float>(from.number_or("rms_norm_eps", 1e-6));
   config.tied_output = from.flag_or("tie_word_embeddings", false);
   if (from.activation("hidden_act", "silu") != Activation::silu) {
     fail("{}: 'hidden_act' is '{}'; only silu gates are known", path, from.text_or("hidden_act", ""));
   }
-  config.rope_frequencies = from.rope(config.head_dim, 1.0);
+  LayerSpec layer = llama_layer();
+  layer.norm_eps = config.final_norm_eps;
+  const bool attention = from.flag_or("attention_bias", false);
+  const bool mlp = from.flag_or("mlp_bias", false);
+  layer.biases = {attention, attention, attention, attention, mlp, mlp};
+  layer.intermediate_size = from.size("intermediate_size");
+  layer.rope.inverse_frequencies = from.rope(config.head_dim, 1.0);
+  config.set_layers(from.size("num_hidden_layers"), layer);
   config.eos_ids = from.ids("eos_token_id");
   check_config(config, path);
   return config;
 }
+
+namespace {
 
 std::int64_t gguf_size(const GgufFile& file, const std::string& key) {
   const auto* value = file.get<std::int64_t>(key);
@@ -60,8 +76,8 @@ double gguf_number(const GgufFile& file, const std::string& key, double fallback
 }
 
 ModelConfig config_from_gguf(const GgufFile& file) {
-  ModelConfig config = common();
-  config.n_layers = gguf_size(file, "llama.block_count");
+  ModelConfig config = llama_model();
+  LayerSpec layer = llama_layer();
   config.hidden_size = gguf_size(file, "llama.embedding_length");
   config.n_heads = gguf_size(file, "llama.attention.head_count");
   config.n_kv_heads = file.metadata().contains("llama.attention.head_count_kv")
@@ -70,9 +86,10 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   config.head_dim = file.metadata().contains("llama.attention.key_length")
                         ? gguf_size(file, "llama.attention.key_length")
                         : std::max<std::int64_t>(1, config.hidden_size / config.n_heads);
-  config.intermediate_size = gguf_size(file, "llama.feed_forward_length");
+  layer.intermediate_size = gguf_size(file, "llama.feed_forward_length");
   config.max_positions = gguf_size(file, "llama.context_length");
-  config.norm_eps = static_cast<float>(gguf_number(file, "llama.attention.layer_norm_rms_epsilon", 1e-5));
+  layer.norm_eps = static_cast<float>(gguf_number(file, "llama.attention.layer_norm_rms_epsilon", 1e-5));
+  config.final_norm_eps = layer.norm_eps;
   const TensorInfo& embedding = file.at("token_embd.weight");
   if (embedding.shape.size() != 2) fail("{}: tensor token_embd.weight is not a matrix", file.path());
   config.vocab_size = embedding.shape[0];
@@ -83,11 +100,12 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   const double base = gguf_number(file, "llama.rope.freq_base", 10000.0);
   if (rotary % 2 != 0 || !(base > 1))
     fail("{}: rotary dimension {} or base {} out of range", file.path(), rotary, base);
-  config.rope_frequencies = rope_frequencies(rotary, base);
+  std::vector<float>& frequencies = layer.rope.inverse_frequencies;
+  frequencies = rope_frequencies(rotary, base);
   const auto* scaling = file.get<std::string>("llama.rope.scaling.type");
   if (scaling != nullptr && *scaling == "linear") {
     const double factor = gguf_number(file, "llama.rope.scaling.factor", 1.0);
-    for (float& frequency : config.rope_frequencies) frequency = static_cast<float>(frequency / factor);
+    for (float& frequency : frequencies) frequency = static_cast<float>(frequency / factor);
   } else if (scaling != nullptr && *scaling != "none") {
     fail("{}: rotary scaling '{}' is not supported; known: none, linear, llama3's rope_freqs", file.path(), *scaling);
   }
@@ -98,8 +116,9 @@ ModelConfig config_from_gguf(const GgufFile& file) {
       fail("{}: tensor rope_freqs.weight has {} values, {} are needed", file.path(), stored.n_elements(), rotary / 2);
     }
     decode_to_f32(stored, 0, factors);
-    for (std::size_t i = 0; i < factors.size(); ++i) config.rope_frequencies[i] /= factors[i];
+    for (std::size_t i = 0; i < factors.size(); ++i) frequencies[i] /= factors[i];
   }
+  config.set_layers(gguf_size(file, "llama.block_count"), layer);
   if (const auto* eos = file.get<std::int64_t>("tokenizer.ggml.eos_token_id")) {
     config.eos_ids.push_back(static_cast<std::int32_t>(*eos));
   }
@@ -131,7 +150,8 @@ std::int64_t unpermuted_row(std::int64_t row, std::int64_t d) {
 /// One product of several tensors' rows one after another.
 struct Stack {
   RowMap rows;
-  std::vector<float> bias;
+  std::vector<float> bias;  // zeros for a tensor that has none
+  bool has_bias = false;
 
   void add(WeightReader& reader, const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
            std::int64_t permuted_head_dim = 0) {
@@ -140,13 +160,24 @@ struct Stack {
       return permuted_head_dim > 0 ? unpermuted_row(r, permuted_head_dim) : r;
     };
     for (std::int64_t r = 0; r < out; ++r) rows.emplace_back(&tensor, source(r));
+    const std::size_t before = bias.size();
+    bias.resize(before + static_cast<std::size_t>(out), 0.0f);
     if (!with_bias) return;
+    has_bias = true;
     const auto stored = reader.vector(name + ".bias", out);
-    for (std::int64_t r = 0; r < out; ++r) bias.push_back(stored[static_cast<std::size_t>(source(r))]);
+    for (std::int64_t r = 0; r < out; ++r) {
+      bias[before + static_cast<std::size_t>(r)] = stored[source(r)];
+    }
+  }
+  Linear product(WeightReader& reader, std::int64_t in) const {
+    return reader.linear(rows, in, has_bias ? bias : std::vector<float>{});
   }
 };
 
-DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool is_gguf, const Numerics& numerics) {
+}  // namespace
+
+DecoderWeights llama_weights(const ModelConfig& config, const TensorFile& file, bool is_gguf,
+                             const Numerics& numerics) {
   const Names& names = is_gguf ? kGguf : kTransformers;
   const auto named = [](std::string_view name) { return std::string(name); };
   WeightReader reader(file, numerics);
@@ -157,26 +188,27 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool i
   for (std::int64_t l = 0; l < config.n_layers; ++l) {
     const std::string prefix = fmt::format(fmt::runtime(names.layer), l);
     const auto in_layer = [&](std::string_view name) { return prefix + named(name); };
+    const LayerSpec& spec = config.layer(l);
     LayerWeights layer;
-    layer.attention_norm = reader.norm(in_layer(names.attention_norm), hidden, false);
-    layer.mlp_norm = reader.norm(in_layer(names.mlp_norm), hidden, false);
+    layer.attention_norm = reader.norm(in_layer(names.attention_norm), hidden, spec.norm);
+    layer.mlp_norm = reader.norm(in_layer(names.mlp_norm), hidden, spec.norm);
     Stack qkv;
     const std::int64_t q_rows = config.n_heads * config.head_dim;
     const std::int64_t kv_rows = config.n_kv_heads * config.head_dim;
-    qkv.add(reader, in_layer(names.q), q_rows, hidden, config.attention_bias, permuted);
-    qkv.add(reader, in_layer(names.k), kv_rows, hidden, config.attention_bias, permuted);
-    qkv.add(reader, in_layer(names.v), kv_rows, hidden, config.attention_bias);
-    layer.qkv = reader.linear(qkv.rows, hidden, qkv.bias);
-    layer.attention_out = reader.linear(in_layer(names.attention_out), hidden, q_rows, config.attention_bias);
+    qkv.add(reader, in_layer(names.q), q_rows, hidden, spec.biases.query, permuted);
+    qkv.add(reader, in_layer(names.k), kv_rows, hidden, spec.biases.key, permuted);
+    qkv.add(reader, in_layer(names.v), kv_rows, hidden, spec.biases.value);
+    layer.qkv = qkv.product(reader, hidden);
+    layer.attention_out = reader.linear(in_layer(names.attention_out), hidden, q_rows, spec.biases.attention_out);
     layer.attention_out_rows = reader.rows(in_layer(names.attention_out), hidden, q_rows);
     Stack gate_up;
-    gate_up.add(reader, in_layer(names.gate), config.intermediate_size, hidden, config.mlp_bias);
-    gate_up.add(reader, in_layer(names.up), config.intermediate_size, hidden, config.mlp_bias);
-    layer.mlp_in = reader.linear(gate_up.rows, hidden, gate_up.bias);
-    layer.mlp_out = reader.linear(in_layer(names.down), hidden, config.intermediate_size, config.mlp_bias);
+    gate_up.add(reader, in_layer(names.gate), spec.intermediate_size, hidden, spec.biases.mlp_in);
+    gate_up.add(reader, in_layer(names.up), spec.intermediate_size, hidden, spec.biases.mlp_in);
+    layer.mlp_in = gate_up.product(reader, hidden);
+    layer.mlp_out = reader.linear(in_layer(names.down), hidden, spec.intermediate_size, spec.biases.mlp_out);
     result.layers.push_back(std::move(layer));
   }
-  result.final_norm = reader.norm(named(names.final_norm), hidden, false);
+  result.final_norm = reader.norm(named(names.final_norm), hidden, config.final_norm);
   const bool tied = config.tied_output && !reader.has(named(names.output) + ".weight");
   result.output = reader.output(named(tied ? names.embedding : names.output), config.vocab_size, hidden);
   reader.refuse_unused(
@@ -184,8 +216,6 @@ DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool i
   return result;
 }
 
-}  // namespace
-
-const Architecture kLlama = {"llama", "llama", config_from_json, config_from_gguf, weights};
+const Architecture kLlama = {"llama", "llama", llama_config_from_json, config_from_gguf, llama_weights};
 
 }  // namespace kvpress

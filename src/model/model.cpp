@@ -1,9 +1,7 @@
 #include "kvpress/model/model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <mutex>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -14,23 +12,6 @@
 #include "ops/output_loss.h"
 
 namespace kvpress {
-namespace {
-
-/// Weights that make the activations of every layer of a like size, as a trained model's are.
-WeightRows random_rows(std::int64_t in, std::uint64_t seed) {
-  return [in, seed](std::int64_t first, std::int64_t n, float* out) {
-#pragma omp parallel for schedule(static)
-    for (std::int64_t r = 0; r < n; ++r) {
-      std::minstd_rand random(static_cast<unsigned>(seed * 7919 + static_cast<std::uint64_t>(first + r) * 104729 + 1));
-      const float spread = std::sqrt(3.0f / static_cast<float>(in));
-      std::uniform_real_distribution<float> uniform(-spread, spread);
-      for (std::int64_t c = 0; c < in; ++c) out[r * in + c] = uniform(random);
-    }
-  };
-}
-
-}  // namespace
-
 Numerics choose_numerics(const DTypeChoice& choice, StoredType stored) {
   DType type = choice.type;
   if (choice.automatic) {
@@ -49,15 +30,12 @@ DTypeChoice parse_dtype_choice(const std::string& text, const std::string& optio
 struct Model::Impl {
   ModelConfig config;
   Numerics numerics;
-  std::shared_ptr<const ModelFiles> files;
-  AlignedVector<float> random_embedding;  // what weights.embedding shows when there is no file
+  std::shared_ptr<const void> embedding_owner;  // of the bytes that weights.embedding shows
   DecoderWeights weights;
-  Rope rope;  // without any position: each workspace prepares its own
+  LayerRopes ropes;  // without any position: each workspace prepares its own
   // Of calls that bring no workspace of their own: those that nobody uses at the moment.
   mutable std::mutex idle_mutex;
   mutable std::vector<Workspace> idle;
-
-  void make_random(std::uint64_t seed);
 };
 
 Workspace::Workspace() : buffers_(std::make_unique<ForwardBuffers>()) {}
@@ -81,54 +59,18 @@ Model::Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype) 
   impl_->numerics = choose_numerics(dtype, largest->type);
   const auto& architecture = architecture_by_model_type(impl_->config.architecture, path);
   impl_->weights = architecture.weights(impl_->config, *files->tensors, is_gguf, impl_->numerics);
-  impl_->rope = Rope(impl_->config.rope_frequencies);
-  impl_->files = std::move(files);
+  impl_->ropes = impl_->config.ropes();
+  impl_->embedding_owner = std::move(files);
 }
 
-Model::Model(const ModelConfig& config, const DTypeChoice& dtype, std::uint64_t seed)
+Model::Model(ModelConfig config, const Numerics& numerics, DecoderWeights weights,
+             std::shared_ptr<const void> embedding_owner)
     : impl_(std::make_unique<Impl>()) {
-  impl_->config = config;
-  impl_->numerics = choose_numerics(dtype, StoredType::bf16);
-  impl_->rope = Rope(config.rope_frequencies);
-  impl_->make_random(seed);
-}
-
-void Model::Impl::make_random(std::uint64_t seed) {
-  const std::int64_t hidden = config.hidden_size;
-  PageArena arena;
-  Numerics held = numerics;
-  const auto linear = [&](std::int64_t out, std::int64_t in, bool bias, Activation activation = Activation::none) {
-    const std::vector<float> zeros(bias ? static_cast<std::size_t>(out) : 0, 0.0f);
-    return make_linear(out, in, random_rows(in, ++seed), zeros, held, activation, arena);
-  };
-  const auto ones = [&] {
-    NormWeights norm;
-    norm.weight.assign(static_cast<std::size_t>(hidden), 1.0f);
-    if (!config.rms_norm) norm.bias.assign(static_cast<std::size_t>(hidden), 0.0f);
-    return norm;
-  };
-  random_embedding.resize(static_cast<std::size_t>(config.vocab_size * hidden));
-  random_rows(hidden, ++seed)(0, config.vocab_size, random_embedding.data());
-  weights.embedding = {"embedding",
-                       StoredType::f32,
-                       "F32",
-                       {config.vocab_size, hidden},
-                       std::as_bytes(std::span(random_embedding.data(), random_embedding.size()))};
-  for (std::int64_t l = 0; l < config.n_layers; ++l) {
-    LayerWeights layer;
-    layer.attention_norm = ones();
-    layer.mlp_norm = ones();
-    layer.qkv = linear((config.n_heads + 2 * config.n_kv_heads) * config.head_dim, hidden, config.attention_bias);
-    layer.attention_out = linear(hidden, config.n_heads * config.head_dim, config.attention_bias);
-    layer.attention_out_rows = random_rows(config.n_heads * config.head_dim, seed);
-    layer.mlp_in = config.gated ? linear(2 * config.intermediate_size, hidden, config.mlp_bias)
-                                : linear(config.intermediate_size, hidden, config.mlp_bias, config.activation);
-    layer.mlp_out = linear(hidden, config.intermediate_size, config.mlp_bias);
-    weights.layers.push_back(std::move(layer));
-  }
-  weights.final_norm = ones();
-  if (held.held == HeldWeights::as_int4) held.held = HeldWeights::as_int8;  // as WeightReader::output()
-  weights.output = linear(config.vocab_size, hidden, false);
+  impl_->config = std::move(config);
+  impl_->numerics = numerics;
+  impl_->weights = std::move(weights);
+  impl_->ropes = impl_->config.ropes();
+  impl_->embedding_owner = std::move(embedding_owner);
 }
 
 const ModelConfig& Model::config() const { return impl_->config; }
@@ -161,12 +103,11 @@ std::size_t Model::weight_bytes() const {
 
 KVCache Model::make_cache(const CacheFormat& format, std::int64_t n_carried, bool renumber) const {
   const ModelConfig& config = impl_->config;
-  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, format, n_carried, renumber},
-                 Rope(config.rope_frequencies));
+  return KVCache({config.n_layers, config.n_kv_heads, config.head_dim, format, n_carried, renumber}, impl_->ropes);
 }
 
 void Model::forward(std::span<const Step> steps, Workspace& workspace) const {
-  ForwardPass pass(impl_->config, impl_->weights, impl_->numerics, impl_->rope, steps, *workspace.buffers_);
+  ForwardPass pass(impl_->config, impl_->weights, impl_->numerics, impl_->ropes, steps, *workspace.buffers_);
   try {
     pass.run();
   } catch (...) {

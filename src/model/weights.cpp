@@ -124,10 +124,13 @@ AlignedVector<float> WeightReader::vector(const std::string& name, std::int64_t 
   return values;
 }
 
-NormWeights WeightReader::norm(const std::string& prefix, std::int64_t n, bool with_bias) {
+NormWeights WeightReader::norm(const std::string& prefix, std::int64_t n, NormKind kind) {
   NormWeights norm;
   norm.weight = vector(prefix + ".weight", n);
-  if (with_bias) norm.bias = vector(prefix + ".bias", n);
+  if (kind == NormKind::layer_norm) norm.bias = vector(prefix + ".bias", n);
+  if (kind == NormKind::rms_norm_plus_one) {
+    for (float& it : norm.weight) it += 1.0f;
+  }
   return norm;
 }
 
@@ -190,7 +193,7 @@ WeightRows row_source(RowMap rows, std::int64_t in, DType storage) {
   return [rows = std::move(rows), in, storage](std::int64_t first, std::int64_t n, float* out) {
 #pragma omp parallel for schedule(static)
     for (std::int64_t r = 0; r < n; ++r) {
-      const auto& [tensor, row] = rows[static_cast<std::size_t>(first + r)];
+      const auto& [tensor, row] = rows[first + r];
       decode_to_f32(*tensor, row * in, {out + r * in, static_cast<std::size_t>(in)});
       round_to(storage, out + r * in, in);
     }

@@ -16,7 +16,7 @@ void Rope::prepare(std::int64_t n) {
   for (; known < n; ++known) {
     float* row = table_.data() + known * 2 * half;
     for (std::int64_t i = 0; i < half; ++i) {
-      const float angle = static_cast<float>(known) * inverse_frequencies_[static_cast<std::size_t>(i)];
+      const float angle = static_cast<float>(known) * inverse_frequencies_[i];
       row[i] = std::cos(angle);
       row[half + i] = std::sin(angle);
     }

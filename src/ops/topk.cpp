@@ -35,12 +35,12 @@ std::vector<std::int32_t> top_k(std::span<const float> scores, std::int64_t k) {
   std::transform(scores.begin(), scores.end(), keys.begin(), sort_key);
   std::vector<std::uint32_t> work = keys;
   std::nth_element(work.begin(), work.begin() + (k - 1), work.end(), std::greater<>());
-  const std::uint32_t threshold = work[static_cast<std::size_t>(k - 1)];
+  const std::uint32_t threshold = work[k - 1];
   const auto above = std::count_if(keys.begin(), keys.end(), [&](std::uint32_t key) { return key > threshold; });
   const auto equal = std::count(keys.begin(), keys.end(), threshold);
   std::int64_t ties_to_drop = equal - (k - above);
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::uint32_t key = keys[static_cast<std::size_t>(i)];
+    const std::uint32_t key = keys[i];
     if (key > threshold || (key == threshold && ties_to_drop-- <= 0)) kept.push_back(static_cast<std::int32_t>(i));
   }
   return kept;

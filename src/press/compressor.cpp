@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kvpress/base/error.h"
 #include "kvpress/base/timer.h"
 
 namespace kvpress {
@@ -12,24 +13,6 @@ Compressor::Compressor(const CompressionPlan& plan, std::uint64_t seed)
   if (plan.decoding != nullptr && !same_press_) add_part(decoding_, *plan.decoding);
 }
 
-Compressor::Compressor(const Compressor& other)
-    : plan_(other.plan_),
-      prefill_(other.prefill_.clone()),
-      decoding_(other.decoding_.clone()),
-      same_press_(other.same_press_),
-      decodes_(other.decodes_),
-      needs_(other.needs_),
-      seed_(other.seed_),
-      active_(other.active_),
-      n_decoded_(other.n_decoded_),
-      n_newest_(other.n_newest_),
-      seconds_(other.seconds_),
-      tokens_(other.tokens_),
-      recent_queries_(other.recent_queries_),
-      watcher_(other.watcher_),
-      pass_watcher_(other.pass_watcher_),
-      block_watcher_(other.block_watcher_) {}
-
 void Compressor::add_part(Part& part, const Press& press) {
   part.press = press.clone();
   const PressNeeds needs = part.press->needs();
@@ -38,6 +21,11 @@ void Compressor::add_part(Part& part, const Press& press) {
 }
 
 KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) {
+  for (const Part* part : {&prefill_, &decoding_}) {
+    if (*part && part->press->kind() == PressKind::context && model.config().has_windows()) {
+      fail_usage("a press that compresses all layers at once does not suit a model whose layers have windows");
+    }
+  }
   KVCache cache = model.make_cache(format, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
                                    renumber || needs_.rebuilds_positions);
   for (Budget* budget : {&plan_.prefill_budget, &plan_.decoding_budget}) *budget = budget->in_tokens(cache.shape());
@@ -45,6 +33,7 @@ KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bo
 }
 
 void Compressor::begin_decoding() {
+  if (!decodes_) n_prompt_ = static_cast<std::int64_t>(tokens_.size());
   decodes_ = true;
   if (!same_press_) prefill_.press.reset();
   if (plan_.decoding != nullptr) return;
@@ -93,13 +82,15 @@ BudgetView Compressor::budget_view() const {
     view.ratio = std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen));
   }
   view.seed = seed_;
+  view.n_prompt = decodes_ ? n_prompt_ : view.n_seen;
   return view;
 }
 
 void Compressor::after_attention(const AttentionBlock& block) {
   if (block_watcher_) block_watcher_(block);
   if (block.is_last && pass_watcher_) pass_watcher_(PassMoment::attended, block.cache);
-  if (prefill_ || decoding_) press_layer(block);
+  const bool may_press = press_window_layers_ || block.spec().window == 0;
+  if ((prefill_ || decoding_) && may_press) press_layer(block);
   if (!block.is_last || (!prefill_ && !decoding_)) return;
   if (pass_watcher_) pass_watcher_(PassMoment::compressed, block.cache);
 }
@@ -123,6 +114,13 @@ void Compressor::press_layer(const AttentionBlock& block) {
     if (*part && part->press->needs().every_block) part->press->observe(seen_by(*part));
   }
   if (compresses()) current().press->compress(seen_by(current()));
+}
+
+void Compressor::after_layer(const LayerOutput& output) {
+  const ScopedTimer timer(seconds_);
+  for (const Part* part : {&prefill_, &decoding_}) {
+    if (*part && part->press->needs().layer_outputs) part->press->observe_output(output);
+  }
 }
 
 void Compressor::RecentQueries::add(Matrix<const float> queries, std::int64_t wanted) {

@@ -16,6 +16,7 @@ PressNeeds operator+(const PressNeeds& a, const PressNeeds& b) {
   sum.accumulated_attention = a.accumulated_attention || b.accumulated_attention;
   sum.n_carried = a.n_carried + b.n_carried;
   sum.rebuilds_positions = a.rebuilds_positions || b.rebuilds_positions;
+  sum.layer_outputs = a.layer_outputs || b.layer_outputs;
   return sum;
 }
 
@@ -34,7 +35,7 @@ std::string_view to_string(PressKind kind) {
 }
 
 KVHead& LayerView::mutable_head(std::int64_t kv_head) const {
-  return part != nullptr ? (*part)[static_cast<std::size_t>(kv_head)] : block.cache.head(block.layer, kv_head);
+  return part != nullptr ? (*part)[kv_head] : block.cache.head(block.layer, kv_head);
 }
 
 const KVHead& LayerView::head(std::int64_t kv_head) const { return mutable_head(kv_head); }
@@ -63,7 +64,7 @@ void LayerView::keep(const Kept& kept) const {
   if (kept.empty()) return;
   if (watcher != nullptr && watcher->kept) watcher->kept(block.layer, kept);
   for (std::int64_t h = 0; h < n_kv_heads(); ++h) {
-    const auto& indices = kept[static_cast<std::size_t>(h)];
+    const auto& indices = kept[h];
     if (part != nullptr) {
       mutable_head(h).keep(indices);
     } else {
@@ -92,7 +93,7 @@ void Press::compress(const LayerView& layer) { layer.keep(select(layer)); }
 Scores scores_of(Press& press, const LayerView& layer) {
   Scores scores(static_cast<std::size_t>(layer.n_kv_heads()));
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-    scores[static_cast<std::size_t>(h)].resize(static_cast<std::size_t>(layer.head(h).size()));
+    scores[h].resize(static_cast<std::size_t>(layer.head(h).size()));
   }
   press.score(layer, scores);
   if (layer.watcher != nullptr && layer.watcher->scored) layer.watcher->scored(layer.block.layer, scores);

@@ -106,7 +106,7 @@ TaskSet make_kv_recall_task(const TaskGrid& grid, const CountTokens& count) {
         while (static_cast<std::int64_t>(facts.size()) < n) facts.push_back({random.code_word(), random.number()});
         std::string list = "Below is a list of names and their numbers. Remember it: you will be asked for one.\n\n";
         for (std::int64_t i = 0; i < n; ++i) {
-          const Fact& it = facts[static_cast<std::size_t>(i)];
+          const Fact& it = facts[i];
           list += fmt::format("{}: {}\n", it.key, it.value);
         }
         return list + "\n";
@@ -120,7 +120,7 @@ TaskSet make_kv_recall_task(const TaskGrid& grid, const CountTokens& count) {
       }
       const std::string list = context(n);
       for (const double depth : grid.depths) {
-        const Fact& asked = facts[static_cast<std::size_t>(std::lround(depth * static_cast<double>(n - 1)))];
+        const Fact& asked = facts[std::lround(depth * static_cast<double>(n - 1))];
         TaskSample sample;
         sample.task = set.name;
         sample.context = list;

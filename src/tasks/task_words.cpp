@@ -81,7 +81,7 @@ Haystack::Haystack(std::string_view text) {
 }
 
 std::size_t Haystack::sentence_at(double share) const {
-  return sentences_[static_cast<std::size_t>(share * static_cast<double>(sentences_.size()))];
+  return sentences_[share * static_cast<double>(sentences_.size())];
 }
 
 std::string Haystack::compose(std::size_t first, std::size_t n_words, const std::vector<Insert>& inserts) const {

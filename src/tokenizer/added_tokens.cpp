@@ -41,9 +41,9 @@ std::size_t skip_space(std::string_view text, std::size_t at) {
 }  // namespace
 
 std::int32_t AddedTokenFinder::child(std::int32_t node, unsigned char byte) const {
-  std::int32_t it = nodes_[static_cast<std::size_t>(node)].first_child;
-  while (it >= 0 && nodes_[static_cast<std::size_t>(it)].byte != byte) {
-    it = nodes_[static_cast<std::size_t>(it)].next_sibling;
+  std::int32_t it = nodes_[node].first_child;
+  while (it >= 0 && nodes_[it].byte != byte) {
+    it = nodes_[it].next_sibling;
   }
   return it;
 }
@@ -62,12 +62,12 @@ void AddedTokenFinder::add(std::string_view pattern, const AddedToken& token) {
     const auto byte = static_cast<unsigned char>(c);
     std::int32_t next = child(node, byte);
     if (next < 0) {
-      next = new_node(byte, nodes_[static_cast<std::size_t>(node)].first_child);
-      nodes_[static_cast<std::size_t>(node)].first_child = next;
+      next = new_node(byte, nodes_[node].first_child);
+      nodes_[node].first_child = next;
     }
     node = next;
   }
-  Node& last = nodes_[static_cast<std::size_t>(node)];
+  Node& last = nodes_[node];
   if (last.token == nullptr) last.token = &token;
 }
 
@@ -77,7 +77,7 @@ const AddedToken* AddedTokenFinder::match(std::string_view text, std::size_t at,
   std::int32_t node = roots_[static_cast<unsigned char>(text[at])];
   while (node > 0) {
     ++at;
-    if (const AddedToken* token = nodes_[static_cast<std::size_t>(node)].token; token != nullptr) {
+    if (const AddedToken* token = nodes_[node].token; token != nullptr) {
       longest = token;
       length = at - begin;
     }

@@ -23,7 +23,7 @@ Templates from_gguf(const GgufFile& file) {
   const auto* id = file.get<std::int64_t>("tokenizer.ggml.bos_token_id");
   const auto* tokens = file.get<std::vector<std::string>>("tokenizer.ggml.tokens");
   if (id != nullptr && tokens != nullptr && *id >= 0 && *id < static_cast<std::int64_t>(tokens->size())) {
-    result.begin = (*tokens)[static_cast<std::size_t>(*id)];
+    result.begin = (*tokens)[*id];
   }
   return result;
 }

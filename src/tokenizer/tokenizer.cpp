@@ -74,8 +74,8 @@ struct Tokenizer::Impl {
     for (const AddedToken& token : parts.added_tokens) end = std::max(end, token.id + 1);
     meanings.resize(static_cast<std::size_t>(end));
     const auto put = [&](std::int32_t id, std::string_view bytes, bool special) {
-      meanings[static_cast<std::size_t>(id)] = {static_cast<std::uint32_t>(meanings_text.size()),
-                                                static_cast<std::uint32_t>(bytes.size()), special};
+      meanings[id] = {static_cast<std::uint32_t>(meanings_text.size()), static_cast<std::uint32_t>(bytes.size()),
+                      special};
       meanings_text += bytes;
     };
     for (std::int32_t id = 0; id < parts.vocabulary.end_id(); ++id) {
@@ -136,7 +136,7 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
   std::string text;
   for (const std::int32_t id : ids) {
     if (id < 0 || static_cast<std::size_t>(id) >= impl_->meanings.size()) continue;
-    const Meaning& meaning = impl_->meanings[static_cast<std::size_t>(id)];
+    const Meaning& meaning = impl_->meanings[id];
     if (skip_special && meaning.special) continue;
     text += std::string_view(impl_->meanings_text).substr(meaning.begin, meaning.length);
   }

@@ -35,7 +35,7 @@ bool Vocabulary::add(std::string_view token, std::int32_t id) {
   if (by_id_[index].length >= 0) return false;
   std::size_t slot = hash_bytes(token) & (table_.size() - 1);
   for (; table_[slot] >= 0; slot = (slot + 1) & (table_.size() - 1)) {
-    if (at(by_id_[static_cast<std::size_t>(table_[slot])]) == token) return false;
+    if (at(by_id_[table_[slot]]) == token) return false;
   }
   if (text_.size() + token.size() > std::numeric_limits<std::int32_t>::max())
     fail("a vocabulary of more than 2 GiB is not supported");
@@ -50,14 +50,14 @@ std::optional<std::int32_t> Vocabulary::find(std::string_view token) const {
   if (table_.empty()) return std::nullopt;
   std::size_t slot = hash_bytes(token) & (table_.size() - 1);
   for (; table_[slot] >= 0; slot = (slot + 1) & (table_.size() - 1)) {
-    if (at(by_id_[static_cast<std::size_t>(table_[slot])]) == token) return table_[slot];
+    if (at(by_id_[table_[slot]]) == token) return table_[slot];
   }
   return std::nullopt;
 }
 
 std::string_view Vocabulary::token(std::int32_t id) const {
-  if (id < 0 || id >= end_id() || by_id_[static_cast<std::size_t>(id)].length < 0) return {};
-  return at(by_id_[static_cast<std::size_t>(id)]);
+  if (id < 0 || id >= end_id() || by_id_[id].length < 0) return {};
+  return at(by_id_[id]);
 }
 
 ByteAlphabet::ByteAlphabet() {

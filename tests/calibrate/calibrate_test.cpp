@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "base/file.h"
+#include "engine/random_model.h"
+#include "engine/shapes.h"
 #include "kvpress/base/error.h"
 #include "test_data.h"
 
@@ -92,9 +94,9 @@ TEST(Calibrate, TextsAreCutAndShortRestsDropped) {
 
 TEST(Calibrate, TooLittleTextAndUnknownMethodsAreRefused) {
   ModelConfig config = named_shape("pythia-70m");
-  config.n_layers = 1;
+  config.set_layers(1, config.layer(0));
   config.vocab_size = 64;
-  Model model(config, {false, DType::f32}, 1);
+  Model model = random_model(config, {false, DType::f32}, 1);
   std::vector<TokenizedText> texts(1);
   texts[0].ids = {1, 2, 3, 4, 5};
   EXPECT_THROW(calibrate_expected_attention({model, texts}), UsageError);

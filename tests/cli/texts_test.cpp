@@ -86,7 +86,8 @@ TEST(Texts, TablesAndFilesByText) {
                                   "' --max-tokens 128 --press_sequence no_press,knorm --output_dir " +
                                   (folder.path() / "runs").string());
   ASSERT_EQ(ended.code, 0) << ended.err;
-  EXPECT_THAT(ended.out, HasSubstr("over 3 texts, each counted once: mean [95 % interval], standard deviation over texts"));
+  EXPECT_THAT(ended.out,
+              HasSubstr("over 3 texts, each counted once: mean [95 % interval], standard deviation over texts"));
   EXPECT_THAT(ended.out, HasSubstr("perplexity of each text"));
   EXPECT_THAT(ended.out, HasSubstr("a.txt"));
   int folders = 0;

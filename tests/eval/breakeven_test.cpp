@@ -145,7 +145,7 @@ TEST(BreakEven, ByTheContext) {
 }
 
 TEST(BreakEven, TimesAnAnswerOverTheCompressedCache) {
-  Model model(test::small_config(), {false, DType::f32}, 1);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 1);
   const TokenizedText text = test::random_text(200);
   CompressionSettings settings;
   settings.press = parse_press("streaming_llm");

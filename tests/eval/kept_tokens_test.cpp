@@ -16,7 +16,8 @@ namespace {
 
 class KeptTokensOfModel : public testing::Test {
  protected:
-  KeptTokensOfModel() : model_(test::small_config(3), {false, DType::f32}, 7), text_(test::random_text(300)) {}
+  KeptTokensOfModel()
+      : model_(random_model(test::small_config(3), {false, DType::f32}, 7)), text_(test::random_text(300)) {}
   KeptTokens kept(const std::string& press, double ratio, std::int64_t chunk_size = 0,
                   Positions positions = Positions::text) {
     CompressionSettings settings;

@@ -19,7 +19,7 @@ TEST(LongContext, BudgetAndChunkAreAllThatIsHeld) {
   constexpr std::int64_t kTokens = 32768;
   constexpr std::int64_t kBudget = 2048;
   constexpr std::int64_t kChunk = 512;
-  Model model(test::small_config(), {false, DType::f32}, 1);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 1);
   RunSettings settings;
   settings.protocol.protocol = Protocol::chunked;
   settings.protocol.max_length = kTokens;
@@ -75,7 +75,7 @@ Compressed compress(Model& model, const NamedPress& press, std::span<const std::
 
 /// A layer may take a long block in parts: nobody can tell by the results.
 TEST(LongContext, PartsOfABlockAreAsTheWhole) {
-  Model model(test::small_config(), {false, DType::f32}, 1);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 1);
   const auto tokens = test::random_text(2800).ids;
   for (const char* name : {"no_press", "knorm", "tova", "snapkv", "observed_attention", "adakv(snapkv)", "think",
                            "expected_attention", "chunk(snapkv(window_size=8), chunk_length=300)"}) {
@@ -112,7 +112,7 @@ TEST_P(Resident, LittleIsHeldBesideWeightsAndCache) {
 #endif
   constexpr std::size_t kMost = std::size_t{150} << 20;
   constexpr std::int64_t kTokens = 8192;
-  Model model(named_shape("pythia-70m"), {false, DType::f32}, 1);
+  Model model = random_model(named_shape("pythia-70m"), {false, DType::f32}, 1);
   RunSettings settings;
   settings.protocol.protocol = GetParam();
   settings.protocol.max_length = kTokens;

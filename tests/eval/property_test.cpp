@@ -37,7 +37,7 @@ constexpr const char* kPresses[] = {"pyramidkv",
 /// A random model with grouped queries, and a text of random tokens.
 class Property : public testing::Test {
  protected:
-  Property() : model_(test::small_config(), {false, DType::f32}, 7), text_(test::random_text(700)) {}
+  Property() : model_(random_model(test::small_config(), {false, DType::f32}, 7)), text_(test::random_text(700)) {}
 
   RunResult run(const std::string& press, double ratio, Protocol protocol = Protocol::chunked,
                 DType cache = DType::f32) {

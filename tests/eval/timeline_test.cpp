@@ -31,7 +31,8 @@ class TimelineOfRun : public testing::Test {
   static constexpr std::int64_t kChunk = 128;
 
   TimelineOfRun()
-      : model_(test::small_config(kLayers, kHeads), {false, DType::f32}, 7), text_(test::random_text(1024)) {
+      : model_(random_model(test::small_config(kLayers, kHeads), {false, DType::f32}, 7)),
+        text_(test::random_text(1024)) {
     settings_.protocol.max_length = 512;
     settings_.protocol.chunk_size = kChunk;
     settings_.compression.budget.ratio = 0.5;

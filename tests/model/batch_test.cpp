@@ -78,7 +78,7 @@ void PrintTo(const Case& it, std::ostream* out) { *out << it.name; }
 
 class Batch : public testing::TestWithParam<Case> {
  protected:
-  Batch() : model_(test::small_config(3), {false, GetParam().weights}, 11) {}
+  Batch() : model_(random_model(test::small_config(3), {false, GetParam().weights}, 11)) {}
 
   std::int64_t cols() const { return model_.config().hidden_size; }
 
@@ -156,7 +156,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, Batch,
 
 class BatchModel : public testing::Test {
  protected:
-  BatchModel() : model_(test::small_config(3), {false, DType::f32}, 11) {}
+  BatchModel() : model_(random_model(test::small_config(3), {false, DType::f32}, 11)) {}
   Sequence make(std::int64_t n_cached, std::int64_t n_new, std::uint32_t seed) {
     Sequence it{random_tokens(n_new, seed + 1), n_cached, model_.make_cache(DType::f32), {}};
     model_.forward({random_tokens(n_cached, seed), 0, it.cache});
@@ -193,7 +193,8 @@ class Reader : public AttentionListener {
     seen.insert(seen.end(), hidden.data, hidden.data + hidden.rows * hidden.cols);
     seen.push_back(static_cast<float>(block.first_position));
   }
-  void after_layer(std::int64_t /*layer*/, Matrix<const float> residual) override {
+  void after_layer(const LayerOutput& output) override {
+    const Matrix<const float>& residual = output.residual;
     seen.insert(seen.end(), residual.data, residual.data + residual.rows * residual.cols);
   }
   std::vector<float> all() const {

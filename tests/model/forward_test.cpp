@@ -30,7 +30,7 @@ class Trace : public AttentionListener {
   using OnLayer = std::function<void(std::int64_t layer, Matrix<const float> residual)>;
   explicit Trace(OnLayer on_layer) : on_layer_(std::move(on_layer)) {}
   void after_attention(const AttentionBlock& /*block*/) override {}
-  void after_layer(std::int64_t layer, Matrix<const float> residual) override { on_layer_(layer, residual); }
+  void after_layer(const LayerOutput& output) override { on_layer_(output.layer, output.residual); }
 
  private:
   OnLayer on_layer_;
@@ -91,12 +91,14 @@ TEST_P(Forward, BlocksAndSingleTokensGiveWhatOnePassGives) {
   }
   ASSERT_EQ(at, n);
   EXPECT_LT(largest_difference(whole.data(), parts.data(), n * cols), 2e-3f);
-  EXPECT_EQ(a.allocated_bytes(), b.allocated_bytes());
+  if (!model.config().has_windows()) {
+    EXPECT_EQ(a.allocated_bytes(), b.allocated_bytes());
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Forward,
                          testing::Values("neox-parallel", "neox-sequential", "neox-legacy", "neox-sharded-bf16",
-                                         "llama-gqa", "llama3-rope"));
+                                         "llama-gqa", "llama3-rope", "mistral-window"));
 
 }  // namespace
 }  // namespace kvpress

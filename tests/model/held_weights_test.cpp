@@ -5,6 +5,8 @@
 #include <cstring>
 #include <random>
 
+#include "engine/random_model.h"
+#include "engine/shapes.h"
 #include "formats/gguf_builder.h"
 #include "formats/quants.h"
 #include "kvpress/model/model.h"
@@ -230,10 +232,10 @@ TEST(HeldWeights, InTwoBytesWhereTheFileHasThemSo) {
 
 TEST(HeldWeights, RandomModels) {
   ModelConfig config = named_shape("pythia-70m");
-  config.n_layers = 1;
+  config.set_layers(1, config.layer(0));
   config.vocab_size = 64;
-  Model exact(config, {false, DType::f32, HeldWeights::as_float}, 1);
-  Model int8(config, {false, DType::f32, HeldWeights::as_int8}, 1);
+  Model exact = random_model(config, {false, DType::f32, HeldWeights::as_float}, 1);
+  Model int8 = random_model(config, {false, DType::f32, HeldWeights::as_int8}, 1);
   EXPECT_LT(relative_distance(logits_of(int8, true), logits_of(exact, true)), 0.02);
 }
 

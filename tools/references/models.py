@@ -12,7 +12,9 @@ from typing import Any, Callable
 
 import torch
 from safetensors.torch import save_file
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel,
+)
 
 VOCAB = 192
 
@@ -73,6 +75,15 @@ def llama3_rope() -> LlamaConfig:
     )
 
 
+def mistral_window() -> MistralConfig:
+    # The window is much shorter than the text.
+    return MistralConfig(
+        vocab_size=VOCAB, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        intermediate_size=96, max_position_embeddings=1024, rms_norm_eps=1e-5, rope_theta=10000.0, sliding_window=24,
+        tie_word_embeddings=False,
+    )
+
+
 SPECS: tuple[Spec, ...] = (
     Spec("neox-parallel", neox_parallel, 192, variant=65),
     Spec("neox-sequential", neox_sequential, 96),
@@ -80,6 +91,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("llama-gqa", llama_gqa, 192, variant=53),
     Spec("llama3-rope", llama3_rope, 96),
     Spec("neox-sharded-bf16", neox_sequential, 96),
+    Spec("mistral-window", mistral_window, 192),
 )
 
 
@@ -137,7 +149,7 @@ def published_config(config: Any) -> dict[str, Any]:
     else:
         scaling = {k: v for k, v in rope.items() if k != "rope_theta"}
         d |= {
-            "architectures": ["LlamaForCausalLM"], "rope_theta": rope["rope_theta"],
+            "architectures": [type(config).__name__.replace("Config", "ForCausalLM")], "rope_theta": rope["rope_theta"],
             "rope_scaling": scaling if scaling.get("rope_type", "default") != "default" else None,
             "torch_dtype": "float32", "transformers_version": "4.43.0",
         }
@@ -162,8 +174,8 @@ def save_legacy(model: PreTrainedModel, folder: Path) -> None:
 def build(spec: Spec) -> PreTrainedModel:
     """The model in float32. Reduced weights are rounded first, so that all references are for the stored numbers."""
     config = spec.make_config()
-    cls = GPTNeoXForCausalLM if config.model_type == "gpt_neox" else LlamaForCausalLM
-    model = cls(config).eval()
+    classes = {"gpt_neox": GPTNeoXForCausalLM, "llama": LlamaForCausalLM, "mistral": MistralForCausalLM}
+    model = classes[config.model_type](config).eval()
     randomize(model, zlib.crc32(f"weights {spec.name} {spec.variant}".encode()))
     if spec.name == "neox-legacy":
         model = model.half().float()

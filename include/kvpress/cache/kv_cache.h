@@ -49,14 +49,14 @@ class KVHead {
   std::span<const std::int32_t> positions() const { return positions_; }
   /// The position whose RoPE key j carries: its place in the text or, in a renumbered cache, in the head.
   std::int64_t rope_position(std::int64_t j) const {
-    if (!renumber_) return positions_[static_cast<std::size_t>(j)];
-    return slots_.empty() ? j : slots_[static_cast<std::size_t>(j)];
+    if (!renumber_) return positions_[j];
+    return slots_.empty() ? j : slots_[j];
   }
 
   /// What presses keep beside each token (an accumulated attention, a score): written by them, 0 for a new token,
   /// evicted with it. `channel` is in [0, n_carried).
-  std::span<float> carried(std::int64_t channel) { return carried_[static_cast<std::size_t>(channel)]; }
-  std::span<const float> carried(std::int64_t channel) const { return carried_[static_cast<std::size_t>(channel)]; }
+  std::span<float> carried(std::int64_t channel) { return carried_[channel]; }
+  std::span<const float> carried(std::int64_t channel) const { return carried_[channel]; }
 
   /// Rows [first, first + n) of the keys or values, converted to float32.
   void keys_as_float(std::int64_t first, std::int64_t n, float* out) const {

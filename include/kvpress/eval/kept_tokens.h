@@ -20,7 +20,7 @@ struct KeptTokens {
   std::vector<std::vector<std::int32_t>> heads;
 
   const std::vector<std::int32_t>& head(std::int64_t layer, std::int64_t kv_head) const {
-    return heads[static_cast<std::size_t>(layer * n_kv_heads + kv_head)];
+    return heads[layer * n_kv_heads + kv_head];
   }
   /// For each token of the text, how many heads hold it.
   std::vector<std::int32_t> heads_by_token() const;

@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "kvpress/ops/product/linear.h"
+#include "kvpress/model/layer_spec.h"
+#include "kvpress/ops/rope.h"
 
 namespace kvpress {
 
 struct ModelFiles;
 
+/// A model as a whole, and its layers.
 struct ModelConfig {
   std::string architecture;  ///< transformers' model_type: "gpt_neox", "llama"
   std::int64_t n_layers = 0;
@@ -19,22 +20,25 @@ struct ModelConfig {
   std::int64_t n_heads = 0;
   std::int64_t n_kv_heads = 0;
   std::int64_t head_dim = 0;
-  std::int64_t intermediate_size = 0;
   std::int64_t vocab_size = 0;     ///< rows of the embedding; may exceed the tokenizer's ids
   std::int64_t max_positions = 0;  ///< the context the model was trained for
-  float norm_eps = 1e-5f;
-  bool rms_norm = false;           ///< RMSNorm without biases, else LayerNorm with them
-  bool parallel_residual = false;  ///< attention and feed-forward read the same input (GPT-NeoX)
-  bool gated = false;              ///< feed-forward with a gate (SwiGLU)
-  bool attention_bias = false;
-  bool mlp_bias = false;
-  bool tied_output = false;  ///< the embedding is the output product as well
-  Activation activation = Activation::none;
-  std::vector<float> rope_frequencies;  ///< rotary_dim / 2 inverse frequencies
+  NormKind final_norm = NormKind::layer_norm;
+  float final_norm_eps = 1e-5f;
+  bool tied_output = false;   ///< the embedding is the output product as well
+  float embedding_scale = 1;  ///< of the embedding's rows as they come in
+  float logit_soft_cap = 0;   ///< logits become cap * tanh(logit / cap); 0: they do not
   std::vector<std::int32_t> eos_ids;
+  std::vector<LayerSpec> layers;  ///< n_layers of them
 
   std::int64_t group_size() const { return n_heads / n_kv_heads; }
-  std::int64_t rotary_dim() const { return 2 * static_cast<std::int64_t>(rope_frequencies.size()); }
+  const LayerSpec& layer(std::int64_t l) const { return layers[l]; }
+  /// n layers of one kind.
+  void set_layers(std::int64_t n, const LayerSpec& each);
+  float attention_scale(std::int64_t l) const;
+  /// Whether any layer has rotary positions; whether any looks back no further than a window.
+  bool has_rope() const;
+  bool has_windows() const;
+  LayerRopes ropes() const;
   /// Parameters of the weights, computed from the sizes.
   std::int64_t n_parameters() const;
 };
@@ -43,8 +47,7 @@ struct ModelConfig {
 /// and the key that is missing, of the wrong kind, out of range or not supported.
 ModelConfig read_config(const ModelFiles& files);
 
-/// A configuration by the name of a published shape, to measure with random weights: "pythia-70m", "pythia-160m",
-/// "smollm2-135m". Throws UsageError listing the known ones.
-ModelConfig named_shape(const std::string& name);
+/// Refuses, by Error naming `path`, what a configuration describes and the forward pass does not carry out.
+void check_supported(const ModelConfig& config, const std::string& path);
 
 }  // namespace kvpress

@@ -57,8 +57,9 @@ class Model {
  public:
   /// Decodes and packs the weights; `files` is kept for its mappings. Throws Error naming file and tensor.
   Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype);
-  /// Random weights of a shape: for measuring. The same seed gives the same weights.
-  Model(const ModelConfig& config, const DTypeChoice& dtype, std::uint64_t seed);
+  /// Of weights that are ready. `embedding_owner` owns the bytes that weights.embedding shows.
+  Model(ModelConfig config, const Numerics& numerics, DecoderWeights weights,
+        std::shared_ptr<const void> embedding_owner);
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
   ~Model();

@@ -17,15 +17,19 @@
 
 namespace kvpress {
 
-/// LayerNorm's or RMSNorm's parameters; `bias` is empty for RMSNorm.
+/// LayerNorm's or RMSNorm's parameters; `bias` is empty for RMSNorm. Without any weights: no norm there.
 struct NormWeights {
   AlignedVector<float> weight;
   AlignedVector<float> bias;
 };
 
 struct LayerWeights {
-  NormWeights attention_norm;
+  NormWeights attention_norm;       ///< of what attention reads
+  NormWeights attention_post_norm;  ///< of what attention gives
   NormWeights mlp_norm;
+  NormWeights mlp_post_norm;
+  NormWeights query_norm;  ///< [head_dim]
+  NormWeights key_norm;
   Linear qkv;  ///< rows: every query head, then every key head, then every value head
   Linear attention_out;
   /// The rows of attention_out once more, [hidden_size, n_heads * head_dim], decoded from the file when asked for.
@@ -74,7 +78,8 @@ class WeightReader {
   /// Throws Error naming file and tensor when it is missing, of another shape, or of a type that cannot be decoded.
   const TensorInfo& tensor(const std::string& name, const std::vector<std::int64_t>& shape);
   AlignedVector<float> vector(const std::string& name, std::int64_t n);
-  NormWeights norm(const std::string& prefix, std::int64_t n, bool with_bias);
+  /// `prefix`.weight [n], and `prefix`.bias [n] where the kind has one.
+  NormWeights norm(const std::string& prefix, std::int64_t n, NormKind kind);
   Linear linear(const RowMap& rows, std::int64_t in, const std::vector<float>& bias,
                 Activation activation = Activation::none);
   /// `name`.weight [out, in], and `name`.bias [out] when `with_bias`.

@@ -51,9 +51,7 @@ class LayerRopes {
   bool same_turns(const LayerRopes& other) const;
 
  private:
-  std::size_t index(std::int64_t layer) const {
-    return of_layer_.empty() ? 0 : of_layer_[static_cast<std::size_t>(layer)];
-  }
+  std::size_t index(std::int64_t layer) const { return of_layer_.empty() ? 0 : of_layer_[layer]; }
 
   std::vector<Rope> ropes_;
   std::vector<std::size_t> of_layer_;  // empty: the first is every layer's

@@ -30,7 +30,7 @@ class Compressor : public AttentionListener {
   /// Copies the presses into their initial state. `seed` is for presses that draw random numbers.
   explicit Compressor(const CompressionPlan& plan, std::uint64_t seed = 0);
 
-  Compressor(const Compressor& other);
+  Compressor(const Compressor&) = default;
   Compressor& operator=(const Compressor&) = delete;
   Compressor(Compressor&&) = default;
   Compressor& operator=(Compressor&&) = default;
@@ -50,6 +50,9 @@ class Compressor : public AttentionListener {
 
   /// Whether the next passes of the prefill are followed by compression, or only observed. On at first.
   void set_active(bool active) { active_ = active; }
+  /// Whether presses compress layers that look back no further than a window, as others. Off at first: those hold no
+  /// more than their window anyway. Presses that compress all layers at once refuse models with such layers.
+  void set_press_window_layers(bool press) { press_window_layers_ = press; }
   /// The prefill is over: from here on the decoding press compresses, every so many tokens. Without one nothing is
   /// compressed or observed any more.
   void begin_decoding();
@@ -78,6 +81,8 @@ class Compressor : public AttentionListener {
   bool wants_whole_block() const override { return needs_.every_block || needs_.newest_block || block_watcher_; }
   std::span<float* const> column_sums(std::int64_t layer, KVCache& cache) override;
   void after_attention(const AttentionBlock& block) override;
+  bool wants_attention_output() const override { return needs_.layer_outputs; }
+  void after_layer(const LayerOutput& output) override;
 
  private:
   /// The last queries of a layer; the window grows to twice what is wanted before it is cut, so that a token at a time
@@ -97,7 +102,11 @@ class Compressor : public AttentionListener {
     std::unique_ptr<Press> press;
     std::int64_t first_carried = 0;
     explicit operator bool() const { return press != nullptr; }
-    Part clone() const { return {press ? press->clone() : nullptr, first_carried}; }
+    Part() = default;
+    Part(const Part& other) : press(other.press ? other.press->clone() : nullptr), first_carried(other.first_carried) {}
+    Part(Part&&) noexcept = default;
+    Part& operator=(Part&&) noexcept = default;
+    ~Part() = default;
   };
   void add_part(Part& part, const Press& press);
   /// The channel of the cache: the accumulated attention stands first.
@@ -115,6 +124,8 @@ class Compressor : public AttentionListener {
   PressNeeds needs_;         // of both
   std::uint64_t seed_;
   bool active_ = true;
+  bool press_window_layers_ = false;
+  std::int64_t n_prompt_ = 0;  // once decoding has begun
   std::int64_t n_decoded_ = 0;
   std::int64_t n_newest_ = 0;  // tokens of the pass at hand
   double seconds_ = 0;

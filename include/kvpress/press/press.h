@@ -35,6 +35,7 @@ struct PressNeeds {
   bool accumulated_attention = false;  ///< the attention each token got so far, beside it in the cache
   std::int64_t n_carried = 0;       ///< floats of its own that the press keeps beside each token, written in observe()
   bool rebuilds_positions = false;  ///< kept keys are turned to positions 0, 1, ... (CacheShape::renumber)
+  bool layer_outputs = false;       ///< observe_output() is shown each layer's stream and what attention added to it
 };
 /// What both want; carried floats of both, side by side.
 PressNeeds operator+(const PressNeeds& a, const PressNeeds& b);
@@ -56,6 +57,8 @@ struct BudgetView {
   std::int64_t n_kept = 0;  ///< entries that each head may keep, where the press does not share them out otherwise
   double ratio = 0;         ///< the share that goes: as asked for, or 1 - n_kept / n_seen
   std::uint64_t seed = 0;   ///< of the run
+  /// The first so many tokens are the prompt, whatever the phase: n_seen until decoding begins.
+  std::int64_t n_prompt = 0;
 };
 
 /// One layer after a block's attention. Views: valid during the call only.
@@ -159,6 +162,9 @@ class Press : public Parameterized {
 
   /// Shown every block of every layer, before any scoring, when needs().every_block is set.
   virtual void observe(const LayerView& /*layer*/) {}
+  /// Shown what every layer has made of every block, when needs().layer_outputs is set: after observe() and compress()
+  /// of that layer.
+  virtual void observe_output(const LayerOutput& /*output*/) {}
 
   /// Fills scores, which come sized: one row a KV head, one value an entry.
   virtual void score(const LayerView& layer, Scores& scores);

@@ -30,8 +30,8 @@ struct RowState {
     row_max.assign(n, kNoMax);
     row_sum.assign(n, 0.0f);
     accumulated.assign(n * static_cast<std::size_t>(padded_head_dim(args.head_dim)), 0.0f);
-    return {queries.data(), queries.n_rows(), args.head_dim,     plan.factor,
-            row_max.data(), row_sum.data(),   accumulated.data()};
+    return {queries.data(), queries.n_rows(), args.head_dim,      plan.factor,
+            row_max.data(), row_sum.data(),   accumulated.data(), nullptr};
   }
 };
 
@@ -70,7 +70,7 @@ void attend_blocks(const AttentionArgs& args, const AttentionPlan& plan, const A
     std::vector<std::size_t> starts;  // of each head's blocks
     std::int64_t end_head = first_head;
     for (; end_head < plan.n_kv_heads; ++end_head) {
-      const std::int64_t n = args.kv[static_cast<std::size_t>(end_head)].n;
+      const std::int64_t n = args.kv[end_head].n;
       const auto more = static_cast<std::size_t>((n + kKeyBlock - 1) / kKeyBlock);
       if (end_head > first_head && (blocks.size() + more) * block_bytes > kPackedBytes) break;
       starts.push_back(blocks.size());
@@ -79,8 +79,8 @@ void attend_blocks(const AttentionArgs& args, const AttentionPlan& plan, const A
     packed.resize(blocks.size() * block_bytes);
     std::byte* const base = packed.data();
     parallel_for(static_cast<std::int64_t>(blocks.size()), [&](std::int64_t i) {
-      const KeyBlock& block = blocks[static_cast<std::size_t>(i)];
-      const HeadKV& kv = args.kv[static_cast<std::size_t>(block.kv_head)];
+      const KeyBlock& block = blocks[i];
+      const HeadKV& kv = args.kv[block.kv_head];
       std::byte* to = base + static_cast<std::size_t>(i) * block_bytes;
       pack_entries(args, plan, kv, block.first, std::min(kKeyBlock, kv.n - block.first), to, to + keys_bytes);
     });
@@ -88,21 +88,23 @@ void attend_blocks(const AttentionArgs& args, const AttentionPlan& plan, const A
     // The last blocks see the most keys: they go first, so that the threads end together.
     parallel_for(n_heads * plan.n_query_blocks, [&](std::int64_t item) {
       thread_local QueryRows queries;
+      thread_local Sight sight;
       thread_local RowState state;
       thread_local KeptWeights kept;
       const std::int64_t kv_head = first_head + item % n_heads;
-      const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
+      const HeadKV& kv = args.kv[kv_head];
       queries.gather(args, plan, kv_head, plan.n_query_blocks - 1 - item / n_heads);
-      const AttentionRows rows = state.start(queries, args, plan);
+      AttentionRows rows = state.start(queries, args, plan);
       const std::int64_t n_keys = visible(args, kv.n, queries.last_token());
-      const std::byte* at = base + starts[static_cast<std::size_t>(item % n_heads)] * block_bytes;
+      const std::byte* at = base + starts[item % n_heads] * block_bytes;
       if (plan.keeps_weights) kept.start(rows.n_rows, n_keys);
       for (std::int64_t first = 0; first < n_keys; first += kKeyBlock, at += block_bytes) {
-        const std::int32_t* seen = queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first));
+        queries.look(args, kv_head, first, std::min(kKeyBlock, kv.n - first), sight);
+        rows.hidden = sight.hidden_from(0);
         if (plan.keeps_weights) {
-          kept.attend(plan, rows, at, at + keys_bytes, seen);
+          kept.attend(plan, rows, at, at + keys_bytes, sight.seen.data());
         } else {
-          plan.kernels.attend(rows, at, at + keys_bytes, seen);
+          plan.kernels.attend(rows, at, at + keys_bytes, sight.seen.data());
         }
       }
       if (plan.keeps_weights) kept.add_to(sums, args, plan, kv_head, queries, rows);
@@ -161,7 +163,7 @@ void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, cons
   thread_local std::vector<RowState> states;
   std::vector<Stretch> stretches;
   for (std::int64_t h = 0; h < plan.n_kv_heads; ++h) {
-    for (std::int64_t first = 0; first < args.kv[static_cast<std::size_t>(h)].n; first += kStretch) {
+    for (std::int64_t first = 0; first < args.kv[h].n; first += kStretch) {
       stretches.push_back({h, first});
     }
   }
@@ -172,25 +174,29 @@ void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, cons
   const std::size_t block_bytes = keys_bytes + packed_values_bytes(args, plan);
   parallel_for(static_cast<std::int64_t>(stretches.size()), [&](std::int64_t i) {
     thread_local QueryRows queries;
+    thread_local Sight sight;
     thread_local AlignedVector<std::byte> packed;
-    const Stretch& stretch = stretches[static_cast<std::size_t>(i)];
-    const HeadKV& kv = args.kv[static_cast<std::size_t>(stretch.kv_head)];
+    const Stretch& stretch = stretches[i];
+    const HeadKV& kv = args.kv[stretch.kv_head];
     queries.gather(args, plan, stretch.kv_head, 0);
-    const AttentionRows rows = state[i].start(queries, args, plan);
+    AttentionRows rows = state[i].start(queries, args, plan);
     const FewRows few(args, plan, kv, queries);
     const std::int64_t end = std::min(stretch.first + kStretch, kv.n);
     for (std::int64_t first = stretch.first; first < end;) {
       // No block holds both entries that are quantized and others.
       const std::int64_t n = std::min({kKeyBlock, end - first, first < kv.older.n ? kv.older.n - first : kKeyBlock});
-      const std::int32_t* seen = queries.seen(args, kv.n, first, n);
-      if (!few.attend(rows, first, n, seen)) {
+      queries.look(args, stretch.kv_head, first, n, sight);
+      rows.hidden = sight.hidden_from(0);
+      const std::int32_t* seen = sight.seen.data();
+      const bool anybody = std::any_of(seen, seen + rows.n_rows, [](std::int32_t it) { return it > 0; });
+      if (anybody && !few.attend(rows, first, n, seen)) {
         packed.resize(block_bytes);
         pack_entries(args, plan, kv, first, n, packed.data(), packed.data() + keys_bytes);
         plan.kernels.attend(rows, packed.data(), packed.data() + keys_bytes, seen);
       }
       first += n;
     }
-    results[static_cast<std::size_t>(i)] = rows;
+    results[i] = rows;
   });
   QueryRows queries;
   for (std::size_t i = 0; i < stretches.size();) {

@@ -26,10 +26,11 @@ struct AttentionRows {
   const void* queries = nullptr;  ///< [n_rows, head_dim] in the kernels' element type
   std::int64_t n_rows = 0;
   std::int64_t head_dim = 0;
-  float factor = 0;              ///< scores times this are base-2 exponents; above 0
-  float* row_max = nullptr;      ///< largest exponent so far; starts at kNoMax
-  float* row_sum = nullptr;      ///< sum of 2^(exponent - row_max); starts at 0
-  float* accumulated = nullptr;  ///< [n_rows, padded_head_dim]; starts at 0
+  float factor = 0;                      ///< scores times this are base-2 exponents; above 0
+  float* row_max = nullptr;              ///< largest exponent so far; starts at kNoMax
+  float* row_sum = nullptr;              ///< sum of 2^(exponent - row_max); starts at 0
+  float* accumulated = nullptr;          ///< [n_rows, padded_head_dim]; starts at 0
+  const std::int32_t* hidden = nullptr;  ///< row r does not see the first hidden[r] keys of the block; null: sees all
 };
 
 /// Rows that attend_few() takes at most.
@@ -37,6 +38,14 @@ inline constexpr std::int64_t kAttendFewRows = 6;
 
 /// Where a row has seen nothing. Finite: the difference of two infinities is no number.
 inline constexpr float kNoMax = -1e30f;
+
+/// Scores of entries that rows do not see become so small that they weigh nothing. Rows are kKeyBlock apart.
+[[maybe_unused]] static void hide_entries(float* scores, std::int64_t n_rows, const std::int32_t* hidden) {
+  if (hidden == nullptr) return;
+  for (std::int64_t r = 0; r < n_rows; ++r) {
+    for (std::int64_t j = 0; j < hidden[r]; ++j) scores[r * kKeyBlock + j] = kNoMax;
+  }
+}
 
 /// How kernels read what they are given. Packed keys hold kKeyBlock * head_dim elements, packed values
 /// kKeyBlock * padded_head_dim.

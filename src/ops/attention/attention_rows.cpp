@@ -169,14 +169,21 @@ void QueryRows::gather_rest(const AttentionArgs& args, const AttentionPlan& plan
   }
 }
 
-const std::int32_t* QueryRows::seen(const AttentionArgs& args, std::int64_t kv_length, std::int64_t first,
-                                    std::int64_t n) {
-  seen_.resize(static_cast<std::size_t>(n_rows()));
+void QueryRows::look(const AttentionArgs& args, std::int64_t kv_head, std::int64_t first, std::int64_t n,
+                     Sight& sight) const {
+  const std::int64_t kv_length = args.kv[kv_head].n;
+  sight.seen.resize(static_cast<std::size_t>(n_rows()));
+  sight.hidden.resize(sight.seen.size());
+  sight.hides = false;
   for (std::int64_t t = 0; t < n_tokens_; ++t) {
-    const std::int64_t count = std::clamp<std::int64_t>(visible(args, kv_length, first_token_ + t) - first, 0, n);
-    std::fill_n(seen_.begin() + t * group_, group_, static_cast<std::int32_t>(count));
+    const std::int64_t token = first_token_ + t;
+    std::int64_t count = std::clamp<std::int64_t>(visible(args, kv_length, token) - first, 0, n);
+    std::int64_t hidden = std::max<std::int64_t>(0, first_visible(args, kv_head, token) - first);
+    if (hidden >= count) count = hidden = 0;
+    sight.hides |= hidden > 0;
+    std::fill_n(sight.seen.begin() + t * group_, group_, static_cast<std::int32_t>(count));
+    std::fill_n(sight.hidden.begin() + t * group_, group_, static_cast<std::int32_t>(hidden));
   }
-  return seen_.data();
 }
 
 }  // namespace kvpress

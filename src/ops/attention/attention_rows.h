@@ -21,6 +21,11 @@ inline std::int64_t visible(const AttentionArgs& args, std::int64_t n, std::int6
   return n - args.n_new + token + 1;
 }
 
+/// The first entry of a KV head that the query of `token` sees.
+inline std::int64_t first_visible(const AttentionArgs& args, std::int64_t kv_head, std::int64_t token) {
+  return args.first_seen.empty() ? 0 : args.first_seen[kv_head][token];
+}
+
 inline std::int64_t longest_head(const AttentionArgs& args) {
   std::int64_t longest = 0;
   for (const HeadKV& kv : args.kv) longest = std::max(longest, kv.n);
@@ -51,6 +56,15 @@ void pack_entries(const AttentionArgs& args, const AttentionPlan& plan, const He
 std::size_t packed_keys_bytes(const AttentionArgs& args, const AttentionPlan& plan);
 std::size_t packed_values_bytes(const AttentionArgs& args, const AttentionPlan& plan);
 
+/// What rows see of a block of entries: row r those of [hidden[r], seen[r]). seen[r] is 0 where it sees none.
+struct Sight {
+  std::vector<std::int32_t> seen, hidden;
+  bool hides = false;  ///< whether any hidden[r] is above 0
+
+  /// As kernels take it, from row `first` on.
+  const std::int32_t* hidden_from(std::int64_t first) const { return hides ? hidden.data() + first : nullptr; }
+};
+
 /// One block of rows: token by token, and for each token the heads of the group, so that neighbours see the same keys.
 class QueryRows {
  public:
@@ -68,8 +82,8 @@ class QueryRows {
   const std::byte* data() const { return queries_.data(); }
   const std::byte* rest() const { return rest_.data(); }
 
-  /// How many of the n entries from `first` on each row sees.
-  const std::int32_t* seen(const AttentionArgs& args, std::int64_t kv_length, std::int64_t first, std::int64_t n);
+  /// What each row sees of the n entries of a KV head from `first` on.
+  void look(const AttentionArgs& args, std::int64_t kv_head, std::int64_t first, std::int64_t n, Sight& sight) const;
 
  private:
   std::int64_t first_token_ = 0;
@@ -78,7 +92,6 @@ class QueryRows {
   DType type_ = DType::f32;
   AlignedVector<std::byte> queries_;
   AlignedVector<std::byte> rest_;
-  std::vector<std::int32_t> seen_;
 };
 
 /// Calls body(first, n) for row groups of a block.

@@ -34,7 +34,7 @@ class Window {
 
   void add(std::int64_t query_block, std::span<float* const> weights) {
     for (std::int64_t h = 0; h < n_heads_; ++h) {
-      QueryRows& queries = queries_[static_cast<std::size_t>(h)];
+      QueryRows& queries = queries_[h];
       queries.gather(args_, plan_, first_head_ + h, query_block);
       queries.gather_rest(args_, plan_, first_head_ + h);
     }
@@ -49,31 +49,26 @@ class Window {
   }
 
  private:
-  const HeadKV& kv(std::int64_t head) const { return args_.kv[static_cast<std::size_t>(first_head_ + head)]; }
+  const HeadKV& kv(std::int64_t head) const { return args_.kv[first_head_ + head]; }
   float* scores(std::int64_t item) { return scores_.data() + item * n_rows_ * kKeyBlock; }
 
-  /// How many of a block's entries each row sees, or null beyond the head's end.
-  const std::int32_t* seen(std::int64_t item) const {
-    thread_local std::vector<std::int32_t> counts;
+  /// What the rows of a head see of a block, or null beyond the head's end.
+  const Sight* look(std::int64_t item) const {
+    thread_local Sight sight;
     const std::int64_t first = item / n_heads_ * kKeyBlock;
     const std::int64_t n = kv(item % n_heads_).n;
     if (first >= n) return nullptr;
-    const QueryRows& queries = queries_[static_cast<std::size_t>(item % n_heads_)];
-    counts.resize(static_cast<std::size_t>(n_rows_));
-    for (std::int64_t r = 0; r < n_rows_; ++r) {
-      const std::int64_t count = visible(args_, n, queries.token(r)) - first;
-      counts[static_cast<std::size_t>(r)] =
-          static_cast<std::int32_t>(std::clamp<std::int64_t>(count, 0, std::min(kKeyBlock, n - first)));
-    }
-    return counts.data();
+    const QueryRows& queries = queries_[item % n_heads_];
+    queries.look(args_, first_head_ + item % n_heads_, first, std::min(kKeyBlock, n - first), sight);
+    return &sight;
   }
 
   void take_scores(std::int64_t item) {
     thread_local AlignedVector<std::byte> keys;
-    const std::int32_t* counts = seen(item);
-    if (counts == nullptr) return;
+    const Sight* sight = look(item);
+    if (sight == nullptr) return;
     const HeadKV& head = kv(item % n_heads_);
-    const QueryRows& queries = queries_[static_cast<std::size_t>(item % n_heads_)];
+    const QueryRows& queries = queries_[item % n_heads_];
     const std::int64_t first = item / n_heads_ * kKeyBlock;
     const std::int64_t n = std::min(kKeyBlock, head.n - first);
     keys.resize(packed_keys_bytes(args_, plan_));
@@ -85,14 +80,15 @@ class Window {
       if (plan_.kernels.element_size == 2) {
         plan_.kernels.scores(queries.rest() + r * row_bytes, rows, args_.head_dim, keys.data(), n, to, true);
       }
-      add_row_sums(to, rows, counts + r, plan_.factor, row_max_.data() + item * n_rows_ + r,
+      hide_entries(to, rows, sight->hidden_from(r));
+      add_row_sums(to, rows, sight->seen.data() + r, plan_.factor, row_max_.data() + item * n_rows_ + r,
                    row_sum_.data() + item * n_rows_ + r);
     });
   }
 
   /// Merges the blocks' maxima and sums: 2^(exponent - shift) is a weight, times its query's factor.
   void take_shifts(std::int64_t head) {
-    std::vector<float>& shifts = shifts_[static_cast<std::size_t>(head)];
+    std::vector<float>& shifts = shifts_[head];
     shifts.resize(static_cast<std::size_t>(n_rows_));
     for (std::int64_t r = 0; r < n_rows_; ++r) {
       const auto at = [&](std::int64_t block) {
@@ -104,27 +100,27 @@ class Window {
       for (std::int64_t block = 0; block < n_key_blocks_; ++block) {
         sum += static_cast<double>(row_sum_[at(block)]) * std::exp2(static_cast<double>(row_max_[at(block)] - max));
       }
-      const QueryRows& queries = queries_[static_cast<std::size_t>(head)];
+      const QueryRows& queries = queries_[head];
       if (!factors_.empty()) {
-        sum /= factors_[static_cast<std::size_t>((first_head_ + head) * args_.n_new + queries.token(r))];
+        sum /= factors_[(first_head_ + head) * args_.n_new + queries.token(r)];
       }
-      shifts[static_cast<std::size_t>(r)] = max + static_cast<float>(std::log2(sum));
+      shifts[r] = max + static_cast<float>(std::log2(sum));
     }
   }
 
   void take_columns(std::int64_t item, std::span<float* const> weights) {
-    const std::int32_t* counts = seen(item);
-    if (counts == nullptr) return;
+    const Sight* sight = look(item);
+    if (sight == nullptr) return;
     const std::int64_t head = item % n_heads_;
     const std::int64_t first = item / n_heads_ * kKeyBlock;
     alignas(kAlignment) float sums[kKeyBlock] = {};
     for_row_groups(n_rows_, [&](std::int64_t r, std::int64_t rows) {
-      add_columns(scores(item) + r * kKeyBlock, rows, counts + r, plan_.factor,
-                  shifts_[static_cast<std::size_t>(head)].data() + r, sums);
+      add_columns(scores(item) + r * kKeyBlock, rows, sight->seen.data() + r, plan_.factor, shifts_[head].data() + r,
+                  sums);
     });
     const std::int64_t n = std::min(kKeyBlock, kv(head).n - first);
     scale(sums, n, 1.0f / static_cast<float>(args_.n_new * plan_.group));
-    kvpress::add(sums, weights[static_cast<std::size_t>(first_head_ + head)] + first, n);
+    kvpress::add(sums, weights[first_head_ + head] + first, n);
   }
 
   const AttentionArgs& args_;
@@ -153,11 +149,12 @@ void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const 
   // The first keys are seen by the most queries: they go first.
   parallel_for(plan.n_kv_heads * n_stretches, [&](std::int64_t item) {
     thread_local QueryRows queries;
+    thread_local Sight sight;
     thread_local AlignedVector<std::byte> keys;
     thread_local std::vector<float> shifts;
     const std::int64_t kv_head = item % plan.n_kv_heads;
     const std::int64_t begin = item / plan.n_kv_heads * kKeys;
-    const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
+    const HeadKV& kv = args.kv[kv_head];
     const std::int64_t end = std::min(begin + kKeys, n_columns(kv_head));
     if (begin >= end) return;
     const std::size_t key_bytes = packed_keys_bytes(args, plan);
@@ -176,19 +173,21 @@ void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const 
       shifts.resize(static_cast<std::size_t>(queries.n_rows()));
       for (std::int64_t r = 0; r < queries.n_rows(); ++r) {
         const std::int64_t head = kv_head * plan.group + queries.head(r);
-        float& shift = shifts[static_cast<std::size_t>(r)];
+        float& shift = shifts[r];
         shift = args.log_sum_exp[head * args.n_new + queries.token(r)] * std::numbers::log2e_v<float>;
         if (row_factors != nullptr) shift -= std::log2(row_factors[queries.token(r)]);
       }
       // Sums are taken block by block, then added: fewer digits are lost than in one long sum.
       alignas(kAlignment) float block_sums[kKeys] = {};
       for (std::int64_t first = begin, i = 0; first < end; first += kKeyBlock, ++i) {
-        const std::int32_t* seen = queries.seen(args, kv.n, first, std::min(kKeyBlock, kv.n - first));
+        queries.look(args, kv_head, first, std::min(kKeyBlock, kv.n - first), sight);
+        const std::int32_t* seen = sight.seen.data();
         for_row_groups(queries.n_rows(), [&](std::int64_t r, std::int64_t rows) {
           const std::int64_t most = *std::max_element(seen + r, seen + r + rows);
           if (most == 0) return;
           plan.kernels.scores(queries.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data() + static_cast<std::size_t>(i) * key_bytes, most, scores, false);
+          hide_entries(scores, rows, sight.hidden_from(r));
           if constexpr (kReduction == Reduction::max) {
             max_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, totals + i * kKeyBlock);
           } else {
@@ -208,16 +207,16 @@ void attention_column_sums(const AttentionArgs& args, std::span<float* const> su
   if (args.n_new == 0) return;
   const AttentionPlan plan(args);
   reduce_columns<Reduction::sum>(
-      args, plan, nullptr, [&](std::int64_t kv_head) { return args.kv[static_cast<std::size_t>(kv_head)].n; },
+      args, plan, nullptr, [&](std::int64_t kv_head) { return args.kv[kv_head].n; },
       [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, float* values) {
         scale(values, n, 1.0f / static_cast<float>(plan.group));
-        add(values, sums[static_cast<std::size_t>(kv_head)] + first, n);
+        add(values, sums[kv_head] + first, n);
       });
 }
 
 void attention_column_maxima(const AttentionArgs& args, const float* row_factors,
                              std::span<const std::span<float>> maxima) {
-  const auto columns_of = [&](std::int64_t kv_head) { return maxima[static_cast<std::size_t>(kv_head)]; };
+  const auto columns_of = [&](std::int64_t kv_head) { return maxima[kv_head]; };
   if (args.n_new == 0) {
     for (const auto& row : maxima) std::fill(row.begin(), row.end(), 0.0f);
     return;
@@ -240,19 +239,20 @@ void attention_log_sum_exp(const AttentionArgs& args) {
   const std::int64_t n_items = (plan.n_query_blocks + kBlocks - 1) / kBlocks;
   parallel_for(plan.n_kv_heads * n_items, [&](std::int64_t item) {
     thread_local std::vector<QueryRows> queries(kBlocks);
+    thread_local Sight sight;
     thread_local AlignedVector<std::byte> keys;
     thread_local std::vector<float> row_max, row_sum;
     const std::int64_t kv_head = item % plan.n_kv_heads;
     const std::int64_t first_block = item / plan.n_kv_heads * kBlocks;
     const std::int64_t n_blocks = std::min(kBlocks, plan.n_query_blocks - first_block);
-    const HeadKV& kv = args.kv[static_cast<std::size_t>(kv_head)];
+    const HeadKV& kv = args.kv[kv_head];
     const std::int64_t max_rows = plan.block_tokens * plan.group;
     row_max.assign(static_cast<std::size_t>(n_blocks * max_rows), kNoMax);
     row_sum.assign(static_cast<std::size_t>(n_blocks * max_rows), 0.0f);
     for (std::int64_t b = 0; b < n_blocks; ++b) {
-      queries[static_cast<std::size_t>(b)].gather(args, plan, kv_head, first_block + b);
+      queries[b].gather(args, plan, kv_head, first_block + b);
     }
-    const std::int64_t last_token = queries[static_cast<std::size_t>(n_blocks - 1)].last_token();
+    const std::int64_t last_token = queries[n_blocks - 1].last_token();
     const std::int64_t end = std::min(kv.n, visible(args, kv.n, last_token));
     keys.resize(packed_keys_bytes(args, plan));
     alignas(kAlignment) float scores[kRowGroup * kKeyBlock];
@@ -260,20 +260,22 @@ void attention_log_sum_exp(const AttentionArgs& args) {
       const std::int64_t n = std::min(kKeyBlock, kv.n - first);
       pack_entries(args, plan, kv, first, n, keys.data(), nullptr);
       for (std::int64_t b = 0; b < n_blocks; ++b) {
-        QueryRows& rows_of_block = queries[static_cast<std::size_t>(b)];
-        const std::int32_t* seen = rows_of_block.seen(args, kv.n, first, n);
+        const QueryRows& rows_of_block = queries[b];
+        rows_of_block.look(args, kv_head, first, n, sight);
+        const std::int32_t* seen = sight.seen.data();
         for_row_groups(rows_of_block.n_rows(), [&](std::int64_t r, std::int64_t rows) {
           const std::int64_t most = *std::max_element(seen + r, seen + r + rows);
           if (most == 0) return;
           plan.kernels.scores(rows_of_block.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data(), most, scores, false);
+          hide_entries(scores, rows, sight.hidden_from(r));
           add_row_sums(scores, rows, seen + r, plan.factor, row_max.data() + b * max_rows + r,
                        row_sum.data() + b * max_rows + r);
         });
       }
     }
     for (std::int64_t b = 0; b < n_blocks; ++b) {
-      const QueryRows& rows = queries[static_cast<std::size_t>(b)];
+      const QueryRows& rows = queries[b];
       for (std::int64_t r = 0; r < rows.n_rows(); ++r) {
         const auto at = static_cast<std::size_t>(b * max_rows + r);
         const std::int64_t head = kv_head * plan.group + rows.head(r);

@@ -15,7 +15,7 @@ ColumnSums::ColumnSums(const AttentionArgs& args) {
 }
 
 void ColumnSums::add(std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* sums) {
-  std::int64_t* to = sums_[static_cast<std::size_t>(kv_head)].data() + first;
+  std::int64_t* to = sums_[kv_head].data() + first;
   for (std::int64_t j = 0; j < n; ++j) {
     const double value = static_cast<double>(sums[j]) * units_;
     // Weights that are no numbers count as nothing: a conversion beyond the type is undefined.
@@ -46,8 +46,8 @@ void KeptWeights::attend(const AttentionPlan& plan, const AttentionRows& rows, c
 }
 
 void KeptWeights::add_to(ColumnSums& sums, const AttentionArgs& args, const AttentionPlan& plan, std::int64_t kv_head,
-                         QueryRows& queries, const AttentionRows& rows) {
-  const std::int64_t n_entries = args.kv[static_cast<std::size_t>(kv_head)].n;
+                         const QueryRows& queries, const AttentionRows& rows) {
+  const std::int64_t n_entries = args.kv[kv_head].n;
   const auto all_rows = static_cast<std::size_t>(rows.n_rows);
   shifts_.resize(all_rows);
   for (std::size_t r = 0; r < all_rows; ++r) {
@@ -61,7 +61,8 @@ void KeptWeights::add_to(ColumnSums& sums, const AttentionArgs& args, const Atte
     for (std::size_t r = 0; r < all_rows; ++r) {
       exponents_[r] = row_max_[static_cast<std::size_t>(at) + r] - shifts_[r];
     }
-    const std::int32_t* seen = queries.seen(args, n_entries, first, n);
+    queries.look(args, kv_head, first, n, sight_);
+    const std::int32_t* seen = sight_.seen.data();
     alignas(kAlignment) float columns[kKeyBlock] = {};
     for_row_groups(rows.n_rows, [&](std::int64_t r, std::int64_t n_rows) {
       add_weighted_columns(weights_.data() + (at + r) * kKeyBlock, n_rows, seen + r, exponents_.data() + r, columns);

@@ -35,9 +35,10 @@ class KeptWeights {
               const std::int32_t* seen);
   /// Adds the columns' weights, averaged over the group, once all is attended.
   void add_to(ColumnSums& sums, const AttentionArgs& args, const AttentionPlan& plan, std::int64_t kv_head,
-              QueryRows& queries, const AttentionRows& rows);
+              const QueryRows& queries, const AttentionRows& rows);
 
  private:
+  Sight sight_;
   std::int64_t n_blocks_ = 0;     // of keys, so far
   AlignedVector<float> weights_;  // [key block][row][kKeyBlock]
   std::vector<float> row_max_;    // [key block][row], what the weights are relative to

@@ -37,9 +37,11 @@ class CompactWeights {
   virtual std::int64_t in_features() const = 0;
   virtual std::size_t bytes() const = 0;
 
-  /// y = activation(x W^T + bias), or y += with `accumulate` (float32), for at most Linear::kCompactRows rows.
+  /// y = activation(x W^T + bias), or y += with `accumulate` (float32), for at most most_rows() rows.
   virtual void multiply(const Activations& x, std::span<const float> bias, Activation activation, bool accumulate,
                         const Activations& y) const = 0;
+  /// Up to so many rows multiply() is faster than decoding, or all that its accuracy is meant for.
+  virtual std::int64_t most_rows() const { return Linear::kCompactRows; }
   /// What multiply() runs, for benchmarks.
   virtual std::string_view kernel() const = 0;
 

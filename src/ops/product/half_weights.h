@@ -26,6 +26,7 @@ class HalfWeights final : public CompactWeights {
   std::int64_t in_features() const override { return panels_.in; }
   std::size_t bytes() const override { return bytes_; }
   /// Of inputs in float32.
+  std::int64_t most_rows() const override { return kManyFewRows; }
   void multiply(const Activations& x, std::span<const float> bias, Activation activation, bool accumulate,
                 const Activations& y) const override;
   std::string_view kernel() const override { return "few_rows"; }

@@ -54,7 +54,7 @@ class CompactLinear final : public LinearImpl {
   std::size_t bytes() const override { return weights_->bytes(); }
 
   void multiply(const Activations& x, const Activations& y, bool accumulate) override {
-    if (x.rows <= Linear::kCompactRows) {
+    if (x.rows <= weights_->most_rows()) {
       weights_->multiply(x, products_.bias(), products_.activation(), accumulate, y);
     } else {
       multiply_decoded(x, 0, y, accumulate);
@@ -68,7 +68,7 @@ class CompactLinear final : public LinearImpl {
   std::int64_t column_block() override { return part_columns_; }
 
   std::string_view kernel(std::int64_t n) override {
-    if (n <= Linear::kCompactRows) return weights_->kernel();
+    if (n <= weights_->most_rows()) return weights_->kernel();
     const Part& it = all_columns_ ? *all_columns_ : full_part_;
     return products_.kernel(n, it.desc, writes_to_parts_ ? out_features() : onednn::columns_of(it.desc));
   }

@@ -22,7 +22,7 @@ constexpr std::int64_t kBlockElements = std::int64_t{1} << 20;
 constexpr std::int64_t kColumnBlock = 8 * kPackedColumns;
 
 /// Up to so many rows the weights are streamed by few_rows(), beyond that they go to oneDNN.
-constexpr std::int64_t kStreamedRows = kProductRows;
+constexpr std::int64_t kStreamedRows = kManyFewRows;
 
 class PackedLinear final : public LinearImpl {
  public:

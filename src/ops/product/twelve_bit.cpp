@@ -116,14 +116,14 @@ bool choose_exponents(TwelveBitPanels& panels, const WeightRows& rows) {
   for (std::int64_t i = 0; i < n_sampled; ++i) {
     rows(i * panels.out / n_sampled, 1, floats.data());
     from_float(floats.data(), row.data(), DType::bf16, panels.in);
-    for (const bf16 weight : row) ++counts[static_cast<std::size_t>(exponent(weight.bits))];
+    for (const bf16 weight : row) ++counts[exponent(weight.bits)];
   }
   std::int64_t all = 0;
   for (std::size_t e = 1; e < counts.size(); ++e) all += counts[e];
   std::int64_t most = -1;
   for (int first = 0; first + kCodes < static_cast<int>(counts.size()); ++first) {
     std::int64_t within = 0;
-    for (int code = 1; code < kCodes; ++code) within += counts[static_cast<std::size_t>(first + code)];
+    for (int code = 1; code < kCodes; ++code) within += counts[first + code];
     if (within <= most) continue;
     most = within;
     panels.first_exponent = first;
@@ -175,7 +175,7 @@ std::optional<TwelveBitWeights> TwelveBitWeights::pack(std::int64_t out, std::in
   parallel_for(n_panels, [&](std::int64_t p) {
     const std::vector<std::uint16_t>& bits = panel_rows(panels, rows, p);
     const std::int64_t stride = 2 * panels.n_pairs;
-    strays[static_cast<std::size_t>(p)] = strays_of(bits, stride, panels.first_exponent);
+    strays[p] = strays_of(bits, stride, panels.first_exponent);
     twelve_bit_kernels().pack(bits.data(), stride, panels, weights.memory_.get() + p * panel_bytes);
   });
   for (const auto& some : strays) weights.bytes_ += some.size() * sizeof(StrayWeight);
@@ -212,18 +212,18 @@ void TwelveBitWeights::decode(std::int64_t first, std::int64_t n, const DecodedP
     thread_local std::vector<std::uint16_t> pairs;
     if (to.pair == 2) {
       for (std::int64_t v = 0; v < n_vectors; ++v) {
-        vectors[static_cast<std::size_t>(v)] = out + to.at(column + v * kColumns, 0);
+        vectors[v] = out + to.at(column + v * kColumns, 0);
       }
       twelve_bit_kernels().decode(panels_, panel, n_vectors, vectors.data(), 2 * to.width);
     } else {
       pairs.resize(static_cast<std::size_t>(filled * kPanel));
       for (std::int64_t v = 0; v < n_vectors; ++v) {
-        vectors[static_cast<std::size_t>(v)] = pairs.data() + v * kColumns * 2;
+        vectors[v] = pairs.data() + v * kColumns * 2;
       }
       twelve_bit_kernels().decode(panels_, panel, n_vectors, vectors.data(), 2 * kPanel);
       for (std::int64_t k = 0; k < std::min(filled, to.in); ++k) {
         for (std::int64_t c = 0; c < n_vectors * kColumns; ++c) {
-          out[to.at(column + c, k)] = pairs[static_cast<std::size_t>(k / 2 * 2 * kPanel + 2 * c + k % 2)];
+          out[to.at(column + c, k)] = pairs[k / 2 * 2 * kPanel + 2 * c + k % 2];
         }
       }
     }

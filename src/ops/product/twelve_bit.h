@@ -13,6 +13,7 @@
 
 #include "kvpress/base/memory.h"
 #include "ops/product/compact_weights.h"
+#include "ops/product/few_rows_kernels.h"
 #include "ops/product/twelve_bit_kernels.h"
 
 namespace kvpress {
@@ -41,6 +42,7 @@ class TwelveBitWeights final : public CompactWeights {
   std::int64_t in_features() const override { return panels_.in; }
   std::size_t bytes() const override { return bytes_; }
   /// Of inputs in bfloat16.
+  std::int64_t most_rows() const override { return kManyFewRows; }
   void multiply(const Activations& x, std::span<const float> bias, Activation activation, bool accumulate,
                 const Activations& y) const override;
   std::string_view kernel() const override { return "twelve_bit"; }
@@ -48,7 +50,7 @@ class TwelveBitWeights final : public CompactWeights {
   void decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const override;
 
   const TwelveBitPanels& panels() const { return panels_; }
-  std::span<const StrayWeight> strays(std::int64_t panel) const { return (*strays_)[static_cast<std::size_t>(panel)]; }
+  std::span<const StrayWeight> strays(std::int64_t panel) const { return (*strays_)[panel]; }
 
  private:
   std::shared_ptr<std::byte> memory_;

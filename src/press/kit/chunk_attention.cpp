@@ -50,15 +50,15 @@ void observe_chunk_attention(const LayerView& layer, std::int64_t first, std::in
     float* out = layer.carried(h, 0).data() + slot;
     for (std::int64_t j = 0; j < size; ++j) {
       const std::span<const float> value(rows.data() + j * d, static_cast<std::size_t>(d));
-      out[j] = sums[static_cast<std::size_t>(j)] / static_cast<float>(group) * std::sqrt(dot(value, value));
+      out[j] = sums[j] / static_cast<float>(group) * std::sqrt(dot(value, value));
     }
   });
 }
 
 void fill_chunk_attention(const LayerView& layer, const EntryRanges& ranges, Scores& scores) {
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-    const EntryRange& range = ranges[static_cast<std::size_t>(h)];
-    const auto row = in_range(scores[static_cast<std::size_t>(h)], range);
+    const EntryRange& range = ranges[h];
+    const auto row = in_range(scores[h], range);
     std::copy_n(layer.carried(h, 0).begin() + range.begin, row.size(), row.begin());
     average_neighbours(row, 3);
   }

@@ -53,7 +53,7 @@ Scores output_norms(const LayerView& layer) {
   Scores norms(static_cast<std::size_t>(config.n_kv_heads));
   for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
     const KVHead& head = layer.head(h);
-    auto& row = norms[static_cast<std::size_t>(h)];
+    auto& row = norms[h];
     row.resize(static_cast<std::size_t>(head.size()));
     // Of all query heads of the group, one below the other: [group * hidden, head_dim].
     const auto stacked = [&](std::int64_t first, std::int64_t n, float* out) {
@@ -69,8 +69,7 @@ Scores output_norms(const LayerView& layer) {
       from_float(plain.data(), values.data, type, step * d);
       output(values, {product.data(), DType::f32, step, width});
       parallel_for(n, [&](std::int64_t j) {
-        row[static_cast<std::size_t>(first + j)] =
-            sum_of_absolutes(product.data() + j * width, width) / static_cast<float>(group);
+        row[first + j] = sum_of_absolutes(product.data() + j * width, width) / static_cast<float>(group);
       });
     }
   }
@@ -81,7 +80,7 @@ void weigh_by_output(std::int64_t n_first, double epsilon, const AlignedVector<f
                      AlignedVector<float>& scores) {
   const auto settled = top_k(scores, n_first);
   for (std::size_t j = 0; j < scores.size(); ++j) scores[j] = (scores[j] + static_cast<float>(epsilon)) * norms[j];
-  for (const std::int32_t j : settled) scores[static_cast<std::size_t>(j)] = std::numeric_limits<float>::max();
+  for (const std::int32_t j : settled) scores[j] = std::numeric_limits<float>::max();
 }
 
 }  // namespace kvpress

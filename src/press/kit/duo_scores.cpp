@@ -12,6 +12,21 @@ namespace {
 /// Positions that a head's mean query looks back over.
 constexpr std::int64_t kPositions = 500;
 
+/// Only the distance from the query matters: cos and sin of distance * frequency.
+struct Turns {
+  explicit Turns(const std::vector<float>& frequencies) : half(std::ssize(frequencies)) {
+    for (std::int64_t distance = 0; distance < kPositions; ++distance) {
+      for (const float frequency : frequencies) {
+        const double angle = static_cast<double>(distance) * static_cast<double>(frequency);
+        cosines.push_back(std::cos(angle));
+        sines.push_back(std::sin(angle));
+      }
+    }
+  }
+  std::int64_t half;
+  std::vector<double> cosines, sines;  // [kPositions, half]
+};
+
 }  // namespace
 
 void DuoScores::add(const LayerView& layer) {
@@ -57,24 +72,22 @@ void DuoScores::add(const LayerView& layer) {
 
 std::vector<float> DuoScores::scores(const ModelConfig& config) const {
   const std::int64_t d = config.head_dim;
-  const auto half = static_cast<std::int64_t>(config.rope_frequencies.size());
-  // Only the distance from the query matters: cos and sin of distance * frequency.
-  std::vector<double> cosines(static_cast<std::size_t>(kPositions * half));
-  std::vector<double> sines(cosines.size());
-  for (std::int64_t distance = 0; distance < kPositions; ++distance) {
-    for (std::int64_t i = 0; i < half; ++i) {
-      const double angle =
-          static_cast<double>(distance) * static_cast<double>(config.rope_frequencies[static_cast<std::size_t>(i)]);
-      cosines[static_cast<std::size_t>(distance * half + i)] = std::cos(angle);
-      sines[static_cast<std::size_t>(distance * half + i)] = std::sin(angle);
-    }
+  std::vector<Turns> turns;  // of layers that turn alike, once
+  std::vector<std::size_t> turns_of_layer;
+  for (std::int64_t l = 0; l < std::ssize(layers_); ++l) {
+    const bool same = l > 0 && config.layer(l).rope == config.layer(l - 1).rope;
+    if (!same) turns.emplace_back(config.layer(l).rope.inverse_frequencies);
+    turns_of_layer.push_back(turns.size() - 1);
   }
+  const auto turns_of = [&](std::int64_t l) -> const Turns& { return turns[turns_of_layer[l]]; };
   std::vector<float> result(layers_.size() * static_cast<std::size_t>(config.n_kv_heads));
   parallel_for(static_cast<std::int64_t>(result.size()), [&](std::int64_t item) {
-    const Sums& sums = layers_[static_cast<std::size_t>(item / config.n_kv_heads)];
+    const Sums& sums = layers_[item / config.n_kv_heads];
+    const Turns& of_layer = turns_of(item / config.n_kv_heads);
+    const std::int64_t half = of_layer.half;
     const std::int64_t kv_head = item % config.n_kv_heads;
-    const double per_product =
-        1.0 / (static_cast<double>(sums.count) * static_cast<double>(sums.count) * std::sqrt(static_cast<double>(d)));
+    const double per_product = static_cast<double>(config.attention_scale(item / config.n_kv_heads)) /
+                               (static_cast<double>(sums.count) * static_cast<double>(sums.count));
     const double* k = sums.keys.data() + kv_head * d;
     double score = 0;
     for (std::int64_t g = 0; g < config.group_size(); ++g) {
@@ -87,23 +100,23 @@ std::vector<float> DuoScores::scores(const ModelConfig& config) const {
           // Each pair of channels as a complex number: Re(q conj(k) e^(i distance frequency)).
           const double real = q[i] * k[i] + q[i + half] * k[i + half];
           const double imaginary = q[i + half] * k[i] - q[i] * k[i + half];
-          sum +=
-              real * cosines[static_cast<std::size_t>(row + i)] - imaginary * sines[static_cast<std::size_t>(row + i)];
+          const auto at = static_cast<std::size_t>(row + i);
+          sum += real * of_layer.cosines[at] - imaginary * of_layer.sines[at];
         }
         for (std::int64_t i = 2 * half; i < d; ++i) sum += q[i] * k[i];
-        logits[static_cast<std::size_t>(p)] = sum * per_product;
+        logits[p] = sum * per_product;
       }
       const double max = *std::max_element(logits.begin(), logits.end());
       double total = 0;
       double area = 0;  // the mean of cumulated weights: weight p counts in P - p of the P sums
       for (std::int64_t p = 0; p < kPositions; ++p) {
-        const double weight = std::exp(logits[static_cast<std::size_t>(p)] - max);
+        const double weight = std::exp(logits[p] - max);
         total += weight;
         area += weight * static_cast<double>(kPositions - p) / static_cast<double>(kPositions);
       }
       score += area / total;
     }
-    result[static_cast<std::size_t>(item)] = static_cast<float>(score / static_cast<double>(config.group_size()));
+    result[item] = static_cast<float>(score / static_cast<double>(config.group_size()));
   });
   return result;
 }

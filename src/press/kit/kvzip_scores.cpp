@@ -26,7 +26,7 @@ std::vector<float> inverse_norms(const Activations& hidden) {
     thread_local AlignedVector<float> row;
     row.resize(static_cast<std::size_t>(hidden.cols));
     to_float(hidden.block(t, 1).data, hidden.type, row.data(), hidden.cols);
-    factors[static_cast<std::size_t>(t)] = 1.0f / std::sqrt(dot(row, row));
+    factors[t] = 1.0f / std::sqrt(dot(row, row));
   });
   return factors;
 }
@@ -45,8 +45,7 @@ std::vector<AlignedVector<float>> output_grams(const AttentionBlock& block) {
     const std::int64_t n = std::min(kRows, config.hidden_size - first);
     block.weights.attention_out_rows(first, n, rows.data());
     parallel_for(config.n_heads, [&](std::int64_t h) {
-      gemm(true, false, d, d, n, 1.0f, rows.data() + h * d, cols, rows.data() + h * d, cols, 1.0f,
-           grams[static_cast<std::size_t>(h)].data(), d);
+      gemm(true, false, d, d, n, 1.0f, rows.data() + h * d, cols, rows.data() + h * d, cols, 1.0f, grams[h].data(), d);
     });
   }
   return grams;
@@ -66,17 +65,15 @@ void weigh_by_output_norm(const AttentionBlock& block, std::span<const std::int6
     thread_local AlignedVector<float> values, turned;
     const std::int64_t kv_head = item / n_stretches;
     const std::int64_t first = item % n_stretches * kStretch;
-    const auto of_kv_head = static_cast<std::int64_t>(scores[static_cast<std::size_t>(kv_head * group)].size());
+    const auto of_kv_head = static_cast<std::int64_t>(scores[kv_head * group].size());
     const std::int64_t rows = std::min(kStretch, of_kv_head - first);
     if (rows <= 0) return;
     values.resize(static_cast<std::size_t>(rows * d));
     turned.resize(values.size());
-    block.cache.head(block.layer, kv_head)
-        .values_as_float(begin[static_cast<std::size_t>(kv_head)] + first, rows, values.data());
+    block.cache.head(block.layer, kv_head).values_as_float(begin[kv_head] + first, rows, values.data());
     for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-      gemm(false, false, rows, d, d, 1.0f, values.data(), d, grams[static_cast<std::size_t>(h)].data(), d, 0.0f,
-           turned.data(), d);
-      float* of_head = scores[static_cast<std::size_t>(h)].data() + first;
+      gemm(false, false, rows, d, d, 1.0f, values.data(), d, grams[h].data(), d, 0.0f, turned.data(), d);
+      float* of_head = scores[h].data() + first;
       for (std::int64_t j = 0; j < rows; ++j) {
         const auto size = static_cast<std::size_t>(d);
         const float square = dot({values.data() + j * d, size}, {turned.data() + j * d, size});

@@ -38,18 +38,17 @@ void LeverageScores::fill(const LayerView& layer, std::int64_t sketch_dimension,
     parallel_for(layer.n_kv_heads() * grams.n_parts(), [&](std::int64_t item) {
       const std::int64_t h = item / grams.n_parts();
       const std::int64_t part = item % grams.n_parts();
-      const EntryRange& range = ranges[static_cast<std::size_t>(h)];
+      const EntryRange& range = ranges[h];
       const std::int64_t first = part * grams.rows_of_part();
       const std::int64_t n = std::min(grams.rows_of_part(), range.size() - first);
-      if (n > 0) body(h, part, first, n, sketched_[static_cast<std::size_t>(h)].data() + first * sketch_dimension);
+      if (n > 0) body(h, part, first, n, sketched_[h].data() + first * sketch_dimension);
     });
   };
   for_each_part([&](std::int64_t h, std::int64_t part, std::int64_t, std::int64_t n, const float* rows) {
     grams.add(h, part, rows, n);
   });
   std::vector<AlignedVector<float>> factors(ranges.size());
-  parallel_for(layer.n_kv_heads(),
-               [&](std::int64_t h) { factors[static_cast<std::size_t>(h)] = grams.inverse_factor(h, kRidge); });
+  parallel_for(layer.n_kv_heads(), [&](std::int64_t h) { factors[h] = grams.inverse_factor(h, kRidge); });
   for_each_part([&](std::int64_t h, std::int64_t, std::int64_t first, std::int64_t n, const float* rows) {
     const auto at = static_cast<std::size_t>(h);
     quadratic_forms(rows, n, sketch_dimension, factors[at].data(), scores[at].data() + ranges[at].begin + first);
@@ -68,7 +67,7 @@ void LeverageScores::sketch(const LayerView& layer, std::int64_t sketch_dimensio
   const std::int64_t per_head = (layer.longest() + kRows - 1) / kRows;
   parallel_for(layer.n_kv_heads() * per_head, [&](std::int64_t item) {
     const std::int64_t h = item / per_head;
-    const EntryRange& range = ranges[static_cast<std::size_t>(h)];
+    const EntryRange& range = ranges[h];
     const std::int64_t first = item % per_head * kRows;
     const std::int64_t n = std::min(kRows, range.size() - first);
     if (n <= 0) return;
@@ -79,8 +78,7 @@ void LeverageScores::sketch(const LayerView& layer, std::int64_t sketch_dimensio
       layer.block.rope.undo(keys.data() + j * d, head.rope_position(range.begin + first + j));
     }
     gemm(false, false, n, sketch_dimension, d, 1.0f, keys.data(), d, drawn.data() + h * d * sketch_dimension,
-         sketch_dimension, 0.0f, sketched_[static_cast<std::size_t>(h)].data() + first * sketch_dimension,
-         sketch_dimension);
+         sketch_dimension, 0.0f, sketched_[h].data() + first * sketch_dimension, sketch_dimension);
   });
 }
 
@@ -88,7 +86,7 @@ void LeverageScores::sketch(const LayerView& layer, std::int64_t sketch_dimensio
 void LeverageScores::centre(std::int64_t sketch_dimension) {
   const auto k = static_cast<std::size_t>(sketch_dimension);
   parallel_for(static_cast<std::int64_t>(sketched_.size()), [&](std::int64_t h) {
-    AlignedVector<float>& rows = sketched_[static_cast<std::size_t>(h)];
+    AlignedVector<float>& rows = sketched_[h];
     const std::size_t n = rows.size() / k;
     std::vector<double> sum(k, 0.0);
     for (std::size_t j = 0; j < n; ++j) {

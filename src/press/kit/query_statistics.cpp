@@ -28,7 +28,7 @@ void QueryStatistics::add(const AttentionBlock& block, std::int64_t n_sink, bool
     const auto head = queries.columns(h * d, d);
     std::vector<double> sum(static_cast<std::size_t>(d), 0.0);
     for (std::int64_t t = 0; t < n; ++t) {
-      for (std::int64_t c = 0; c < d; ++c) sum[static_cast<std::size_t>(c)] += head.row(t)[c];
+      for (std::int64_t c = 0; c < d; ++c) sum[c] += head.row(t)[c];
     }
     std::vector<float> mean(static_cast<std::size_t>(d));
     for (std::size_t c = 0; c < mean.size(); ++c) mean[c] = static_cast<float>(sum[c] / static_cast<double>(n));
@@ -42,21 +42,21 @@ void QueryStatistics::add(const AttentionBlock& block, std::int64_t n_sink, bool
         const std::int64_t rows = std::min(kRows, n - first);
         for (std::int64_t t = 0; t < rows; ++t) {
           for (std::int64_t c = 0; c < d; ++c) {
-            centred[static_cast<std::size_t>(t * d + c)] = head.row(first + t)[c] - mean[static_cast<std::size_t>(c)];
+            centred[t * d + c] = head.row(first + t)[c] - mean[c];
           }
         }
         gemm(true, false, d, d, rows, 1.0f, centred.data(), d, centred.data(), d, 1.0f, scatter, d);
       }
       const float between = n_old * n_block / (n_old + n_block);
       for (std::int64_t i = 0; i < d; ++i) {
-        const float delta = mean[static_cast<std::size_t>(i)] - old_mean[i];
+        const float delta = mean[i] - old_mean[i];
         for (std::int64_t j = 0; j < d; ++j) {
-          scatter[i * d + j] += between * delta * (mean[static_cast<std::size_t>(j)] - old_mean[j]);
+          scatter[i * d + j] += between * delta * (mean[j] - old_mean[j]);
         }
       }
     }
     for (std::int64_t c = 0; c < d; ++c) {
-      old_mean[c] += (mean[static_cast<std::size_t>(c)] - old_mean[c]) * (n_block / (n_old + n_block));
+      old_mean[c] += (mean[c] - old_mean[c]) * (n_block / (n_old + n_block));
     }
   });
   count_ += n;

@@ -41,7 +41,7 @@ AttentionArgs attention_over(const AttentionBlock& block, std::span<const KVHead
     const std::int64_t times = per_query_head ? block.config.group_size() : 1;
     kv.insert(kv.end(), static_cast<std::size_t>(times), head->view());
   }
-  return attention_args(block.config, block.queries.data, block.n_new, kv, block.cache.shape().format.type,
+  return attention_args(block.config, block.layer, block.queries.data, block.n_new, kv, block.cache.shape().format.type,
                         log_sum_exp);
 }
 

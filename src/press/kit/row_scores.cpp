@@ -18,8 +18,8 @@ void average_neighbours(std::span<float> values, std::int64_t width) {
   for (std::int64_t j = 0; j < n; ++j) {
     float sum = 0;
     const std::int64_t end = std::min(n, j - reach + width);
-    for (std::int64_t i = std::max<std::int64_t>(0, j - reach); i < end; ++i) sum += raw[static_cast<std::size_t>(i)];
-    values[static_cast<std::size_t>(j)] = sum / static_cast<float>(width);
+    for (std::int64_t i = std::max<std::int64_t>(0, j - reach); i < end; ++i) sum += raw[i];
+    values[j] = sum / static_cast<float>(width);
   }
 }
 

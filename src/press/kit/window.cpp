@@ -35,9 +35,10 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
   std::vector<float*> rows;
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
     kv.push_back(layer.head(h).view());
-    rows.push_back(scores[static_cast<std::size_t>(h)].data());
+    rows.push_back(scores[h].data());
   }
-  const AttentionArgs args = attention_args(config, queries.data(), used, kv, layer.block.cache.shape().format.type);
+  const AttentionArgs args =
+      attention_args(config, layer.block.layer, queries.data(), used, kv, layer.block.cache.shape().format.type);
   std::vector<float> factors;
   if (which == WindowRows::by_entries_before) {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {

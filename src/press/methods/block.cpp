@@ -48,7 +48,7 @@ class Block : public Wrapper<Selector<Block>> {
       for (std::size_t h = 0; h < kept.size(); ++h) {
         const auto best = top_k(scores[h], n_kept);
         heads[h].keep(best);
-        for (std::size_t i = 0; i < best.size(); ++i) kept[h][i] = kept[h][static_cast<std::size_t>(best[i])];
+        for (std::size_t i = 0; i < best.size(); ++i) kept[h][i] = kept[h][best[i]];
         kept[h].resize(best.size());
       }
     }

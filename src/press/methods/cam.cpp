@@ -44,7 +44,7 @@ class Cam : public Wrapper<Editor<Cam>> {
 
   void compress(const LayerView& layer) override {
     if (layer.fits()) return;
-    Counts& counts = counts_[static_cast<std::size_t>(layer.block.layer)];
+    Counts& counts = counts_[layer.block.layer];
     // Where nothing has followed the first block yet, its own last query has to tell.
     if (counts.since == 0) add_attention(layer);
     const std::int64_t n_new = counts.since > 0 ? counts.since : counts.first_block;
@@ -80,11 +80,12 @@ class Cam : public Wrapper<Editor<Cam>> {
       weights.emplace_back(static_cast<std::size_t>(layer.head(h).size()));
     }
     for (auto& row : weights) rows.push_back(row.data());
-    const AttentionArgs args = attention_args(layer.block.config, layer.block.queries.row(layer.block.n_new - 1), 1, kv,
-                                              layer.block.cache.shape().format.type);
+    const AttentionArgs args =
+        attention_args(layer.block.config, layer.block.layer, layer.block.queries.row(layer.block.n_new - 1), 1, kv,
+                       layer.block.cache.shape().format.type);
     attention_mean_weights(args, rows);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      const auto& row = weights[static_cast<std::size_t>(h)];
+      const auto& row = weights[h];
       add(row.data(), layer.carried(h, own_channel()).data(), static_cast<std::int64_t>(row.size()));
     }
   }
@@ -119,10 +120,10 @@ class Cam : public Wrapper<Editor<Cam>> {
         continue;
       }
       evicted.push_back(j);
-      worth.push_back(scores[static_cast<std::size_t>(j)]);
+      worth.push_back(scores[j]);
     }
     std::vector<std::int32_t> best = top_k(worth, n);
-    for (std::int32_t& it : best) it = evicted[static_cast<std::size_t>(it)];
+    for (std::int32_t& it : best) it = evicted[it];
     return best;
   }
 
@@ -141,16 +142,16 @@ class Cam : public Wrapper<Editor<Cam>> {
       const auto end = std::min<std::ptrdiff_t>(begin + merge_budget_, std::ssize(kept));
       if (begin == end) continue;
       float mean = 0;
-      for (auto t = begin; t < end; ++t) mean += attention[static_cast<std::size_t>(kept[static_cast<std::size_t>(t)])];
+      for (auto t = begin; t < end; ++t) mean += attention[kept[static_cast<std::size_t>(t)]];
       mean /= static_cast<float>(end - begin);
-      const float own = attention[static_cast<std::size_t>(i)];
+      const float own = attention[i];
       const float probability = mean > 0 ? own / mean : own > 0 ? 1.0f : 0.0f;
       if (draw >= probability) continue;
       head.values_as_float(i, 1, value.data());
       scale(value.data(), d, 1.0f / static_cast<float>(end - begin));
       for (auto t = begin; t < end; ++t) {
         add(value.data(), sums.data() + t * d, d);
-        changed[static_cast<std::size_t>(t)] = 1;
+        changed[t] = 1;
       }
     }
     for (std::size_t t = 0; t < kept.size(); ++t) {

@@ -36,16 +36,15 @@ class Cap : public Scorer<Cap> {
     GramMatrices capacity(layer.block.config.n_heads, layer.longest(), layer.block.config.head_dim);
     fill_capacity(layer, capacity);
     std::vector<AlignedVector<float>> factors(weights_.size());
-    parallel_for(layer.block.config.n_heads,
-                 [&](std::int64_t h) { factors[static_cast<std::size_t>(h)] = capacity.inverse_factor(h, 1); });
+    parallel_for(layer.block.config.n_heads, [&](std::int64_t h) { factors[h] = capacity.inverse_factor(h, 1); });
     weigh_leverage(layer, factors, scores);
 
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      std::fill_n(scores[static_cast<std::size_t>(h)].begin(), n_before(layer.head(h), n_sink_), 0.0f);
+      std::fill_n(scores[h].begin(), n_before(layer.head(h), n_sink_), 0.0f);
     }
     const float forced = above_all(scores);  // of scores that are not negative
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      std::fill_n(scores[static_cast<std::size_t>(h)].begin(), n_before(layer.head(h), n_sink_), forced);
+      std::fill_n(scores[h].begin(), n_before(layer.head(h), n_sink_), forced);
     }
   }
 
@@ -55,16 +54,16 @@ class Cap : public Scorer<Cap> {
     const ModelConfig& config = layer.block.config;
     const auto d = static_cast<std::size_t>(config.head_dim);
     const std::int64_t group = config.group_size();
-    const QueryStatistics& seen = statistics_[static_cast<std::size_t>(layer.block.layer)];
+    const QueryStatistics& seen = statistics_[layer.block.layer];
     const std::vector<AverageRotation> rotations = rotations_ahead(layer, n_future_positions_);
     std::vector<std::vector<float>> directions;
     weights_.resize(static_cast<std::size_t>(config.n_heads));
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      std::vector<float> direction = rotations[static_cast<std::size_t>(h / group)].mean(seen.mean(h));
+      std::vector<float> direction = rotations[h / group].mean(seen.mean(h));
       const float inverse = 1 / std::max(std::sqrt(dot(direction, direction)), 1e-12f);
       for (float& value : direction) value *= inverse;
       directions.push_back(std::move(direction));
-      weights_[static_cast<std::size_t>(h)].resize(static_cast<std::size_t>(layer.head(h / group).size()));
+      weights_[h].resize(static_cast<std::size_t>(layer.head(h / group).size()));
     }
     for_each_stretch(layer, Rows::keys,
                      [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* keys) {
@@ -72,14 +71,13 @@ class Cap : public Scorer<Cap> {
                          const std::span<const float> key(keys + static_cast<std::size_t>(j) * d, d);
                          const float inverse = 1 / std::max(std::sqrt(dot(key, key)), 1e-12f);
                          for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-                           const float likeness = dot(key, directions[static_cast<std::size_t>(h)]) * inverse;
-                           weights_[static_cast<std::size_t>(h)][static_cast<std::size_t>(first + j)] =
-                               static_cast<float>(tau_) * std::clamp(likeness, -1.0f, 1.0f);
+                           const float likeness = dot(key, directions[h]) * inverse;
+                           weights_[h][first + j] = static_cast<float>(tau_) * std::clamp(likeness, -1.0f, 1.0f);
                          }
                        }
                      });
     parallel_for(config.n_heads, [&](std::int64_t h) {
-      auto& row = weights_[static_cast<std::size_t>(h)];
+      auto& row = weights_[h];
       const std::int64_t first = n_before(layer.head(h / group), n_sink_);
       std::fill_n(row.begin(), first, 0.0f);
       const std::int64_t n = static_cast<std::int64_t>(row.size()) - first;
@@ -104,7 +102,7 @@ class Cap : public Scorer<Cap> {
         head.values_as_float(first, n, values.data());
         for (std::int64_t g = 0; g < group; ++g) {
           const std::int64_t h = item / capacity.n_parts() * group + g;
-          const float* weights = weights_[static_cast<std::size_t>(h)].data() + first;
+          const float* weights = weights_[h].data() + first;
           for (std::int64_t j = 0; j < n; ++j) {
             const float root = std::sqrt(weights[j] + static_cast<float>(epsilon_));
             for (std::int64_t c = 0; c < d; ++c) scaled.data()[j * d + c] = values.data()[j * d + c] * root;
@@ -121,14 +119,14 @@ class Cap : public Scorer<Cap> {
     const std::int64_t group = layer.block.config.group_size();
     for_each_stretch(layer, Rows::values,
                      [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* values) {
-                       float* row = scores[static_cast<std::size_t>(kv_head)].data() + first;
+                       float* row = scores[kv_head].data() + first;
                        std::fill_n(row, n, 0.0f);
                        std::vector<float> forms(static_cast<std::size_t>(n));
                        for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-                         quadratic_forms(values, n, d, factors[static_cast<std::size_t>(h)].data(), forms.data());
-                         const float* weights = weights_[static_cast<std::size_t>(h)].data() + first;
+                         quadratic_forms(values, n, d, factors[h].data(), forms.data());
+                         const float* weights = weights_[h].data() + first;
                          for (std::int64_t j = 0; j < n; ++j) {
-                           row[j] += weights[j] * forms[static_cast<std::size_t>(j)] / static_cast<float>(group);
+                           row[j] += weights[j] * forms[j] / static_cast<float>(group);
                          }
                        }
                      });

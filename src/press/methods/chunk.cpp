@@ -84,9 +84,9 @@ class Chunk : public Wrapper<Selector<Chunk>> {
   static std::vector<std::int32_t> best_of(const std::vector<std::int32_t>& entries, const AlignedVector<float>& scores,
                                            std::int64_t n) {
     AlignedVector<float> worth;
-    for (const std::int32_t i : entries) worth.push_back(scores[static_cast<std::size_t>(i)]);
+    for (const std::int32_t i : entries) worth.push_back(scores[i]);
     std::vector<std::int32_t> best;
-    for (const std::int32_t i : top_k(worth, n)) best.push_back(entries[static_cast<std::size_t>(i)]);
+    for (const std::int32_t i : top_k(worth, n)) best.push_back(entries[i]);
     return best;
   }
 
@@ -105,14 +105,14 @@ class Chunk : public Wrapper<Selector<Chunk>> {
     Kept entries;
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       entries.push_back(entries_between(layer.head(h), begin, end));
-      heads[static_cast<std::size_t>(h)].append(layer.head(h), entries.back());
+      heads[h].append(layer.head(h), entries.back());
     }
     const auto press = press_->clone();
     if (needs.every_block) press->observe(part.view);
     const Scores scores = scores_of(*press, part.view);
     for (std::size_t h = 0; h < kept.size(); ++h) {
       for (const std::int32_t i : top_k(scores[h], part.view.budget.n_kept)) {
-        kept[h].push_back(entries[h][static_cast<std::size_t>(i)]);
+        kept[h].push_back(entries[h][i]);
       }
     }
   }

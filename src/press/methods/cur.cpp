@@ -47,7 +47,7 @@ class Cur : public Scorer<Cur> {
       }
     }
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      auto& row = scores[static_cast<std::size_t>(h)];
+      auto& row = scores[h];
       normalize(row.data(), static_cast<std::int64_t>(row.size()));
       std::fill_n(row.begin(), n_before(layer.head(h), num_sinks_), 1.0f);  // the others are at most 1
     }
@@ -76,7 +76,7 @@ class Cur : public Scorer<Cur> {
         gemm(false, false, n, cols, d, 1.0f, rows, d, projection.data(), cols, 0.0f, projected.data(), cols);
         rows = projected.data();
       }
-      float* norms = out[static_cast<std::size_t>(h)].data() + first;
+      float* norms = out[h].data() + first;
       for (std::int64_t j = 0; j < n; ++j) {
         const std::span<const float> row(rows + j * cols, static_cast<std::size_t>(cols));
         norms[j] = dot(row, row);

@@ -50,7 +50,7 @@ class Dms : public Wrapper<Selector<Dms>> {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       std::vector<std::int32_t> newest(static_cast<std::size_t>(n_new));
       std::iota(newest.begin(), newest.end(), static_cast<std::int32_t>(layer.head(h).size() - n_new));
-      heads[static_cast<std::size_t>(h)].append(layer.head(h), newest);
+      heads[h].append(layer.head(h), newest);
     }
     const LayerPart part(inner, heads);
     remember(layer, part.view);
@@ -65,7 +65,7 @@ class Dms : public Wrapper<Selector<Dms>> {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const auto positions = layer.head(h).positions();
       const auto scores = layer.carried(h, 0);
-      auto& indices = kept[static_cast<std::size_t>(h)];
+      auto& indices = kept[h];
       for (std::size_t j = 0; j < positions.size(); ++j) {
         if (positions[j] >= first_safe || !(scores[j] < threshold)) indices.push_back(static_cast<std::int32_t>(j));
       }
@@ -79,7 +79,7 @@ class Dms : public Wrapper<Selector<Dms>> {
   void remember(const LayerView& layer, const LayerView& newest) {
     const Scores scores = scores_of(*press_, newest);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      const auto& row = scores[static_cast<std::size_t>(h)];
+      const auto& row = scores[h];
       std::copy(row.begin(), row.end(), layer.carried(h, 0).last(row.size()).begin());
     }
   }

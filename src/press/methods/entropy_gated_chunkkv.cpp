@@ -110,7 +110,7 @@ class EntropyGatedChunkKV : public Wrapper<Selector<EntropyGatedChunkKV>> {
       left.push_back(i);
       left_scores.push_back(scores[i]);
     }
-    for (const std::int32_t i : top_k(left_scores, budget)) stays[left[static_cast<std::size_t>(i)]] = true;
+    for (const std::int32_t i : top_k(left_scores, budget)) stays[left[i]] = true;
   }
 
   std::int64_t chunk_length_ = 10;

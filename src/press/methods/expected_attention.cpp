@@ -55,21 +55,22 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   void score(const LayerView& layer, Scores& scores) override {
     const ModelConfig& config = layer.block.config;
     const std::vector<AverageRotation> rotations = rotations_ahead(layer, n_future_positions_);
-    // Per query head: the rotated mean, scaled by 1 / sqrt(d), and the rotated covariance, by 1 / (2 d).
-    const auto d = static_cast<std::size_t>(config.head_dim);
+    // Per query head: the rotated mean, scaled as scores are (by 1 / sqrt(d)), and the rotated covariance, by 1 / (2
+    // d).
+    const float scale = config.attention_scale(layer.block.layer);
     std::vector<std::vector<float>> means(static_cast<std::size_t>(config.n_heads));
     std::vector<std::vector<float>> covariances(static_cast<std::size_t>(config.n_heads));
     parallel_for(config.n_heads, [&](std::int64_t h) {
       const auto at = static_cast<std::size_t>(h);
-      const AverageRotation& rotation = rotations[static_cast<std::size_t>(h / config.group_size())];
+      const AverageRotation& rotation = rotations[h / config.group_size()];
       means[at] = rotation.mean(mean(layer.block, h));
-      for (float& value : means[at]) value /= std::sqrt(static_cast<float>(d));
+      for (float& value : means[at]) value *= scale;
       if (!use_covariance_) return;
       covariances[at] = rotation.covariance(covariance(layer.block, h), config.head_dim);
-      for (float& value : covariances[at]) value /= static_cast<float>(2 * d);
+      for (float& value : covariances[at]) value *= scale * scale / 2;
     });
     fill_logits(layer, means, covariances);
-    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) to_weights(layer, h, scores[static_cast<std::size_t>(h)]);
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) to_weights(layer, h, scores[h]);
     if (use_vnorm_) weigh_by_value(layer, scores);
     force_sinks(layer, scores);
   }
@@ -82,12 +83,12 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   };
 
   std::span<const float> mean(const AttentionBlock& block, std::int64_t head) const {
-    if (stats_.empty()) return statistics_[static_cast<std::size_t>(block.layer)].mean(head);
+    if (stats_.empty()) return statistics_[block.layer].mean(head);
     const auto d = static_cast<std::size_t>(block.config.head_dim);
     return std::span(given().means).subspan(static_cast<std::size_t>(block.layer * block.config.n_heads + head) * d, d);
   }
   std::vector<float> covariance(const AttentionBlock& block, std::int64_t head) const {
-    if (stats_.empty()) return statistics_[static_cast<std::size_t>(block.layer)].covariance(head);
+    if (stats_.empty()) return statistics_[block.layer].covariance(head);
     const auto size = static_cast<std::size_t>(block.config.head_dim * block.config.head_dim);
     const auto part = std::span(given().covariances)
                           .subspan(static_cast<std::size_t>(block.layer * block.config.n_heads + head) * size, size);
@@ -106,7 +107,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     const std::int64_t group = config.group_size();
     logits_.resize(static_cast<std::size_t>(config.n_heads));
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      logits_[static_cast<std::size_t>(h)].resize(static_cast<std::size_t>(layer.head(h / group).size()));
+      logits_[h].resize(static_cast<std::size_t>(layer.head(h / group).size()));
     }
     for_each_stretch(
         layer, Rows::keys, [&](std::int64_t kv_head, std::int64_t first, std::int64_t n, const float* keys) {
@@ -119,7 +120,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
               gemm(false, false, n, d, d, 1.0f, keys, d, covariances[at].data(), d, 1.0f, turned.data(), d);
             for (std::int64_t j = 0; j < n; ++j) {
               const auto row = static_cast<std::size_t>(d);
-              logits_[at][static_cast<std::size_t>(first + j)] =
+              logits_[at][first + j] =
                   dot(std::span(keys + j * d, row), std::span<const float>(turned.data() + j * d, row));
             }
           }
@@ -134,7 +135,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     std::fill(row.begin(), row.end(), 0.0f);
     if (n <= 0) return;
     for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-      float* logits = logits_[static_cast<std::size_t>(h)].data() + first;
+      float* logits = logits_[h].data() + first;
       const float sum = exp_shifted(logits, n, max_value(logits, n));
       scale(logits, n, 1.0f / (sum * static_cast<float>(group)));
       add(logits, row.data() + first, n);
@@ -146,7 +147,7 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     for_each_stretch(layer, Rows::values, [&](std::int64_t h, std::int64_t first, std::int64_t n, const float* values) {
       for (std::int64_t j = 0; j < n; ++j) {
         const std::span<const float> value(values + static_cast<std::size_t>(j) * d, d);
-        float& score = scores[static_cast<std::size_t>(h)][static_cast<std::size_t>(first + j)];
+        float& score = scores[h][first + j];
         score = (score + static_cast<float>(epsilon_)) * std::sqrt(dot(value, value));
       }
     });
@@ -155,12 +156,12 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
   void force_sinks(const LayerView& layer, Scores& scores) const {
     // Sinks were not scored: the largest score is that of the others.
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      auto& row = scores[static_cast<std::size_t>(h)];
+      auto& row = scores[h];
       std::fill_n(row.begin(), n_before(layer.head(h), n_sink_), 0.0f);
     }
     const float forced = above_all(scores);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      auto& row = scores[static_cast<std::size_t>(h)];
+      auto& row = scores[h];
       std::fill_n(row.begin(), n_before(layer.head(h), n_sink_), forced);
     }
   }

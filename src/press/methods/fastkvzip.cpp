@@ -62,7 +62,7 @@ class FastKVzip : public ContextPress<FastKVzip> {
 
   void observe(const LayerView& layer) override {
     if (gates_ == nullptr) fail("fastkvzip: its file has not been read");
-    Gate& gate = (*gates_)[static_cast<std::size_t>(layer.block.layer)];
+    Gate& gate = (*gates_)[layer.block.layer];
     const std::int64_t n = layer.block.n_new;
     const Activations projected = buffer_.get(DType::f32, n, gate.projection.out());
     gate.projection(layer.block.hidden, projected);
@@ -142,7 +142,7 @@ class FastKVzip : public ContextPress<FastKVzip> {
     for (std::int64_t g = 0; g < group; ++g) {
       const std::int64_t h = kv_head * group + g;
       normalize(row(h), gate.query_weight, query);
-      const float own = dot(key, query) * scale + gate.offsets[static_cast<std::size_t>(h)];
+      const float own = dot(key, query) * scale + gate.offsets[h];
       float others = 0;
       const float* base = gate.base.data() + kv_head * gate.n_base * static_cast<std::int64_t>(width);
       for (std::int64_t s = 0; s < gate.n_base; ++s, base += width) {

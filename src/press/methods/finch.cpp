@@ -30,7 +30,7 @@ class Finch : public Selector<Finch> {
     return needs;
   }
   void prepare(const PressSetup& setup) override {
-    if (rerotate_keys_ && setup.config.rope_frequencies.empty()) {
+    if (rerotate_keys_ && !setup.config.has_rope()) {
       fail_usage("press finch: model '{}' has no RoPE, so positions cannot be renumbered; use rerotate_keys=false",
                  setup.model_name);
     }

@@ -24,7 +24,7 @@ class KeyRerotation : public Wrapper<Press> {
     return needs;
   }
   void prepare(const PressSetup& setup) override {
-    if (setup.config.rope_frequencies.empty()) {
+    if (!setup.config.has_rope()) {
       fail_usage(
           "press key_rerotation: model '{}' has no RoPE, so positions cannot be renumbered; use the inner press alone",
           setup.model_name);

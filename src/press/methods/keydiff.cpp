@@ -17,7 +17,7 @@ class KeyDiff : public Scorer<KeyDiff> {
     std::vector<std::vector<double>> anchors(n_heads, std::vector<double>(d, 0.0));
     // Head by head on one thread: the sum comes out the same whatever the number of threads.
     parallel_for(layer.n_kv_heads(), [&](std::int64_t h) {
-      auto& anchor = anchors[static_cast<std::size_t>(h)];
+      auto& anchor = anchors[h];
       constexpr std::int64_t kRows = 256;
       AlignedVector<float> rows(kRows * d);
       for (std::int64_t first = 0; first < layer.head(h).size(); first += kRows) {
@@ -40,8 +40,7 @@ class KeyDiff : public Scorer<KeyDiff> {
     }
     for_each_key(layer, [&](std::int64_t h, std::int64_t j, std::span<const float> key) {
       const float norm = std::max(std::sqrt(dot(key, key)), 1e-8f);
-      scores[static_cast<std::size_t>(h)][static_cast<std::size_t>(j)] =
-          -dot(key, directions[static_cast<std::size_t>(h)]) / norm;
+      scores[h][j] = -dot(key, directions[h]) / norm;
     });
   }
 };

@@ -12,7 +12,7 @@ class Knorm : public Scorer<Knorm> {
  public:
   void score(const LayerView& layer, Scores& scores) override {
     for_each_key(layer, [&](std::int64_t h, std::int64_t j, std::span<const float> key) {
-      scores[static_cast<std::size_t>(h)][static_cast<std::size_t>(j)] = -std::sqrt(dot(key, key));
+      scores[h][j] = -std::sqrt(dot(key, key));
     });
   }
 };

@@ -181,7 +181,7 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
   void keep_entries(const ContextView& context, std::vector<Scores> scores) const {
     for (Scores& of_layer : scores) {
       for (auto& row : of_layer) {
-        for (const std::int32_t i : top_k(row, keep_token_lower_bound_)) row[static_cast<std::size_t>(i)] = kCertain;
+        for (const std::int32_t i : top_k(row, keep_token_lower_bound_)) row[i] = kCertain;
       }
     }
     const CacheShape& shape = context.cache.shape();

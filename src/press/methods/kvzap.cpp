@@ -62,9 +62,9 @@ class KVzap : public Scorer<KVzap> {
     if (layers_ == nullptr) fail("kvzap: its file has not been read");
     const std::int64_t n = layer.block.n_new;
     Activations x = layer.block.hidden;
-    const auto& products = (*layers_)[static_cast<std::size_t>(layer.block.layer)];
+    const auto& products = (*layers_)[layer.block.layer];
     for (std::size_t i = 0; i < products.size(); ++i) {
-      LazyLinear& product = (*layers_)[static_cast<std::size_t>(layer.block.layer)][i];
+      LazyLinear& product = (*layers_)[layer.block.layer][i];
       const bool last = i + 1 == products.size();
       const Activations y = buffers_[i].get(last ? DType::f32 : x.type, n, product.out());
       product(x, y);
@@ -81,7 +81,7 @@ class KVzap : public Scorer<KVzap> {
   void score(const LayerView& layer, Scores& scores) override {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const std::span<const float> carried = layer.carried(h, 0);
-      std::copy(carried.begin(), carried.end(), scores[static_cast<std::size_t>(h)].begin());
+      std::copy(carried.begin(), carried.end(), scores[h].begin());
     }
   }
 

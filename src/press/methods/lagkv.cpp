@@ -41,7 +41,7 @@ class LagKV : public Scorer<LagKV> {
       const std::int64_t h = item / per_head;
       const std::int64_t first = n_sink_ + item % per_head * lag_size_;
       if (first + 2 * lag_size_ > layer.head(h).size()) return;  // nothing whole follows
-      score_partition(layer, h, first, scores[static_cast<std::size_t>(h)].data() + first);
+      score_partition(layer, h, first, scores[h].data() + first);
     });
   }
 
@@ -53,7 +53,7 @@ class LagKV : public Scorer<LagKV> {
     const auto n = static_cast<std::int64_t>(row.size());
     if (n >= n_sink_ + 2 * lag_size_) return;
     for (std::int64_t j = n_sink_; j < n; ++j) {
-      row[static_cast<std::size_t>(j)] = static_cast<float>(j - n_sink_) / static_cast<float>(n - n_sink_);
+      row[j] = static_cast<float>(j - n_sink_) / static_cast<float>(n - n_sink_);
     }
   }
 
@@ -70,9 +70,7 @@ class LagKV : public Scorer<LagKV> {
     }
     std::vector<std::int32_t> order(size);
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-      return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)];
-    });
+    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return keys[a] < keys[b]; });
     for (std::size_t rank = 0; rank < size; ++rank) {
       scores[order[rank]] = static_cast<float>(rank) / static_cast<float>(lag_size_);
     }

@@ -44,14 +44,14 @@ class LuKV : public Wrapper<Selector<LuKV>> {
     const std::vector<std::int64_t> counts = keep_counts(layer);
     bool fits = true;
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      fits = fits && layer.head(h).size() <= counts[static_cast<std::size_t>(h)];
+      fits = fits && layer.head(h).size() <= counts[h];
     }
     if (fits) return {};
     Scores scores = scores_of(*press_, layer);
     const float forced = above_all(scores);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const auto positions = layer.head(h).positions();
-      auto& row = scores[static_cast<std::size_t>(h)];
+      auto& row = scores[h];
       for (std::size_t j = 0; j < row.size(); ++j) {
         // Where there is no room for all of them, the sinks go last.
         if (positions[j] >= layer.budget.n_seen - window_) row[j] = forced;
@@ -85,7 +85,7 @@ class LuKV : public Wrapper<Selector<LuKV>> {
     const std::int64_t wanted = std::clamp<std::int64_t>(std::llrint(total), n_heads, n_heads * layer.budget.n_seen);
     const std::int64_t left = wanted - std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
     for (const std::int32_t h : top_k(fractions, std::clamp<std::int64_t>(left, 0, n_heads))) {
-      ++counts[static_cast<std::size_t>(h)];
+      ++counts[h];
     }
     for (std::int64_t& count : counts) count = std::clamp<std::int64_t>(count, 1, layer.budget.n_seen);
     return counts;

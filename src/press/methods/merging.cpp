@@ -63,7 +63,7 @@ class Merging : public Wrapper<Editor<Merging>> {
   void compress(const LayerView& layer) override {
     const Kept kept = press_->select(layer);
     if (kept.empty()) return;
-    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) merge(layer, h, kept[static_cast<std::size_t>(h)]);
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) merge(layer, h, kept[h]);
     layer.keep(kept);
   }
 
@@ -85,14 +85,13 @@ class Merging : public Wrapper<Editor<Merging>> {
     std::vector<float> weights(kept.size(), 0.0f);
     std::vector<float> value(static_cast<std::size_t>(d));
     for (const std::int32_t e : merged) {
-      const std::int64_t target = targets_[static_cast<std::size_t>(e)];
-      head.values_as_float(evicted[static_cast<std::size_t>(e)], 1, value.data());
+      const std::int64_t target = targets_[e];
+      head.values_as_float(evicted[e], 1, value.data());
       const float own = norm(value.data(), d);
-      const float weight = std::max(similarities_[static_cast<std::size_t>(e)], 0.0f) * own /
-                           (own + norm(values.data() + target * d, d) + kEpsilon);
-      weights[static_cast<std::size_t>(target)] += weight;
-      for (std::int64_t c = 0; c < d; ++c)
-        sums[static_cast<std::size_t>(target * d + c)] += weight * value[static_cast<std::size_t>(c)];
+      const float weight =
+          std::max(similarities_[e], 0.0f) * own / (own + norm(values.data() + target * d, d) + kEpsilon);
+      weights[target] += weight;
+      for (std::int64_t c = 0; c < d; ++c) sums[target * d + c] += weight * value[c];
     }
     for (std::size_t t = 0; t < kept.size(); ++t) {
       if (weights[t] == 0) continue;
@@ -148,9 +147,7 @@ class Merging : public Wrapper<Editor<Merging>> {
     const auto skipped = static_cast<std::int64_t>(std::ceil((1.0 - merge_fraction_) * last));
     const std::int64_t n = merge_fraction_ > 0 ? static_cast<std::int64_t>(similarities_.size()) - skipped : 0;
     std::vector<std::int32_t> merged = top_k({similarities_.data(), similarities_.size()}, n);
-    std::erase_if(merged, [&](std::int32_t e) {
-      return similarities_[static_cast<std::size_t>(e)] < static_cast<float>(similarity_threshold_);
-    });
+    std::erase_if(merged, [&](std::int32_t e) { return similarities_[e] < static_cast<float>(similarity_threshold_); });
     return merged;
   }
 

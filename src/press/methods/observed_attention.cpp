@@ -12,7 +12,7 @@ class ObservedAttention : public Scorer<ObservedAttention> {
   void score(const LayerView& layer, Scores& scores) override {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const KVHead& head = layer.head(h);
-      auto& row = scores[static_cast<std::size_t>(h)];
+      auto& row = scores[h];
       for (std::size_t j = 0; j < row.size(); ++j) {
         row[j] = layer.accumulated_attention(h)[j] / static_cast<float>(layer.budget.n_seen - head.positions()[j]);
       }

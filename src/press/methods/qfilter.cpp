@@ -34,7 +34,7 @@ class QFilter : public Scorer<QFilter> {
     for_each_key(layer, [&](std::int64_t h, std::int64_t j, std::span<const float> key) {
       const auto at = static_cast<std::size_t>(h);
       const std::span<const float> filter(filters_->data() + (first_head + at) * d, d);
-      scores[at][static_cast<std::size_t>(j)] = -dot(filter, key);
+      scores[at][j] = -dot(filter, key);
     });
   }
 

@@ -34,7 +34,7 @@ class SimLayerKV : public Selector<SimLayerKV> {
   bool is_lazy(const LayerView& layer) const {
     Scores weights(static_cast<std::size_t>(layer.n_kv_heads()));
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-      weights[static_cast<std::size_t>(h)].resize(static_cast<std::size_t>(layer.head(h).size()));
+      weights[h].resize(static_cast<std::size_t>(layer.head(h).size()));
     }
     const std::int64_t n_queries = window_attention(layer, n_last_, weights);
     double share = 0;

@@ -29,17 +29,16 @@ class Think : public Editor<Think> {
     if (n_removed <= 0) return;
     std::vector<std::vector<std::int32_t>> kept(static_cast<std::size_t>(layer.n_kv_heads()));
     parallel_for(layer.n_kv_heads(), [&](std::int64_t h) {
-      if (layer.head(h).n_thin() == 0) kept[static_cast<std::size_t>(h)] = choose(layer, h, n_removed);
+      if (layer.head(h).n_thin() == 0) kept[h] = choose(layer, h, n_removed);
     });
-    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) layer.thin_keys(h, kept[static_cast<std::size_t>(h)]);
+    for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) layer.thin_keys(h, kept[h]);
   }
 
  private:
   /// Sums of squares of each channel.
   static std::vector<double> squares(const float* rows, std::int64_t n, std::int64_t d, std::vector<double> sums) {
     for (std::int64_t j = 0; j < n; ++j) {
-      for (std::int64_t c = 0; c < d; ++c)
-        sums[static_cast<std::size_t>(c)] += static_cast<double>(rows[j * d + c]) * rows[j * d + c];
+      for (std::int64_t c = 0; c < d; ++c) sums[c] += static_cast<double>(rows[j * d + c]) * rows[j * d + c];
     }
     return sums;
   }
@@ -92,8 +91,8 @@ class Think : public Editor<Think> {
     }
     const auto pair_of = [half](std::int32_t c) { return c < 2 * half ? c % static_cast<std::int32_t>(half) : c; };
     std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-      const double x = scores[static_cast<std::size_t>(a)];
-      const double y = scores[static_cast<std::size_t>(b)];
+      const double x = scores[a];
+      const double y = scores[b];
       return x != y ? x > y : pair_of(a) != pair_of(b) ? pair_of(a) > pair_of(b) : a > b;
     });
     auto n_kept = static_cast<std::size_t>(d - n_removed);

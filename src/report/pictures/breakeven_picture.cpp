@@ -151,7 +151,7 @@ void write_break_even_picture(const BreakEvenReport& report, const std::filesyst
   std::string script = "set multiplot\n";
   int n_blocks = 0;
   for (int r = 0; r < n_rows; ++r) {
-    const BreakEvenContext& context = report.contexts[static_cast<std::size_t>(r)];
+    const BreakEvenContext& context = report.contexts[r];
     const double top = 1 - r * (kRowHeight + kTitleHeight) / height;
     const std::string title = fmt::format("{}, {}: context of {} tokens", report.about["model"].get<std::string>(),
                                           report.about["dataset"].get<std::string>(), context.n_context);

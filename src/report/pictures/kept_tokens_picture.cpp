@@ -63,7 +63,7 @@ KeptBins binned(const KeptTokens& kept, std::int64_t most_bins) {
   bins.mean.resize(static_cast<std::size_t>(n));
   for (const auto& positions : kept.heads) {
     std::vector<double>& row = bins.heads.emplace_back(static_cast<std::size_t>(n));
-    for (const std::int32_t it : positions) ++row[static_cast<std::size_t>(it / bins.bin)];
+    for (const std::int32_t it : positions) ++row[it / bins.bin];
     for (std::int64_t i = 0; i < n; ++i) {
       const auto at = static_cast<std::size_t>(i);
       row[at] /= static_cast<double>(std::min(bins.bin, kept.n_tokens - i * bins.bin));

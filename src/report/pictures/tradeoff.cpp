@@ -223,7 +223,7 @@ void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path
   std::string script = "set multiplot\n";
   int n_blocks = 0;
   for (int p = 0; p < n_panels; ++p) {
-    const Panel& panel = panels[static_cast<std::size_t>(p)];
+    const Panel& panel = panels[p];
     std::vector<RunRow> mine;
     for (const std::size_t i : panel.rows) mine.push_back(rows[i]);
     const std::vector<Measure> qualities = quality_measures(mine);
@@ -232,7 +232,7 @@ void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path
                           gnuplot_text(panel.title()), top - 0.6 * kTitleHeight / height);
     script += "set grid lc rgb '#E0E0E0' lw 1 lt 1\nset border 3 lc rgb '#505050'\nset tics nomirror\nunset key\n";
     for (int c = 0; c < n_columns && !qualities.empty(); ++c) {
-      const Measure& cost = costs[static_cast<std::size_t>(c)];
+      const Measure& cost = costs[c];
       const std::vector<PlotLine> lines = lines_of(panel, qualities.front(), cost);
       if (lines.empty()) continue;
       // Times do not go by the ratio: a line would only join their noise.

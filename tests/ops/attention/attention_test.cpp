@@ -105,8 +105,30 @@ struct Problem {
   }
 
   AttentionArgs args() {
-    return {queries.data(), n_new, n_heads,           head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)),
-            heads,          type,  log_sum_exp.data()};
+    AttentionArgs args = {
+        queries.data(), n_new, n_heads,           head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)),
+        heads,          type,  log_sum_exp.data()};
+    args.first_seen = first_pointers_;
+    return args;
+  }
+
+  /// Queries see no more than the last `window` entries, in every other head fewer, with jumps as where entries in
+  /// between were evicted.
+  void set_window(std::int64_t window) {
+    for (std::size_t h = 0; h < heads.size(); ++h) {
+      auto& row = first_.emplace_back();
+      std::int32_t first = 0;
+      for (std::int64_t i = 0; i < n_new; ++i) {
+        const std::int64_t end = heads[h].n - n_new + i + 1;
+        const std::int64_t width = std::max<std::int64_t>(1, window - (h % 2 == 1 ? (i / 5 * 7) % 40 : 0));
+        first = std::max(first, static_cast<std::int32_t>(std::max<std::int64_t>(0, end - width)));
+        row.push_back(first);
+      }
+    }
+    for (const auto& row : first_) first_pointers_.push_back(row.data());
+  }
+  std::int64_t first_seen(std::int64_t kv_head, std::int64_t query) const {
+    return first_.empty() ? 0 : first_[static_cast<std::size_t>(kv_head)][static_cast<std::size_t>(query)];
   }
 
   template <typename Kernel>
@@ -120,6 +142,8 @@ struct Problem {
   }
 
  private:
+  std::vector<std::vector<std::int32_t>> first_;
+  std::vector<const std::int32_t*> first_pointers_;
   std::deque<std::vector<std::byte>> blocks_;
   std::vector<std::int32_t> channels_;
 };
@@ -265,6 +289,35 @@ TEST(Attention, IsTheSameForAnyNumberOfThreads) {
   }
 }
 
+TEST(Attention, WindowsHideOlderEntries) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    for (const std::int64_t n_new : {1, 2, 7, 65, 300, 1100}) {
+      for (const std::int64_t window : {1, 5, 64, 200, 777, 4000}) {
+        if (n_new == 1100 && window == 5) continue;
+        SCOPED_TRACE(::testing::Message() << "n_new " << n_new << ", window " << window << ", kv " << to_string(type));
+        for (const auto& [group, head_dim] : {std::pair{3, 64}, {1, 80}}) {
+          Problem problem(ragged(n_new), group, head_dim, n_new, type);
+          problem.set_window(window);
+          expect_like_plain(problem, DType::f32);
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, WindowsHideEntriesOfEightAndFourBits) {
+  for (const int bits : {8, 4}) {
+    for (const std::int64_t n_new : {1, 2, 70}) {
+      for (const std::int64_t window : {10, 100, 500, 1200}) {
+        Problem problem({n_new + 20, n_new + 301, n_new + 1300}, 2, 64, n_new, DType::f32);
+        problem.quantize(bits, 0.9);
+        problem.set_window(window);
+        expect_like_plain(problem, DType::f32);
+      }
+    }
+  }
+}
+
 TEST(Attention, DoesNotNeedTheLogSumExp) {
   for (const std::int64_t n_new : {1, 100}) {
     Problem problem({n_new + 5}, 1, 64, n_new, DType::bf16);
@@ -292,7 +345,7 @@ std::vector<std::vector<std::vector<double>>> all_weights(Problem& problem) {
       const std::int64_t seen = head.n - problem.n_new + t + 1;
       std::vector<double> row(static_cast<std::size_t>(head.n), 0.0);
       double sum = 0;
-      for (std::int64_t j = 0; j < seen; ++j) {
+      for (std::int64_t j = problem.first_seen(h / group, t); j < seen; ++j) {
         double dot = 0;
         for (std::int64_t c = 0; c < d; ++c)
           dot += static_cast<double>(query[c]) * keys[static_cast<std::size_t>(j * d + c)];
@@ -350,6 +403,62 @@ class Columns : public ::testing::TestWithParam<DType> {
     return p;
   }
 };
+
+TEST_P(Columns, WindowsAreThoseOfAPlainLoop) {
+  for (const auto& [lengths, group, head_dim, n_new] :
+       {Shape{{300, 365, 900}, 1, 64, 300}, Shape{{64, 1129}, 3, 32, 64}, Shape{{5, 1070}, 8, 16, 1},
+        Shape{{70}, 8, 128, 33}}) {
+    for (const std::int64_t window : {1, 30, 270, 2000}) {
+      SCOPED_TRACE(::testing::Message() << "n_new " << n_new << ", window " << window);
+      Problem problem(lengths, group, head_dim, n_new, GetParam());
+      problem.set_window(window);
+      const auto weights = all_weights(problem);
+      const auto plain = problem.run(attention_plain);
+      for (std::int64_t h = 0; h < problem.n_heads; ++h) {
+        const HeadKV& head = problem.heads[static_cast<std::size_t>(h / group)];
+        std::vector<float> values(static_cast<std::size_t>(head.n * head_dim));
+        to_float(head.values, problem.type, values.data(), head.n * head_dim);
+        for (std::int64_t t = 0; t < n_new; ++t) {
+          double expected = 0;  // the first channel
+          for (std::int64_t j = 0; j < head.n; ++j) {
+            expected += weights[static_cast<std::size_t>(h)][static_cast<std::size_t>(t)][static_cast<std::size_t>(j)] *
+                        static_cast<double>(values[static_cast<std::size_t>(j * head_dim)]);
+          }
+          ASSERT_NEAR(plain[static_cast<std::size_t>((t * problem.n_heads + h) * head_dim)], expected, 1e-5);
+        }
+      }
+      const auto log_sum_exp = problem.log_sum_exp;
+      attention_log_sum_exp(problem.args());
+      EXPECT_LE(worst(problem.log_sum_exp, log_sum_exp), 2e-5f);
+      const auto expected = expected_columns(problem, false);
+      auto sums = filled(problem, 0.0f);
+      attention_column_sums(problem.args(), pointers(sums));
+      expect_columns(sums, expected, relative());
+      auto of_attention = filled(problem, 0.0f);
+      const auto columns = pointers(of_attention);
+      problem.run([&](AttentionArgs args, const Activations& to) {
+        args.column_sums = columns;
+        attention(args, to);
+      });
+      expect_columns(of_attention, expected, relative());
+      auto means = filled(problem, 3.0f);
+      attention_mean_weights(problem.args(), pointers(means));
+      expect_columns(means, expected_columns(problem, true), relative());
+      auto maxima = filled(problem, 9.0f);
+      std::vector<std::span<float>> rows(maxima.begin(), maxima.end());
+      attention_column_maxima(problem.args(), nullptr, rows);
+      std::vector<std::vector<double>> largest(problem.heads.size());
+      for (std::size_t h = 0; h < largest.size(); ++h) largest[h].assign(maxima[h].size(), 0.0);
+      for (std::int64_t h = 0; h < problem.n_heads; ++h) {
+        auto& row = largest[static_cast<std::size_t>(h / group)];
+        for (const auto& of_query : weights[static_cast<std::size_t>(h)]) {
+          for (std::size_t j = 0; j < row.size(); ++j) row[j] = std::max(row[j], of_query[j]);
+        }
+      }
+      expect_columns(maxima, largest, relative());
+    }
+  }
+}
 
 TEST_P(Columns, SumsAddTheWeightsOfAllQueries) {
   for (const auto& [lengths, group, head_dim, n_new] :

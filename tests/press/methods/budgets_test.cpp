@@ -27,7 +27,8 @@ using testing::HasSubstr;
 /// A random model of four layers with three KV heads, and a text of random tokens.
 class Budgets : public testing::Test {
  protected:
-  Budgets() : model_(test::small_config(4, 3), {false, DType::f32}, 7), tokens_(test::random_text(400).ids) {}
+  Budgets()
+      : model_(random_model(test::small_config(4, 3), {false, DType::f32}, 7)), tokens_(test::random_text(400).ids) {}
 
   std::string complaint(const std::string& press) {
     try {

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "engine/shapes.h"
 #include "kvpress/base/error.h"
 #include "kvpress/eval/experiment.h"
 #include "kvpress/eval/text_input.h"
@@ -69,7 +70,7 @@ class Renumbering : public testing::TestWithParam<const char*> {
 
 TEST_P(Renumbering, KeysAreTurnedToTheirSlots) {
   const ModelConfig& config = model_.config();
-  Rope rope(config.rope_frequencies);
+  Rope rope(config.layer(0).rope.inverse_frequencies);
   rope.prepare(200);
   const auto d = static_cast<std::size_t>(config.head_dim);
   std::vector<KVCache> caches;
@@ -160,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(Models, Renumbering, testing::Values("llama-gqa", "neox
 
 TEST(KeyRerotation, AModelWithoutRotaryPositionsIsRefused) {
   ModelConfig config = named_shape("smollm2-135m");
-  config.rope_frequencies.clear();
+  for (LayerSpec& it : config.layers) it.rope = {};
   const NamedPress press = parse_press("key_rerotation(knorm)");
   EXPECT_THROW(press.press->prepare({config, "no-rope"}), UsageError);
   EXPECT_THROW(parse_positions("cache", "--positions", config), UsageError);

@@ -19,12 +19,12 @@ constexpr std::int64_t kDim = 8;
 class Layer {
  public:
   explicit Layer(std::int64_t n_carried) : cache({1, 2, kDim, DType::f32, n_carried}) {
-    config.n_layers = 1;
     config.n_heads = 4;
     config.n_kv_heads = 2;
     config.head_dim = kDim;
-    config.rope_frequencies = rope_frequencies(kDim, 10000.0);
-    rope = Rope(config.rope_frequencies);
+    config.set_layers(1, {});
+    config.layers[0].rope.inverse_frequencies = rope_frequencies(kDim, 10000.0);
+    rope = Rope(config.layers[0].rope.inverse_frequencies);
   }
 
   /// Appends a block; with `constant`, all keys and values are ones.

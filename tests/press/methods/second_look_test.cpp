@@ -22,7 +22,8 @@ constexpr const char* kReplaying[] = {"kvzip(chunk_size=50)",      "kvzip(layerw
 
 class SecondLook : public testing::Test {
  protected:
-  SecondLook() : model_(test::small_config(3), {false, DType::f32}, 5), tokens_(test::random_text(400).ids) {}
+  SecondLook()
+      : model_(random_model(test::small_config(3), {false, DType::f32}, 5)), tokens_(test::random_text(400).ids) {}
 
   std::span<const std::int32_t> tokens(std::size_t first, std::size_t n) const {
     return std::span(tokens_).subspan(first, n);

@@ -32,7 +32,7 @@ CompressionPlan down_to(std::int64_t n_kept, const Press& press) {
 
 class Shapes : public testing::Test {
  protected:
-  Shapes() : model_(test::small_config(), {false, DType::f32}, 7) {
+  Shapes() : model_(random_model(test::small_config(), {false, DType::f32}, 7)) {
     // Each token once: those of one kind tie in the first layer.
     tokens_.resize(500);
     std::iota(tokens_.begin(), tokens_.end(), 0);
@@ -291,7 +291,7 @@ class NormProbe : public Scorer<NormProbe> {
 
 TEST_F(Shapes, OutputNormsAreThoseOfPlainLoops) {
   for (const DType type : {DType::f32, DType::bf16}) {
-    Model model(test::small_config(), {false, type}, 7);
+    Model model = random_model(test::small_config(), {false, type}, 7);
     NormProbe::Found found;
     const NormProbe probe(&found);
     Compressor compressor(down_to(10, probe));

@@ -17,7 +17,7 @@ namespace kvpress {
 namespace {
 
 TEST(Think, SavesHalfOfItsRatioAndKeepsEveryToken) {
-  Model model(test::small_config(), {false, DType::f32}, 7);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 7);
   RunSettings settings;
   settings.protocol.max_length = 1024;
   settings.protocol.chunk_size = 256;
@@ -38,7 +38,7 @@ TEST(Think, SavesHalfOfItsRatioAndKeepsEveryToken) {
 }
 
 TEST(Think, AHeadsChannelsAreChosenOnceAndNewKeysWaitForTheNextCompression) {
-  Model model(test::small_config(), {false, DType::f32}, 7);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 7);
   const auto text = test::random_text(300);
   const NamedPress press = parse_press("think");
   Compressor compressor(press.plan({0.5, {}}));
@@ -79,7 +79,7 @@ class ThinThen : public Editor<ThinThen> {
 };
 
 TEST(Think, OtherPressesRunOnThinKeysUnderEverySchedule) {
-  Model model(test::small_config(), {false, DType::f32}, 7);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 7);
   RunSettings settings;
   settings.protocol.max_length = 400;
   settings.protocol.chunk_size = 100;
@@ -100,7 +100,7 @@ TEST(Think, OtherPressesRunOnThinKeysUnderEverySchedule) {
 }
 
 TEST(Think, ARenumberedCacheLosesChannelsByPairs) {
-  Model model(test::small_config(), {false, DType::f32}, 7);
+  Model model = random_model(test::small_config(), {false, DType::f32}, 7);
   const auto text = test::random_text(200);
   const NamedPress press = parse_press("key_rerotation(think(key_channel_compression_ratio=0.3))");
   Compressor compressor(press.plan({0.5, {}}));

@@ -6,9 +6,9 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "kept_tokens_example.h"
 #include "kvpress/base/error.h"
 #include "report/documents/kept_tokens_document.h"
-#include "kept_tokens_example.h"
 #include "report/page/kept_tokens_page.h"
 #include "report/pictures/kept_tokens_picture.h"
 #include "temporary_folder.h"

@@ -29,7 +29,8 @@ void values_to_float(const HeadKV& kv, DType type, std::int64_t head_dim, std::i
                      float* out);
 
 /// One attention of a block of n_new tokens whose keys and values already stand last in the cache. Query i (of n_new)
-/// sees the first n - n_new + i + 1 entries of its KV head. Query head h belongs to KV head h / (n_heads / n_kv_heads).
+/// sees the first n - n_new + i + 1 entries of its KV head, or of these those from first_seen on. Query head h belongs
+/// to KV head h / (n_heads / n_kv_heads).
 struct AttentionArgs {
   const float* queries = nullptr;  ///< [n_new, n_heads, head_dim], after RoPE
   std::int64_t n_new = 0;
@@ -42,6 +43,11 @@ struct AttentionArgs {
   /// Out: added to [h][j] is the weight that entry j of KV head h got from every query of the block, averaged over the
   /// query heads of the group. Each row has kv[h].n values; empty if not wanted.
   std::span<float* const> column_sums = {};
+  /// [h][i]: query i of KV head h's group sees no entry before this one; empty: all see from entry 0 on. Never falls
+  /// with i, and each query sees one entry at least. For windows and, in the same way, for whoever wants a query to
+  /// read the newer part of a head only: a range may begin elsewhere in each head, and blocks that no query sees are
+  /// not read. Taken by all functions here.
+  std::span<const std::int32_t* const> first_seen = {};
 };
 
 /// out: [n_new, n_heads * head_dim], float32 or bfloat16. Uses every thread.

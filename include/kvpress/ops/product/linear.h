@@ -23,7 +23,7 @@ class LinearImpl;      // linear_impl.h
 /// Copies share the packed weights. Not to be called by two threads at once (it keeps a product per number of rows).
 class Linear {
  public:
-  /// Up to so many rows are multiplied with compact weights as they are.
+  /// Up to so many rows are multiplied with compact weights as they are; more, where the weights say so.
   static constexpr std::int64_t kCompactRows = 4;
 
   Linear();

@@ -1,0 +1,67 @@
+// What one layer of a decoder is made of. Layers of a model may differ. All that is described here is either carried
+// out by the forward pass or refused by check_supported() (config.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "kvpress/ops/product/linear.h"
+
+namespace kvpress {
+
+enum class NormKind : std::uint8_t {
+  layer_norm,        ///< with a bias
+  rms_norm,          ///< without
+  rms_norm_plus_one  ///< RMSNorm by 1 + w, where w is what the file has; weights held are 1 + w
+};
+
+/// Where attention and feed-forward f have their norms, in x + f(x).
+enum class NormPlace : std::uint8_t {
+  before,  ///< x + f(norm(x))
+  after,   ///< x + norm(f(x))
+  both     ///< x + norm'(f(norm(x)))
+};
+
+struct BiasSpec {
+  bool query = false, key = false, value = false;
+  bool attention_out = false;
+  bool mlp_in = false, mlp_out = false;  ///< mlp_in: of the gate as well
+  bool in_qkv() const { return query || key || value; }
+  bool operator==(const BiasSpec&) const = default;
+};
+
+/// Rotary positions; without frequencies the layer has none.
+struct RopeSpec {
+  /// rotary_dim() / 2 of them: base, share of the channels and scaling are worked in.
+  std::vector<float> inverse_frequencies;
+  float attention_factor = 1.0f;  ///< of turned queries and keys (YaRN)
+  std::int64_t rotary_dim() const { return 2 * static_cast<std::int64_t>(inverse_frequencies.size()); }
+  bool operator==(const RopeSpec&) const = default;
+};
+
+enum class FeedForwardKind : std::uint8_t { dense, experts };
+
+struct LayerSpec {
+  NormKind norm = NormKind::layer_norm;
+  NormPlace norm_place = NormPlace::before;
+  float norm_eps = 1e-5f;
+  std::optional<NormKind> query_norm, key_norm;  ///< of each head by itself, before RoPE
+  BiasSpec biases;
+  RopeSpec rope;
+  float attention_scale = 0;     ///< of scores; 0: 1 / sqrt(head_dim)
+  std::int64_t window = 0;       ///< a token sees so many places of the text, its own included; 0: all
+  float attention_soft_cap = 0;  ///< scores become cap * tanh(score / cap); 0: they do not
+  bool attention_sinks = false;  ///< each softmax has one more, learned, term in its denominator
+  bool parallel = false;         ///< attention and feed-forward read the same input (GPT-NeoX)
+  FeedForwardKind feed_forward = FeedForwardKind::dense;
+  std::int64_t intermediate_size = 0;
+  bool gated = false;  ///< feed-forward: activation(gate) * up
+  Activation activation = Activation::none;
+
+  bool normed_before() const { return norm_place != NormPlace::after; }
+  bool normed_after() const { return norm_place != NormPlace::before; }
+  bool operator==(const LayerSpec&) const = default;
+};
+
+}  // namespace kvpress
