@@ -87,6 +87,10 @@ Sequence::Mark Sequence::mark() const {
   return mark;
 }
 
+bool Sequence::marks_stay_good() const {
+  return !compressor_.has_press() && settings_.cache_format.bits == 0 && !model_->config().has_windows();
+}
+
 void Sequence::rewind(const Mark& mark) {
   cache_.rewind(mark.cache_);
   auto from = mark.carried_.begin();

@@ -16,7 +16,7 @@ constexpr double kSecondsBetweenReadings = 2e-3;
 
 std::string_view to_string(Phase phase) {
   constexpr std::array<std::string_view, kPhases> kNames = {"prefill", "compress", "score", "decode"};
-  return kNames[phase];
+  return kNames[static_cast<std::size_t>(phase)];
 }
 
 Phase TimelinePoint::phase_since(const TimelinePoint& before) const {
@@ -29,7 +29,7 @@ Phase TimelinePoint::phase_since(const TimelinePoint& before) const {
 
 void Timeline::append(Phase phase, double seconds, std::int64_t tokens, std::size_t cache, std::size_t resident) {
   TimelinePoint point{seconds, tokens, cache, resident, last_.spent};
-  point.spent[phase] += seconds - last_.seconds;
+  point.spent[static_cast<std::size_t>(phase)] += seconds - last_.seconds;
   last_ = point;
   while (seconds >= span_ * static_cast<double>(kBuckets)) halve();
   const auto at = static_cast<std::size_t>(seconds / span_);

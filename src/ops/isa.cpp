@@ -91,7 +91,7 @@ Isa choose() {
 
 std::string_view to_string(Isa isa) {
   constexpr std::string_view kNames[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx", "native"};
-  return kNames[isa];
+  return kNames[static_cast<std::size_t>(isa)];
 }
 
 std::span<const Isa> available_isas() {

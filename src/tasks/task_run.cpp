@@ -33,8 +33,8 @@ class Answerer {
     const Timer answering;
     if (shares_contexts()) sequence.begin_decoding();
     const Sequence::Mark end_of_context = sequence.mark();
-    // What an answer quantizes cannot be taken back: then each question has a copy.
-    const bool by_copies = settings_.compression.cache_format.bits > 0 && which.size() > 1;
+    // Where an answer quantizes or evicts what is older, each question has a copy.
+    const bool by_copies = which.size() > 1 && !sequence.marks_stay_good();
     TaskAnswer answer{{}, sequence.n_tokens(), sequence.cache_tokens(), sequence.cache_bytes()};
     for (const std::size_t i : which) {
       check_interrupt();

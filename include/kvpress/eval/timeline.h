@@ -39,7 +39,7 @@ class Timeline {
   /// with the smallest and the largest cache and resident memory.
   std::vector<TimelinePoint> points() const;
   /// Of all points, those that were left out included.
-  double seconds_of(Phase phase) const { return last_.spent[phase]; }
+  double seconds_of(Phase phase) const { return last_.spent[static_cast<std::size_t>(phase)]; }
 
   static constexpr std::size_t kBuckets = 400;
 

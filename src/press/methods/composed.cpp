@@ -29,6 +29,10 @@ class Composed : public Editor<Composed> {
     for_each_press(layer, [](Press& press, const LayerView& view) { press.observe(view); });
   }
 
+  void observe_output(const LayerOutput& output) override {
+    for (const InnerPress& it : presses_) it->observe_output(output);
+  }
+
   /// The run's budget is what is left in the end. Each press takes an equal share of the way there: of k that are still
   /// to come, the next one leaves held * (n_kept / held)^(1 / k), the last one n_kept.
   void compress(const LayerView& layer) override {

@@ -22,6 +22,7 @@ class Wrapper : public Base {
   bool follows_budget() const override { return press_->follows_budget(); }
   void prepare(const PressSetup& setup) override { press_->prepare(setup); }
   void observe(const LayerView& layer) override { press_->observe(layer); }
+  void observe_output(const LayerOutput& output) override { press_->observe_output(output); }
 
  protected:
   InnerPress press_;
