@@ -11,7 +11,7 @@ std::string_view to_string(Positions positions) { return positions == Positions:
 Positions parse_positions(const std::string& text, const std::string& setting, const ModelConfig& config) {
   if (text == "text") return Positions::text;
   if (text != "cache") fail_usage("{}: '{}' is not known; known: text, cache", setting, text);
-  if (config.rope_frequencies.empty()) {
+  if (!config.has_rope()) {
     fail_usage("{}: cache needs a model with RoPE; use text", setting);
   }
   return Positions::cache;
