@@ -27,7 +27,7 @@ CompressionSettings settings_of(const std::string& press, double ratio, const Ca
 
 class Sequences : public testing::Test {
  protected:
-  Sequences() : model_(test::small_config(), {false, DType::f32}, 5), text_(test::random_text(400).ids) {}
+  Sequences() : model_(random_model(test::small_config(), {false, DType::f32}, 5)), text_(test::random_text(400).ids) {}
 
   Ids tokens(std::size_t first, std::size_t n) const {
     return {text_.begin() + static_cast<std::ptrdiff_t>(first), text_.begin() + static_cast<std::ptrdiff_t>(first + n)};

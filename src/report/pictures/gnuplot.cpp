@@ -156,7 +156,8 @@ std::string gnuplot_text(std::string_view text) {
 std::string gnuplot_style(const PressStyle& style) {
   constexpr int kPointTypes[] = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10, 1, 2};
   constexpr const char* kDashTypes[] = {"1", "(10,6)", "(2,4)", "(10,4,2,4)", "(18,6)"};
-  return fmt::format("lc rgb '{}' dt {} pt {}", style.color, kDashTypes[style.dash], kPointTypes[style.mark]);
+  return fmt::format("lc rgb '{}' dt {} pt {}", style.color, kDashTypes[static_cast<std::size_t>(style.dash)],
+                     kPointTypes[static_cast<std::size_t>(style.mark)]);
 }
 
 }  // namespace kvpress

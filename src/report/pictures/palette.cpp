@@ -91,12 +91,12 @@ const char* to_string(Mark mark) {
   constexpr const char* kNames[kMarks] = {
       "circle",        "square",       "triangle",           "diamond", "triangle_down", "open_circle", "open_square",
       "open_triangle", "open_diamond", "open_triangle_down", "plus",    "cross"};
-  return kNames[mark];
+  return kNames[static_cast<std::size_t>(mark)];
 }
 
 const char* to_string(Dash dash) {
   constexpr const char* kNames[kDashes] = {"solid", "dashed", "dotted", "dash_dot", "long_dashed"};
-  return kNames[dash];
+  return kNames[static_cast<std::size_t>(dash)];
 }
 
 }  // namespace kvpress
