@@ -67,8 +67,8 @@ class Sequence {
   /// Throws std::logic_error, and changes nothing, when entries from before the mark have been evicted or quantized
   /// since. Where that may happen, take a fork() instead.
   void rewind(const Mark& mark);
-  /// Whether appending leaves all entries as they are, so that marks stay good: no press is at work, nothing is quantized,
-  /// and no layer has a window.
+  /// Whether appending leaves all entries as they are, so that marks stay good: no press is at work, nothing is
+  /// quantized, and no layer has a window.
   bool marks_stay_good() const;
   /// A copy that goes on by itself.
   Sequence fork() const { return Sequence(*this); }
