@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 
 #include "base/file.h"
@@ -327,11 +328,11 @@ TEST_F(ReportPage, TenThousandRunsStayResponsive) {
   const auto seconds_since = [](Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
-  auto start = Clock::now();
+  const std::clock_t begun = std::clock();  // of this process: what else a machine does is no matter
   const std::string page = html_report(rows, {});
-  const double build_sec = seconds_since(start);
+  const double build_sec = static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
   EXPECT_LT(build_sec, 5);
-  start = Clock::now();
+  const auto start = Clock::now();
   open(rows);
   const double open_sec = seconds_since(start);
   EXPECT_LT(js("document.querySelectorAll('#table tr').length").get<int>(), 100)
