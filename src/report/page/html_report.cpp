@@ -19,7 +19,7 @@
 #include "report/page/kept_tokens_page.h"
 #include "report/page/page_parts.h"
 #include "report/pictures/palette.h"
-#include "report/pictures/timeline.h"
+#include "report/pictures/timeline_picture.h"
 
 namespace kvpress {
 namespace {
@@ -123,10 +123,15 @@ std::string styles_json(const std::vector<RunRow>& rows) {
 }
 
 std::string timeline_json(const RunRow& row) {
-  check_timeline(*row.timeline);
   Json timeline = {{"name", valid_utf8(run_name(row))}};
-  for (const char* key : {"phase", "seconds", "tokens", "cache", "resident"}) timeline[key] = (*row.timeline)[key];
-  return timeline.dump(-1, ' ', false, Json::error_handler_t::replace);
+  for (const MemoryPoint& it : row.timeline) {
+    timeline["phase"].push_back(to_string(it.phase));
+    timeline["seconds"].push_back(it.seconds);
+    timeline["tokens"].push_back(it.tokens);
+    timeline["cache"].push_back(it.cache);
+    timeline["resident"].push_back(it.resident);
+  }
+  return timeline.dump();
 }
 
 std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>& panels, const ReportExtras& extras) {
@@ -155,7 +160,7 @@ std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>&
   }
   std::vector<std::string> timelines;
   for (const RunRow& row : rows) {
-    if (row.timeline != nullptr) timelines.push_back(timeline_json(row));
+    if (!row.timeline.empty()) timelines.push_back(timeline_json(row));
   }
   NameTable names;
   const std::string runs_text = runs_json(runs, measures, names);

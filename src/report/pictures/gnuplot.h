@@ -13,6 +13,12 @@ struct PictureSize {
   int height = 800;
 };
 
+/// A picture to be drawn.
+struct Drawing {
+  PictureSize size;
+  std::string script;
+};
+
 /// Runs the script and writes its picture atomically. The extension of `path`, .png or .svg, determines the format; the
 /// script must not set terminal or output. Throws UsageError for another extension, and Error if gnuplot is missing
 /// (with the command to install it), fails or writes no picture, or if the file cannot be written.
