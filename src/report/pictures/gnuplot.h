@@ -31,7 +31,7 @@ void check_can_draw(const std::filesystem::path& path);
 std::string gnuplot_text(std::string_view text);
 
 /// Line and mark of a style as options of "plot": "lc rgb '#0072B2' dt 1 pt 7".
-struct PressStyle;
-std::string gnuplot_style(const PressStyle& style);
+struct LineStyle;
+std::string gnuplot_style(const LineStyle& style);
 
 }  // namespace kvpress

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <tuple>
+
+#include "report/pictures/charts.h"
 
 namespace kvpress {
 namespace {
@@ -14,16 +15,15 @@ namespace {
 constexpr std::size_t kMostRuns = 8;
 constexpr int kPlotHeight = 230;
 constexpr int kBottom = 84;  // the axis below the last plot, and the key
-constexpr double kMebi = 1 << 20;
+const MemoryCurve& kCache = kMemoryCurves[0];
+const MemoryCurve& kResident = kMemoryCurves[1];
 
-/// As report/page/timeline.js has them.
-constexpr std::array<std::pair<const char*, const char*>, kPhases> kPhaseColors = {
-    {{"prefill", "#0072B2"}, {"compress", "#D55E00"}, {"score", "#009E73"}, {"decode", "#E69F00"}}};
+const Color& color_of(Phase phase) { return kPhaseColors[static_cast<std::size_t>(phase)]; }
 
 double largest(const std::vector<NamedTimeline>& runs, const auto& value) {
   double most = 0;
   for (const NamedTimeline& run : runs) {
-    for (const MemoryPoint& it : run.points) most = std::max(most, static_cast<double>(value(it)));
+    for (const MemoryPoint& it : run.points) most = std::max(most, value(it));
   }
   return most;
 }
@@ -32,62 +32,52 @@ std::string plot(const NamedTimeline& run, std::size_t index, double top) {
   std::string script;
   std::string plots;
   const std::vector<PhaseBand> bands = phase_bands(run.points);
-  for (const auto& [phase, color] : kPhaseColors) {
-    std::string data;
+  for (const Phase phase : phases_of({bands})) {
+    script += fmt::format("${}{} << EOD\n", to_string(phase), index);
     for (const PhaseBand& it : bands) {
-      if (to_string(it.phase) != phase) continue;
-      data += fmt::format("{0:.6g} {1:.6g} {0:.6g} {2:.6g}\n", run.points[it.first].seconds, top / 2,
-                          run.points[it.last].seconds);
+      if (it.phase != phase) continue;
+      script += fmt::format("{0:.6g} {1:.6g} {0:.6g} {2:.6g}\n", run.points[it.first].seconds, top / 2,
+                            run.points[it.last].seconds);
     }
-    if (data.empty()) continue;
-    script += fmt::format("${}{} << EOD\n{}EOD\n", phase, index, data);
+    script += "EOD\n";
     plots +=
         fmt::format("${}{} using 1:2:3:4:(0):({:.6g}) with boxxyerror lc rgb '{}' fs solid 0.22 noborder notitle, ",
-                    phase, index, top, color);
+                    to_string(phase), index, top, color_of(phase).light);
   }
   script += fmt::format("$points{} << EOD\n", index);
   for (const MemoryPoint& it : run.points) {
-    script += fmt::format("{:.6g} {:.6g} {:.6g}\n", it.seconds, static_cast<double>(it.cache) / kMebi,
-                          static_cast<double>(it.resident) / kMebi);
+    script += fmt::format("{:.6g} {:.6g} {:.6g}\n", it.seconds, kCache.value(it), kResident.value(it));
   }
   script += "EOD\n";
-  return script +
-         fmt::format(
-             "set title {} offset 0,-0.7\nplot {} $points{} using 1:3 axes x1y2 with lines lw 1.6 dt (7,4) lc rgb "
-             "'#D55E00' notitle, $points{} using 1:2 with lines lw 1.8 lc rgb '#0072B2' notitle\n",
-             gnuplot_text(run.name), plots, index, index);
+  return script + fmt::format(
+                      "set title {} offset 0,-0.7\nplot {} $points{} using 1:3 axes x1y2 with lines lw 1.6 {} notitle, "
+                      "$points{} using 1:2 with lines lw 1.8 {} notitle\n",
+                      gnuplot_text(run.name), plots, index, gnuplot_style(kResident.style), index,
+                      gnuplot_style(kCache.style));
 }
 
 std::string key(const std::vector<NamedTimeline>& runs, double height) {
   std::string script = fmt::format(
       "reset\nset origin 0,0\nset size 1,{:.6f}\nset lmargin 0\nset rmargin 0\nset tmargin 0\nset bmargin 0\nunset "
       "border\nunset tics\nset xrange [0:1]\nset yrange [0:1]\nset key center center Left reverse maxrows 1 samplen 3 "
-      "width 1\nplot NaN with lines lw 2 lc rgb '#0072B2' title 'cache', NaN with lines lw 2 dt (7,4) lc rgb "
-      "'#D55E00' title 'resident'",
+      "width 1\nplot ",
       30 / height);
-  for (const auto& [phase, color] : kPhaseColors) {
-    const bool any = std::any_of(runs.begin(), runs.end(), [name = phase](const NamedTimeline& run) {
-      const auto bands = phase_bands(run.points);
-      return std::any_of(bands.begin(), bands.end(), [&](const PhaseBand& it) { return to_string(it.phase) == name; });
-    });
-    if (any) script += fmt::format(", NaN with boxes fs solid 0.22 noborder lc rgb '{}' title '{}'", color, phase);
+  std::string separator;
+  for (const MemoryCurve& it : kMemoryCurves) {
+    script +=
+        fmt::format("{}NaN with lines lw 2 {} title {}", separator, gnuplot_style(it.style), gnuplot_text(it.title));
+    separator = ", ";
+  }
+  std::vector<std::vector<PhaseBand>> bands;
+  for (const NamedTimeline& it : runs) bands.push_back(phase_bands(it.points));
+  for (const Phase it : phases_of(bands)) {
+    script += fmt::format(", NaN with boxes fs solid 0.22 noborder lc rgb '{}' title '{}'", color_of(it).light,
+                          to_string(it));
   }
   return script + "\n";
 }
 
 }  // namespace
-
-std::vector<PhaseBand> phase_bands(const std::vector<MemoryPoint>& points) {
-  std::vector<PhaseBand> bands;
-  for (std::size_t i = 1; i < points.size(); ++i) {
-    if (!bands.empty() && bands.back().phase == points[i].phase) {
-      bands.back().last = i;
-    } else {
-      bands.push_back({points[i].phase, i - 1, i});
-    }
-  }
-  return bands;
-}
 
 std::string run_name(const RunRow& row) {
   return fmt::format("{} at {:.2f}, {}{}", row.press, row.compression_ratio, row.dataset,
@@ -114,9 +104,9 @@ std::vector<NamedTimeline> timelines_of(const std::vector<RunRow>& rows) {
 
 Drawing timeline_drawing(const std::vector<NamedTimeline>& runs) {
   const double seconds = largest(runs, [](const MemoryPoint& it) { return it.seconds; });
-  const double cache = std::max(1e-3, largest(runs, [](const MemoryPoint& it) { return it.cache; }) / kMebi) * 1.06;
+  const double cache = std::max(1e-3, largest(runs, [](const MemoryPoint& it) { return kCache.value(it); })) * 1.06;
   const double resident =
-      std::max(1.0, largest(runs, [](const MemoryPoint& it) { return it.resident; }) / kMebi) * 1.06;
+      std::max(1.0, largest(runs, [](const MemoryPoint& it) { return kResident.value(it); })) * 1.06;
   const PictureSize size{1100, static_cast<int>(runs.size()) * kPlotHeight + kBottom};
   const auto height = static_cast<double>(size.height);
   std::string script = "set multiplot\n";
@@ -129,10 +119,11 @@ Drawing timeline_drawing(const std::vector<NamedTimeline>& runs) {
         "screen 0.915\nset border 11 lc rgb '#505050'\nset xrange [0:{:.6g}]\nset yrange [0:{:.6g}]\nset y2range "
         "[0:{:.6g}]\nset xtics nomirror\nset ytics nomirror\nset y2tics\nset grid x y lc rgb '#E0E0E0' lw 1 lt "
         "1\nunset "
-        "key\nset ylabel 'KV cache (MiB)' textcolor rgb '#0072B2'\nset y2label 'resident (MiB)' textcolor rgb "
-        "'#D55E00'\n",
-        plot_top - 34 / height, plot_top - (kPlotHeight - 24) / height, std::max(seconds, 1e-6), cache, resident);
-    if (last) script += "set xlabel 'seconds'\n";
+        "key\nset ylabel {} textcolor rgb '{}'\nset y2label {} textcolor rgb '{}'\n",
+        plot_top - 34 / height, plot_top - (kPlotHeight - 24) / height, std::max(seconds, 1e-6), cache, resident,
+        gnuplot_text(kCache.axis()), kCache.style.color.light, gnuplot_text(kResident.axis()),
+        kResident.style.color.light);
+    if (last) script += fmt::format("set xlabel {}\n", gnuplot_text(kSecondsAxis.title));
     script += plot(runs[i], i, cache);
   }
   return {size, script + key(runs, height) + "unset multiplot\n"};

@@ -23,13 +23,6 @@ std::string run_name(const RunRow& row);
 /// ratio nearest to 0.5, the full cache first; at most eight.
 std::vector<NamedTimeline> timelines_of(const std::vector<RunRow>& rows);
 
-/// A stretch of one phase: from points[first] to points[last].
-struct PhaseBand {
-  Phase phase;
-  std::size_t first, last;
-};
-std::vector<PhaseBand> phase_bands(const std::vector<MemoryPoint>& points);
-
 /// One plot per run, with equal axes: memory of the cache and of the process over seconds, with phases as coloured
 /// bands.
 Drawing timeline_drawing(const std::vector<NamedTimeline>& runs);

@@ -303,9 +303,7 @@ TEST_F(ReportPage, ShowsMemoryAlongARun) {
     }
   }
   // The bands: a quarter of a second each of prefill and compress, a second of score.
-  const auto bands = js(plot +
-                        "[0].plot.spec.bands.map(it => [it.color === phaseColors.prefill ? 'prefill' : it.color === "
-                        "phaseColors.compress ? 'compress' : 'score', it.from, it.to])");
+  const auto bands = js(plot + "[0].plot.spec.bands.map(it => [it.name, it.from, it.to])");
   EXPECT_EQ(bands, Browser::Json::parse(R"([["prefill", 0, 0.25], ["compress", 0.25, 0.5], ["score", 0.5, 1.5]])"));
   browser_->prefer("dark");
   browser_->settle();
