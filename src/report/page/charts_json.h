@@ -1,4 +1,4 @@
-// What the page's script draws charts with: the definitions of pictures/charts.h as JSON.
+// The definitions of pictures/charts.h as JSON, for the script of the page.
 #pragma once
 
 #include "report/documents/json.h"

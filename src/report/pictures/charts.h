@@ -67,7 +67,7 @@ inline constexpr std::array<MemoryCurve, 2> kMemoryCurves = {
     {{"cache", "KV cache", &MemoryPoint::cache, {{"#0072B2", "#3D9BE0"}, Mark::circle, Dash::solid}},
      {"resident", "resident memory", &MemoryPoint::resident, {{"#D55E00", "#E8742A"}, Mark::square, Dash::dashed}}}};
 
-/// What memory is shown along.
+/// An x axis of memory along a run.
 struct TimeAxis {
   std::string_view key;  ///< in timeline.json
   std::string_view title;
