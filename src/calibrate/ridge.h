@@ -1,4 +1,5 @@
-// Ridge regression with an intercept, fed with rows as they come: minimizes sum |W x + b - y|^2 + penalty |W|^2.
+// Ridge regression with an intercept, from rows that are added in any number of calls: minimizes
+// sum |W x + b - y|^2 + penalty |W|^2.
 #pragma once
 
 #include <Eigen/Core>
@@ -12,19 +13,19 @@ class Ridge {
  public:
   Ridge(std::int64_t n_inputs, std::int64_t n_outputs);
 
-  /// Rows of inputs [n, n_inputs] and what they should give [n, n_outputs].
+  /// Adds rows of inputs, [n, n_inputs], and outputs, [n, n_outputs].
   void add(Matrix<const float> inputs, Matrix<const float> outputs);
 
   struct Fit {
     std::vector<float> weight;  ///< [n_outputs, n_inputs]
     std::vector<float> bias;    ///< [n_outputs]
-    double explained = 0;       ///< share of the outputs' variance on the rows that were added
+    double explained = 0;       ///< explained share of the variance of the added outputs
   };
-  /// Takes at least one row. The penalty is sklearn's alpha; the intercept has none.
+  /// Needs at least one row. The penalty is alpha of sklearn; it does not apply to the intercept.
   Fit fit(double penalty) const;
 
   std::int64_t count() const { return count_; }
-  /// Bytes that one takes, and as much again while it fits.
+  /// The bytes of an object. fit() needs the same amount in addition.
   static double bytes(std::int64_t n_inputs);
 
  private:

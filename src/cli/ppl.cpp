@@ -15,7 +15,7 @@
 #include "kvpress/report/documents/outcome_table.h"
 #include "report/documents/run_document.h"
 #include "report/pictures/gnuplot.h"
-#include "report/pictures/timeline.h"
+#include "report/pictures/timeline_picture.h"
 
 namespace kvpress {
 namespace {
@@ -43,13 +43,15 @@ void check_timeline_file(const std::filesystem::path& path) {
 }
 
 void write_timelines(const RunResult& baseline, const Outcome& outcome, const std::filesystem::path& path) {
-  const Json full = timeline_document(baseline.timeline);
-  const Json compressed = timeline_document(outcome.run.timeline);
   if (path.extension() == ".json") {
-    write_file(path, Json{{"baseline", full}, {"compressed", compressed}}.dump() + "\n");
+    const Json document = {{"baseline", timeline_document(baseline.timeline)},
+                           {"compressed", timeline_document(outcome.run.timeline)}};
+    write_file(path, document.dump() + "\n");
   } else {
     const std::string name = fmt::format("{} at {:.2f}", outcome.press, outcome.compression_ratio);
-    write_timeline_picture({{"no_press (full cache)", &full}, {name, &compressed}}, path);
+    write_timeline_picture(
+        {{"no_press (full cache)", memory_points(baseline.timeline)}, {name, memory_points(outcome.run.timeline)}},
+        path);
   }
 }
 

@@ -11,7 +11,7 @@
 #include "report/page/html_report.h"
 #include "report/page/kept_tokens_page.h"
 #include "report/pictures/gnuplot.h"
-#include "report/pictures/timeline.h"
+#include "report/pictures/timeline_picture.h"
 #include "report/pictures/tradeoff.h"
 
 namespace kvpress {

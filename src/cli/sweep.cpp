@@ -20,7 +20,7 @@
 #include "report/documents/sweep_results.h"
 #include "report/page/html_report.h"
 #include "report/pictures/gnuplot.h"
-#include "report/pictures/timeline.h"
+#include "report/pictures/timeline_picture.h"
 #include "report/pictures/tradeoff.h"
 
 namespace kvpress {

@@ -87,7 +87,7 @@ Sequence::Mark Sequence::mark() const {
   return mark;
 }
 
-bool Sequence::marks_stay_good() const {
+bool Sequence::marks_stay_valid() const {
   return !compressor_.has_press() && settings_.cache_format.bits == 0 && !model_->config().has_windows();
 }
 

@@ -1,4 +1,4 @@
-// The runs of a sweep: every press at every ratio, on every data set under every protocol, as often as asked.
+// The runs of a sweep: each press at each ratio, on each data set under each protocol, with repeats.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace kvpress {
 
-/// What is varied. Presses, data sets and protocols by the names users write.
+/// The grid of a sweep. Presses, data sets and protocols have the names that users write.
 struct SweepGrid {
   std::vector<std::string> datasets;
   std::vector<std::string> protocols;
@@ -28,21 +28,22 @@ struct SweepRun {
   bool same_experiment(const SweepRun& other) const { return dataset == other.dataset && protocol == other.protocol; }
 };
 
-/// "0.0:0.9:0.1,0.25" is 0, 0.1, ... 0.9 and 0.25: numbers and first:last:step, by commas, the last one included.
-/// Sorted. Throws UsageError naming `option` for what is no number, no step, out of [0, 1), or named twice.
+/// Parses numbers and ranges first:last:step (with last), separated by commas: "0.0:0.9:0.1,0.25" is 0, 0.1, ..., 0.9
+/// and 0.25. The result is sorted. Throws UsageError that names `option` for an invalid number or step, a number
+/// outside [0, 1), or a duplicate.
 std::vector<double> parse_ratios(const std::string& text, const std::string& option);
 
-/// All runs: one experiment (data set and protocol) after another, since each has its own full cache to compare with;
-/// the runs of an experiment in an order drawn with the grid's seed, the same on every machine, so that what a machine
-/// does besides falls on all presses alike. A press that decides without a ratio runs once, at 0. Throws UsageError for
-/// an empty grid, a press that is not known, and what is named twice.
+/// All runs, grouped by experiment (data set and protocol). Within an experiment their order is random, so that other
+/// load on the machine affects all presses alike; it depends only on the seed. A press that does not use the ratio runs
+/// once, at 0. Throws UsageError for an empty grid, an unknown press, or duplicates.
 std::vector<SweepRun> sweep_runs(const SweepGrid& grid);
 
-/// The part of n runs that slice i of k does: [first, last). Contiguous, so that a slice has few experiments.
+/// The runs [first, last) of a slice.
 struct SweepSlice {
   std::size_t first = 0;
   std::size_t last = 0;
 };
+/// Slice i of k of n runs. Slices are contiguous, so that each has few experiments.
 SweepSlice slice_of(std::size_t n, std::size_t i, std::size_t k);
 
 }  // namespace kvpress

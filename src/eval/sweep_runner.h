@@ -1,5 +1,5 @@
-// Does the runs of a sweep, one experiment at a time: one load of the model, one tokenization, and one run of the full
-// cache for all runs of an experiment.
+// Executes the runs of a sweep, one experiment at a time. The model is loaded and the texts are tokenized once; the
+// full cache is run once per experiment.
 #pragma once
 
 #include <cstdint>
@@ -16,21 +16,21 @@
 
 namespace kvpress {
 
-/// What is varied, and what all runs share.
+/// The grid, and the settings that all runs share.
 struct SweepPlan {
   SweepGrid grid;
   std::string model;
   LoadSettings load;
-  /// Of a protocol of the grid, without a press and a ratio; the cache's format is the loaded model's to set.
+  /// The settings of a protocol, without press and ratio. The format of the cache is set when the model is loaded.
   std::function<RunSettings(const std::string& protocol, const ModelConfig& config)> settings;
-  std::int64_t max_samples = 0;            ///< 0: as each data set has it
-  std::optional<std::int64_t> max_tokens;  ///< the same without a value
+  std::int64_t max_samples = 0;            ///< 0: the default of each data set
+  std::optional<std::int64_t> max_tokens;  ///< empty: the default of each data set
 };
 
 class SweepRunner {
  public:
-  /// Opens the model, reads and tokenizes the texts, prepares every press; decodes no weights yet. Throws what would
-  /// stop a run later.
+  /// Opens the model, tokenizes the texts and prepares all presses, but decodes no weights. Throws UsageError or Error
+  /// for whatever would stop a later run.
   explicit SweepRunner(SweepPlan plan);
 
   const std::vector<SweepRun>& runs() const { return runs_; }
@@ -39,23 +39,23 @@ class SweepRunner {
   /// The texts of a run.
   const PreparedTexts& texts(const SweepRun& run) const { return texts_[index(run)]; }
   const std::vector<PreparedTexts>& all_texts() const { return texts_; }  ///< of each data set under each protocol
-  /// Tokens that its texts have.
+  /// The number of tokens of its texts.
   std::int64_t tokens(const SweepRun& run) const { return progress_total(texts(run).texts); }
-  /// Bytes that it takes at most, by the sizes alone.
+  /// An upper bound of the memory in bytes, computed from sizes.
   double memory() const;
 
-  /// A run and what is needed to describe it: the run of the full cache that it is compared with, and its settings.
+  /// A run with the run of the full cache and its settings. The references are valid until the next call of run().
   struct Result {
     Outcome outcome;
     const RunResult& full;
     const RunSettings& settings;
   };
-  /// Does the run. Runs of one experiment should come one after another.
+  /// Executes a run. Runs of the same experiment should be consecutive.
   Result run(const SweepRun& run, const OnProgress& on_progress);
-  /// Loaded when first asked for.
+  /// Loads the model on the first call.
   const LoadedModel& model();
 
-  /// Seconds a token takes, the comparison with the full cache included, by a short run of each experiment.
+  /// Seconds per token, including the comparison with the full cache, measured by a short run of each experiment.
   double measure_seconds_per_token();
 
  private:

@@ -1,4 +1,4 @@
-// The flat names of kvpress's evaluation registry, and the compositions they stand for.
+// The flat names of kvpress's evaluation registry and the compositions that they stand for.
 #pragma once
 
 #include <span>
@@ -9,7 +9,7 @@ namespace kvpress {
 struct FlatName {
   std::string_view name;
   std::string_view stands_for;
-  bool registry_only = false;  ///< the name is a press's own as well, which counts unless the registry's is asked for
+  bool registry_only = false;  ///< also the name of a press; used only with Names::registry
 };
 std::span<const FlatName> flat_names();
 

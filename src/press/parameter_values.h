@@ -1,4 +1,4 @@
-// Reading and setting the parameters that presses list.
+// Reads and sets the parameters of presses.
 #pragma once
 
 #include <functional>
@@ -11,22 +11,22 @@
 
 namespace kvpress {
 
-/// One parameter as it stands.
+/// A parameter and its current value.
 struct ParameterValue {
   std::string name;
-  std::string value;  ///< in the notation that sets it
+  std::string value;  ///< in the notation of presses
   std::string meaning;
 };
 std::vector<ParameterValue> parameters_of(Parameterized& press);
 
-/// Makes the press that stands inside another.
+/// Makes an inner press.
 using MakeInner = std::function<InnerPress(const std::string& text)>;
 
-/// Sets the parameters that `spec` writes. With `nested`, one that the press does not have goes to the first press
-/// inside that has it. Throws UsageError that says what is wrong and what would be right.
+/// Sets the parameters in `spec`. With `nested`, a parameter that the press does not have is set in the first inner
+/// press that has it. Throws UsageError with the valid choices.
 void set_parameters(Parameterized& press, const PressSpec& spec, const MakeInner& make_inner, bool nested = false);
 
-/// Throws UsageError when a press inside was left out.
+/// Throws UsageError if an inner press is missing.
 void check_complete(Parameterized& press, const std::string& name);
 
 }  // namespace kvpress

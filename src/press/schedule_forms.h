@@ -1,4 +1,4 @@
-// How schedules are written among presses: decoding(knorm), prefill_decoding(snapkv, knorm).
+// Schedules in the notation of presses: decoding(knorm), prefill_decoding(snapkv, knorm).
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace kvpress {
 
-/// A schedule's parameters, on their way to a NamedPress.
+/// The parameters of a schedule. named() makes the NamedPress.
 class WrittenSchedule : public Parameterized {
  public:
   virtual NamedPress named() const = 0;
@@ -22,7 +22,7 @@ struct ScheduleForm {
   std::unique_ptr<WrittenSchedule> (*make)();
 };
 std::span<const ScheduleForm> schedule_forms();
-/// Null when there is none of this name.
+/// Null if there is no form of this name.
 const ScheduleForm* find_schedule_form(std::string_view name);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// The notation of presses, taken apart: name(parameter=value, press inside, ...).
+// The syntax of presses: name(parameter=value, inner press, ...).
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace kvpress {
 
-/// One argument as written; without a name it is a press inside: adakv(snapkv).
+/// An argument as written. Without a name it is an inner press: adakv(snapkv).
 struct PressArgument {
   std::string name;
   std::string value;
@@ -20,8 +20,8 @@ struct PressSpec {
 /// Throws UsageError for unbalanced parentheses or an empty name.
 PressSpec parse_press_spec(const std::string& text);
 
-/// Splits "a,b(c=1,d=2),e" at the commas outside parentheses and brackets, blanks trimmed. Throws UsageError when
-/// unbalanced or when an item is empty.
+/// Splits "a,b(c=1,d=2),e" at the commas outside parentheses and brackets, and trims blanks. Throws UsageError for
+/// unbalanced parentheses or an empty item.
 std::vector<std::string> split_presses(const std::string& text);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// Every method once, as it is taken when nothing else is said: what `kvpress compare --presses all` runs.
+// One press per method with its default parameters: the presses of `kvpress compare --presses all`.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace kvpress {
 
-/// Presses in the notation of parse_press(). Those with trained parts are among them: whether they can run is told by
-/// Press::prepare().
+/// The presses in the notation of parse_press(). Includes presses with trained parts; Press::prepare() throws if their
+/// files are missing.
 std::vector<std::string> suggested_presses();
 
 }  // namespace kvpress

@@ -1,5 +1,5 @@
-// ROUGE (Lin 2004, https://aclanthology.org/W04-1013) as the Python package `rouge` 1.0.1 computes it, which kvpress's
-// evaluation calls: sentences end at every full stop, words at blanks, n-grams and words are counted once each.
+// ROUGE (Lin 2004, https://aclanthology.org/W04-1013) as in the Python package `rouge` 1.0.1, which the evaluation of
+// kvpress uses. Sentences end at full stops, words at blanks; n-grams and words are counted once.
 #pragma once
 
 #include <string_view>
@@ -14,8 +14,8 @@ struct Rouge {
   RougeScore rouge_1, rouge_2, rouge_l;
 };
 
-/// All zero where a text holds no sentence (the package throws there, and its callers take 0). Takes time and memory of
-/// words x words for each pair of sentences.
+/// All scores are 0 if a text has no sentence (the package throws, and its callers use 0). Time and memory are the
+/// product of the numbers of words for each pair of sentences.
 Rouge rouge(std::string_view hypothesis, std::string_view reference);
 
 }  // namespace kvpress

@@ -34,7 +34,7 @@ class Answerer {
     if (shares_contexts()) sequence.begin_decoding();
     const Sequence::Mark end_of_context = sequence.mark();
     // Where an answer quantizes or evicts what is older, each question has a copy.
-    const bool by_copies = which.size() > 1 && !sequence.marks_stay_good();
+    const bool by_copies = which.size() > 1 && !sequence.marks_stay_valid();
     TaskAnswer answer{{}, sequence.n_tokens(), sequence.cache_tokens(), sequence.cache_bytes()};
     for (const std::size_t i : which) {
       check_interrupt();

@@ -1,5 +1,5 @@
-// Answers over a compressed cache, as kvpress's evaluation asks for them: the context is prefilled and compressed, then
-// the question is read and the answer written over what is left, greedily.
+// Answers questions with a compressed cache, as kvpress's evaluation does: prefills and compresses the context, then
+// reads the question and decodes the answer greedily.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ namespace kvpress {
 struct TaskSettings {
   ChatFormat chat;
   CompressionSettings compression;
-  std::int64_t max_context_length = 0;  ///< longer contexts lose their ends, as in kvpress; 0: none does
-  bool query_aware = false;             ///< the question is part of the context, and so of what the press sees
+  std::int64_t max_context_length = 0;  ///< tokens; longer contexts are cut at the end, as in kvpress; 0: no limit
+  bool query_aware = false;             ///< the question is part of the context that the press sees
 };
 
 struct TaskAnswer {
@@ -29,9 +29,9 @@ struct TaskAnswer {
   std::size_t cache_bytes = 0;
 };
 
-/// Times are of the whole run.
+/// Times are totals over the run, in seconds.
 struct TaskRun {
-  std::vector<TaskAnswer> answers;  ///< of the samples, in their order
+  std::vector<TaskAnswer> answers;  ///< one per sample
   double prefill_sec = 0;
   double compress_sec = 0;
   double answer_sec = 0;
@@ -39,16 +39,16 @@ struct TaskRun {
   double mean_cache_bytes() const;
 };
 
-/// A sample as the model reads it: the context with the beginning of the chat, and what follows on it.
+/// The tokens of a sample: the context with the beginning of the chat, and all that follows it.
 struct TaskTokens {
   std::vector<std::int32_t> context, question;
 };
-/// Throws UsageError when there is no context.
+/// Throws UsageError if the context is empty.
 TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample, const TaskSettings& settings);
 
-/// Samples with the same context share its prefill and its compression: what a question and its answer added to the
-/// cache is taken away before the next. Under a press that compresses while decoding each stands alone. The answers are
-/// those of kvpress's pipeline: like there, a first token never ends an answer. `on_answer` is called after each.
+/// Answers all samples. Samples with the same context share its prefill and compression; the tokens of question and
+/// answer are removed before the next sample. With a press that compresses during decode, each sample has its own
+/// prefill. As in kvpress's pipeline, the first token never ends an answer. Calls `on_answer` after each answer.
 TaskRun answer_samples(const Model& model, const Tokenizer& tokenizer, const std::vector<TaskSample>& samples,
                        const TaskSettings& settings, const std::function<void()>& on_answer = {});
 

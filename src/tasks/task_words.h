@@ -1,5 +1,5 @@
-// What generators of tasks draw: random numbers, code words, and sentences to hide them among. All of it is the same
-// for the same seed on every machine (the standard library's distributions are not).
+// Random numbers, code words and sentences for generated tasks. They depend only on the seed and are the same on every
+// machine, unlike the distributions of the standard library.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ namespace kvpress {
 
 class TaskRandom {
  public:
-  /// Streams of their own for each sample of a task.
+  /// A separate stream for each sample of a task.
   TaskRandom(std::uint64_t seed, std::uint64_t sample);
 
-  /// In [0, n).
+  /// A number in [0, n).
   std::uint64_t below(std::uint64_t n);
-  /// "brave-lantern"; none comes twice.
+  /// "brave-lantern". Never returns the same word twice.
   std::string code_word();
-  /// Five digits; none comes twice.
+  /// Five digits. Never returns the same number twice.
   std::string number();
-  /// Five capital letters; none comes twice.
+  /// Five capital letters. Never returns the same name twice.
   std::string variable();
 
  private:
@@ -36,26 +36,27 @@ class TaskRandom {
   std::set<std::string> drawn_;
 };
 
-/// A text as words and sentences.
+/// A text, split into words and sentences.
 class Haystack {
  public:
-  /// Whitespace becomes single blanks. Throws UsageError for a text without a word.
+  /// White space becomes single blanks. Throws UsageError for a text without words.
   explicit Haystack(std::string_view text);
 
-  /// A sentence to go in, and where: as a share of the words, put before the sentence that begins nearest to it.
+  /// A sentence to insert at a depth, a share of the words: it goes before the sentence that begins nearest to it.
   struct Insert {
     double depth;
     std::string sentence;
   };
 
-  /// The first word of sentence `share` of all of them, in [0, 1).
+  /// The index of the first word of the sentence at `share` of the sentences, in [0, 1).
   std::size_t sentence_at(double share) const;
 
-  /// n_words from `first` on, around the end of the text if need be, with the inserts among them in their order.
+  /// n_words words from index `first` on, with the inserts in their order. Continues at the beginning after the end of
+  /// the text.
   std::string compose(std::size_t first, std::size_t n_words, const std::vector<Insert>& inserts) const;
 
-  /// As many words as fit into `length` tokens. `context` makes of a composed text what is counted. Throws UsageError
-  /// that begins with `what` when not even the inserts fit.
+  /// Composes as many words as fit in `length` tokens. `context` turns the composed text into the text whose tokens are
+  /// counted. Throws UsageError that begins with `what` if the inserts alone do not fit.
   std::string fill(std::size_t first, std::int64_t length, const std::vector<Insert>& inserts, const CountTokens& count,
                    const std::function<std::string(const std::string&)>& context, std::string_view what) const;
 
@@ -64,7 +65,7 @@ class Haystack {
   std::vector<std::size_t> sentences_;  ///< their first words
 };
 
-/// The largest n in [0, most] with fits(n), which must hold for all n below it; -1 when not even 0 fits.
+/// The largest n in [0, most] for which fits(n); -1 if fits(0) is false. fits() must be monotonic.
 std::int64_t largest_that_fits(std::int64_t most, const std::function<bool(std::int64_t)>& fits);
 
 }  // namespace kvpress

@@ -102,7 +102,7 @@ TEST_F(Sequences, RewindTakesAwayWhatAQuestionAdded) {
         const Sequence::Mark mark = sequence.mark();
         const double held = sequence.cache_tokens();
         for (const std::size_t question : {200, 300, 200}) {
-          EXPECT_EQ(sequence.marks_stay_good(), format.bits == 0);
+          EXPECT_EQ(sequence.marks_stay_valid(), format.bits == 0);
           if (format.bits > 0) {  // an answer may quantize what cannot be brought back
             Sequence copy = sequence.fork();
             copy.append(tokens(question, 10));

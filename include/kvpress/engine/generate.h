@@ -1,4 +1,4 @@
-// Text from a model: greedy or sampled, token by token over a sequence's cache.
+// Text generation: greedy or sampled decode of a sequence.
 #pragma once
 
 #include <cstdint>
@@ -13,30 +13,30 @@ namespace kvpress {
 
 struct GenerateSettings {
   std::int64_t max_new_tokens = 128;
-  double temperature = 0;  ///< 0: always the most likely token
-  double top_p = 1;        ///< of the most likely tokens, as many as make up this share
-  std::int64_t top_k = 0;  ///< and no more than so many; 0: no limit
+  double temperature = 0;  ///< 0: greedy, the most likely token
+  double top_p = 1;        ///< nucleus: the most likely tokens up to this total probability
+  std::int64_t top_k = 0;  ///< at most this many tokens; 0: no limit
   bool ignore_eos = false;
-  bool eos_may_come_first = true;  ///< false: a first token never ends the text, as in kvpress's pipeline
+  bool eos_may_come_first = true;  ///< false: the first token never ends the text, as in kvpress
   std::uint64_t seed = 0;
 };
-/// Throws UsageError naming the setting that makes no sense.
+/// Throws UsageError that names the invalid setting.
 void check_settings(const GenerateSettings& settings);
 
 struct Generated {
   std::vector<std::int32_t> ids;
-  std::optional<std::int32_t> end;  ///< the end-of-text token that ended it, which is not among the ids
-  double seconds = 0;               ///< for all of it: passes, presses, logits and sampling
+  std::optional<std::int32_t> end;  ///< the end-of-text token, if one came; not in ids
+  double seconds = 0;               ///< of passes, presses, logits and sampling
 };
 
-/// Called with each token as it comes.
+/// Called with each new token.
 using OnToken = std::function<void(std::int32_t)>;
 
-/// Continues a sequence, which must hold at least one token; switches it to decoding. The last token is not appended to
-/// the sequence.
+/// Continues a sequence that has at least one token. Calls begin_decoding(). The last token is returned but not
+/// appended to the sequence. Throws as Sequence::append().
 Generated generate(Sequence& sequence, const GenerateSettings& settings, const OnToken& on_token = {});
 
-/// One draw from logits (which it overwrites). `draw` is uniform in [0, 1).
+/// Samples a token from logits, [vocab_size], which are overwritten. `draw` is a uniform number in [0, 1).
 std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, double draw);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// Will it fit? Asked before weights are loaded.
+// The memory that a model needs, computed before its weights are loaded.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +8,20 @@
 
 namespace kvpress {
 
+/// All in bytes.
 struct MemoryPlan {
-  double weights = 0;  ///< bytes
+  double weights = 0;
   double cache = 0;
   double activations = 0;
   double total() const { return weights + cache + activations; }
 };
 
-/// For weights of so many bytes (held_weight_bytes()), a cache of `cache_format`, and forward passes over `n_block`
-/// tokens at once with `n_cached` in the cache.
+/// The plan for weights of weight_bytes (held_weight_bytes()), a cache of n_cached tokens in `cache_format`, and
+/// forward passes over n_block tokens.
 MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const CacheFormat& cache_format,
                        std::int64_t n_block, std::int64_t n_cached);
 
-/// Throws Error with the numbers when more is needed than `available` bytes.
+/// Throws Error with the sizes if the plan needs more than `available` bytes.
 void check_memory(const MemoryPlan& plan, double available);
 
 }  // namespace kvpress

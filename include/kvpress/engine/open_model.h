@@ -1,5 +1,4 @@
-// A model by its name: opened (files mapped, configuration read), then loaded (weights decoded and packed) where memory
-// suffices.
+// Opens a model by name (maps its files, reads its configuration) and loads it (decodes and packs its weights).
 #pragma once
 
 #include <cstdint>
@@ -16,37 +15,37 @@
 
 namespace kvpress {
 
-/// Numbers of weights and cache.
+/// Number formats of weights and cache.
 struct LoadSettings {
   DTypeChoice dtype;
   std::string cache_dtype = "auto";  ///< as parse_cache_format() reads it
   std::int64_t cache_residual = CacheFormat().residual;
 
-  /// `automatic` is the model's own type. Throws UsageError for a cache_dtype that is not known and a residual below 0.
+  /// The format of the cache; `automatic` is the type that "auto" stands for. Throws UsageError for an unknown
+  /// cache_dtype or a negative residual.
   CacheFormat cache_format(DType automatic) const;
 };
 
-/// Opened, but no weights decoded: what can be refused early is refused by this.
+/// An opened model, without decoded weights. Invalid requests are refused at this stage.
 struct OpenedModel {
-  std::string name;  ///< as it was asked for
+  std::string name;  ///< as requested
   std::shared_ptr<ModelFiles> files;
   ModelConfig config;
 
   bool has_tokenizer() const;
-  /// Throws Error naming the model's path when there is none.
+  /// Throws Error with the path of the model if it has no tokenizer.
   Tokenizer tokenizer() const;
-  /// Lets a press read its own files and look at the model, before weights are loaded. `tokenizer` may be null. Throws
-  /// what Press::prepare() does.
+  /// Calls Press::prepare() of the presses. `tokenizer` may be null. Throws as Press::prepare().
   void prepare(const NamedPress& press, const Tokenizer* tokenizer) const;
-  /// What the weights take, with a cache of n_cached tokens and passes over n_block tokens.
+  /// The memory for the weights, a cache of n_cached tokens and passes over n_block tokens.
   MemoryPlan plan(const LoadSettings& settings, std::int64_t n_block, std::int64_t n_cached) const;
 };
 
-/// A folder, a .gguf or .safetensors file, "demo", or a hub id, which is fetched where it is not in the hub's local
-/// cache.
+/// Opens a folder, a .gguf or .safetensors file, "demo", or a hub id. Downloads a hub id that is not in the local cache
+/// of the hub. Throws Error or UsageError that names the model or file.
 OpenedModel open_model(const std::string& name);
 
-/// A model that is ready to run.
+/// A model with its weights.
 struct LoadedModel {
   std::string name;
   std::unique_ptr<Model> model;
@@ -54,12 +53,13 @@ struct LoadedModel {
   double load_sec = 0;
 };
 
-/// Decodes and packs the weights. Throws Error with the numbers when they do not fit in memory beside a cache of
-/// n_cached tokens and passes over n_block tokens.
+/// Decodes and packs the weights. Throws Error with the sizes if weights, a cache of n_cached tokens and passes over
+/// n_block tokens do not fit in memory.
 LoadedModel load_model(const OpenedModel& opened, const LoadSettings& settings, std::int64_t n_block,
                        std::int64_t n_cached);
 
-/// The same by the configuration alone, for weights that are in no file.
+/// The memory plan of a configuration. `tensors` may be null: the sizes of random weights are then computed from the
+/// configuration.
 MemoryPlan plan_memory_of(const ModelConfig& config, const TensorFile* tensors, const LoadSettings& settings,
                           std::int64_t n_block, std::int64_t n_cached);
 

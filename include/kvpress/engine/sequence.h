@@ -1,9 +1,9 @@
-// A text being read and written under a press: its cache, its compressor, its positions and its times. Everything that
-// runs a model under a press does it through this.
+// A sequence: the tokens of one text with their KV cache, compressor and times. All runs of a model with a press use
+// it.
 //
 //   Sequence sequence(model, settings);
-//   sequence.append(context);       // read, then compressed
-//   sequence.begin_decoding();      // from here on only a press for decoding is at work
+//   sequence.append(context);       // prefill, then compression
+//   sequence.begin_decoding();      // from now on only a press for decode compresses
 //   sequence.append(question);
 //   std::int32_t token = sequence.most_likely();
 #pragma once
@@ -24,7 +24,7 @@
 
 namespace kvpress {
 
-/// Seconds, added up over passes. A pass that several sequences share counts in full for each of them.
+/// Seconds, summed over passes. A pass shared by several sequences is counted in full for each of them.
 struct SequenceTimes {
   double prefill = 0;   ///< passes before begin_decoding(), without the press
   double decode = 0;    ///< passes after it, without the press
@@ -33,61 +33,63 @@ struct SequenceTimes {
 
 class Sequence {
  public:
-  /// An empty one. The model must outlive it. Presses must be prepared (NamedPress::prepare()); the sequence takes
-  /// copies in their initial state. Throws UsageError for a budget in bytes that is too small for the model.
+  /// An empty sequence. The model is not owned and must outlive it. The presses must be prepared
+  /// (NamedPress::prepare()); the sequence copies them in their initial state. Throws UsageError if a budget in bytes
+  /// is too small for the model.
   Sequence(const Model& model, const CompressionSettings& settings);
   Sequence(Sequence&&) = default;
   Sequence& operator=(Sequence&&) = default;
 
-  /// Runs tokens that follow those so far through the model; the press compresses when it is its time. `hidden`
-  /// receives the final-normed states of the last hidden.rows tokens, [hidden.rows, hidden_size]. Throws Error for a
-  /// token outside the vocabulary, Interrupted, or when memory runs out: the sequence can then only be destroyed.
+  /// One forward pass over tokens that follow the earlier ones; then compresses if the schedule says so. `hidden`
+  /// receives the states of the last hidden.rows tokens after the final norm, [hidden.rows, hidden_size]. Throws Error
+  /// for a token outside the vocabulary, Interrupted, or when memory runs out; afterwards the sequence can only be
+  /// destroyed.
   void append(std::span<const std::int32_t> tokens, Matrix<float> hidden = {});
 
-  /// The prefill is over: from here on the press for decoding compresses, every so many tokens. Without one nothing is
-  /// compressed or observed any more.
+  /// Ends the prefill. From now on the press for decode compresses every compression_interval tokens. Without such a
+  /// press nothing is compressed or observed.
   void begin_decoding();
   bool decodes() const { return decodes_; }
-  /// Whether passes of the prefill are followed by compression, or only observed by the press. On at first.
+  /// Whether passes of the prefill are followed by a compression (the default) or only observed by the press.
   void set_compressing(bool on) { compressor_.set_active(on); }
-  /// Whether the last pass was followed by compression.
+  /// Whether the last pass was followed by a compression.
   bool compressed() const { return compressor_.compresses(); }
 
-  /// The final-normed state of the newest token, [1, hidden_size]; of an empty sequence none.
+  /// The state of the last token after the final norm, [1, hidden_size]; empty for an empty sequence.
   Matrix<const float> last_hidden() const;
-  /// Its logits, [vocab_size], computed when first asked for; valid until the next append().
+  /// The logits of the last token, [vocab_size]. Computed on the first call; valid until the next append().
   std::span<const float> logits();
-  /// The token with the largest logit.
+  /// The most likely next token.
   std::int32_t most_likely();
 
-  /// A point to come back to: rewind() takes away what was added since, so that the same tokens give the same results
-  /// again. A mark is of one sequence.
+  /// A state to return to. rewind() removes the tokens that were added after the mark; appending them again gives the
+  /// same results. A mark belongs to one sequence.
   class Mark;
   Mark mark() const;
-  /// Throws std::logic_error, and changes nothing, when entries from before the mark have been evicted or quantized
-  /// since. Where that may happen, take a fork() instead.
+  /// Throws std::logic_error, and changes nothing, if entries from before the mark were evicted or quantized after it.
+  /// Use fork() if that may happen.
   void rewind(const Mark& mark);
-  /// Whether appending leaves all entries as they are, so that marks stay good: no press is at work, nothing is
+  /// Whether appending leaves all entries unchanged, so that marks stay valid: no press is active, nothing is
   /// quantized, and no layer has a window.
-  bool marks_stay_good() const;
-  /// A copy that goes on by itself.
+  bool marks_stay_valid() const;
+  /// An independent copy.
   Sequence fork() const { return Sequence(*this); }
 
   const Model& model() const { return *model_; }
   const CompressionSettings& settings() const { return settings_; }
   const KVCache& cache() const { return cache_; }
-  /// Tokens so far, from the first, evicted ones included.
+  /// All tokens so far, including evicted ones.
   std::span<const std::int32_t> tokens() const { return compressor_.tokens(); }
   std::int64_t n_tokens() const { return static_cast<std::int64_t>(tokens().size()); }
-  /// Tokens that the cache holds, mean over layers and KV heads; bytes allocated now and at most.
+  /// Tokens in the cache (mean over layers and KV heads), allocated bytes, and their maximum so far.
   double cache_tokens() const { return cache_.mean_tokens(); }
   std::size_t cache_bytes() const { return cache_.allocated_bytes(); }
   std::size_t peak_bytes() const { return cache_.peak_bytes(); }
-  /// The number of tokens that the prefill's budget comes to, where it is a fixed one.
+  /// The budget of the prefill in tokens per head, if it is a fixed one.
   std::optional<std::int64_t> budget_tokens() const { return compressor_.plan().prefill_budget.target_size; }
   SequenceTimes times() const;
 
-  /// For who measures: called during append(); not to change anything. Forks have them too.
+  /// Watchers are called during append() and must not change anything. Forks have the same watchers.
   void set_watcher(Watcher watcher) { compressor_.set_watcher(std::move(watcher)); }
   void set_pass_watcher(PassWatcher watcher) { compressor_.set_pass_watcher(std::move(watcher)); }
   void set_block_watcher(BlockWatcher watcher) { compressor_.set_block_watcher(std::move(watcher)); }
@@ -117,23 +119,23 @@ class Sequence::Mark {
       : cache_(std::move(cache)), compressor_(compressor), decodes_(decodes), last_hidden_(last_hidden) {}
 
   CacheMark cache_;
-  std::vector<float> carried_;  // what a press that is still at work keeps beside each entry
+  std::vector<float> carried_;  // carried floats of presses that observe or compress later passes
   Compressor compressor_;
   bool decodes_;
   AlignedVector<float> last_hidden_;
 };
 
-/// Several sequences of one model in one pass: weights are read once for all of them. Each gets what it would get
-/// alone, within rounding.
+/// Runs several sequences of one model in one forward pass, so that weights are read once. The results equal those of
+/// separate passes within rounding.
 class SequenceBatch {
  public:
   struct Item {
     Sequence& sequence;
-    std::span<const std::int32_t> tokens;  ///< one, or a chunk
+    std::span<const std::int32_t> tokens;  ///< one token, or a chunk
     Matrix<float> hidden = {};             ///< as for Sequence::append()
   };
-  /// Sequence::append() for each. No sequence may stand in it twice. Throws what that throws; then all of them can only
-  /// be destroyed.
+  /// Sequence::append() for each item. A sequence may occur only once. Throws as Sequence::append(); afterwards all
+  /// sequences can only be destroyed.
   void append(std::span<const Item> items);
 
  private:

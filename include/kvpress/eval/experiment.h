@@ -1,4 +1,4 @@
-// One model on one data set under one protocol: the full cache is run once and every press is compared with it.
+// An experiment: one model, one data set, one protocol. The full cache is run once, and each press is compared with it.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace kvpress {
 
-/// A run and how it compares with the full cache's.
+/// A run and its comparison with the full cache.
 struct Outcome {
   std::string press;
   double compression_ratio = 0;
@@ -22,26 +22,27 @@ struct Outcome {
 
 class Experiment {
  public:
-  /// Keeps a reference to the model. Throws UsageError when the settings make no sense for the texts.
+  /// The model is not owned and must outlive the experiment. Throws UsageError if the settings do not fit the texts.
   Experiment(const Model& model, std::vector<TokenizedText> texts, const RunSettings& settings);
 
-  /// Runs the first segment once, unmeasured: products are compiled and pages touched before anything is timed.
+  /// Runs the first segment once without measuring, so that products are compiled and pages are mapped before the first
+  /// measured run.
   void warm_up();
 
-  /// The full cache's run, made when first asked for. Nothing is quantized in it: what that costs shows like the rest.
+  /// The run of the full cache, without quantization. Runs on the first call.
   const RunResult& baseline();
 
-  /// A run of its own, with a fresh press, whatever ran before. With a fixed budget the ratio is not used; the
-  /// outcome's is then the share of the full cache that is evicted.
+  /// Runs a fresh copy of the press. With a fixed budget compression_ratio is ignored, and that of the outcome is the
+  /// share of the full cache that was evicted.
   Outcome run(const NamedPress& press, double compression_ratio) {
     return run(press, compression_ratio, settings_.compression.cache_format);
   }
-  /// The same with a cache of its own format.
+  /// The same with another format of the cache.
   Outcome run(const NamedPress& press, double compression_ratio, const CacheFormat& cache_format);
-  /// The full cache's run: compared with itself or, where the settings quantize, with what it would be without.
+  /// The full cache, quantized if the settings say so, compared with baseline().
   Outcome full();
 
-  /// Progress of every later run goes here, in place of a bar of its own.
+  /// Sends the progress of later runs to this function instead of a progress bar.
   void report_to(OnProgress on_progress) { on_progress_ = std::move(on_progress); }
 
   const std::vector<TokenizedText>& texts() const { return texts_; }

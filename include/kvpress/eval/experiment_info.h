@@ -1,4 +1,4 @@
-// Settings and numbers that all runs of an experiment share, for documents and tables.
+// Settings and numbers that all runs of an experiment share. Documents and tables show them.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct ExperimentInfo {
   std::string dtype;
   RunSettings settings;  ///< without a press; with context_tokens as computed for the first text
   std::int64_t n_tokens = 0;
-  std::vector<std::string> text_names;  ///< of each text; with fewer than two, no results per text
+  std::vector<std::string> text_names;  ///< of each text; results per text exist for two or more
   bool prefill_only = false;            ///< runtime_sec includes only prefill and compression
   double load_sec = 0;
   double tokenize_sec = 0;

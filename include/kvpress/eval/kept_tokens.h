@@ -1,5 +1,4 @@
-// Which tokens of a text each layer and KV head still holds once a press has been at work, and what that looks like in
-// numbers.
+// The tokens of a text that each layer and KV head keeps after compression, and a summary of them.
 #pragma once
 
 #include <cstdint>
@@ -16,41 +15,41 @@ struct KeptTokens {
   std::int64_t n_tokens = 0;  ///< of the text
   std::int64_t n_layers = 0;
   std::int64_t n_kv_heads = 0;
-  /// Of head h of layer l, at l * n_kv_heads + h: the places in the text that it holds, ascending.
+  /// heads[l * n_kv_heads + h]: the positions in the text that head h of layer l keeps, ascending.
   std::vector<std::vector<std::int32_t>> heads;
 
   const std::vector<std::int32_t>& head(std::int64_t layer, std::int64_t kv_head) const {
     return heads[layer * n_kv_heads + kv_head];
   }
-  /// For each token of the text, how many heads hold it.
+  /// The number of heads that keep each token, [n_tokens].
   std::vector<std::int32_t> heads_by_token() const;
 };
 
-/// What the cache of a text of n_tokens holds.
+/// The kept tokens in the cache of a text of n_tokens.
 KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens);
 
-/// Reads the text into a sequence of its own, as protocols `continuation` (in one prefill) and `chunked` do: chunk_size
-/// tokens between compressions; 0: the whole text is read, then compressed once. Throws UsageError for an empty text.
+/// Reads a text with a new sequence and returns its kept tokens. Compresses after each chunk of chunk_size tokens, as
+/// protocol `chunked`; chunk_size 0 compresses once, after the whole text, as protocol `continuation`. Throws
+/// UsageError for an empty text.
 KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const CompressionSettings& settings,
                        std::int64_t chunk_size, const OnProgress& on_progress = {});
 
-/// Tokens at either end of a text whose share is told.
+/// The numbers of tokens at both ends of a text whose shares are reported.
 inline constexpr std::int64_t kFirstTokens = 4;
 inline constexpr std::int64_t kLastTokens = 64;
 
-/// Shares are of 1. The overlap of two heads is Jaccard's: tokens that both hold, of those that either holds; 1 where
-/// neither holds any.
+/// Shares are in [0, 1]. The overlap of two heads is the Jaccard index of their tokens, and 1 if both are empty.
 struct KeptSummary {
-  double share = 0;           ///< of a head's tokens, mean over heads
-  std::int64_t smallest = 0;  ///< tokens of the smallest head, and of the largest
-  std::int64_t largest = 0;
-  std::int64_t by_all = 0;    ///< tokens that every head holds, ...
-  std::int64_t by_none = 0;   ///< ... and that none does
-  double share_of_first = 0;  ///< of the first kFirstTokens, mean over heads; of the whole text where that is shorter
-  double share_of_last = 0;   ///< of the last kLastTokens
-  double overlap_in_layers = 0;  ///< mean over all pairs of heads of one layer; 1 where layers have one head
-  double overlap = 0;            ///< mean over all pairs of heads; 1 where there is only one
-  /// What heads that each hold `share` of the tokens by chance would come to: share / (2 - share).
+  double share = 0;              ///< of kept tokens, mean over heads
+  std::int64_t smallest = 0;     ///< tokens in the smallest head
+  std::int64_t largest = 0;      ///< tokens in the largest head
+  std::int64_t by_all = 0;       ///< tokens that all heads keep
+  std::int64_t by_none = 0;      ///< tokens that no head keeps
+  double share_of_first = 0;     ///< kept of the first kFirstTokens (or of a shorter text), mean over heads
+  double share_of_last = 0;      ///< kept of the last kLastTokens
+  double overlap_in_layers = 0;  ///< mean over all pairs of heads of a layer; 1 for one head per layer
+  double overlap = 0;            ///< mean over all pairs of heads; 1 for a single head
+  /// The expected overlap of heads that keep `share` of the tokens at random: share / (2 - share).
   double overlap_by_chance = 0;
 };
 KeptSummary summary_of(const KeptTokens& kept);

@@ -1,4 +1,4 @@
-// Data sets by the names of kvpress's registry, and how much of each is taken by default.
+// Data sets by the names of kvpress's registry, with default numbers of samples and tokens.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +9,11 @@
 
 namespace kvpress {
 
-/// Throws UsageError naming `what` for a name that is neither known nor a path nor of the hub.
+/// Throws UsageError that names `what` if the name is neither a known name nor a path nor a hub id.
 void check_dataset_name(const std::string& name, const std::string& what);
 
-/// Loads and tokenizes the data set `request` names, which keeps the name it was asked for by. max_samples 0 and no
-/// max_tokens take the data set's own defaults.
+/// Loads and tokenizes the requested data set. The result has the requested name. max_samples 0 and an empty max_tokens
+/// mean the defaults of the data set. Throws as prepare_texts().
 PreparedTexts prepare_dataset(TextRequest request, std::optional<std::int64_t> max_tokens, const Tokenizer& tokenizer,
                               const ProtocolSettings& protocol, const ModelConfig& config);
 

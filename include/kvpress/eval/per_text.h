@@ -1,4 +1,4 @@
-// Results text by text, and over texts: with several books each is one sample of what a model meets.
+// Results per text, and statistics over texts. Each text is one independent sample.
 #pragma once
 
 #include <array>
@@ -10,7 +10,7 @@
 
 namespace kvpress {
 
-/// Where the scored tokens of a text lie in RunResult::nll. A text of which nothing is scored has none.
+/// The range of the scored tokens of a text in RunResult::nll. Texts without scored tokens are left out.
 struct ScoredText {
   std::int64_t text = 0;  ///< its index
   std::size_t first = 0;
@@ -18,16 +18,16 @@ struct ScoredText {
 };
 std::vector<ScoredText> scored_texts(const RunResult& run);
 
-/// A measure over texts, each counted once, however long it is.
+/// A measure over texts. Each text has the same weight, whatever its length.
 struct OverTexts {
   double mean = 0;
-  std::array<double, 2> ci95{};  ///< of the mean, by Student's t: texts are independent, and often few
-  double sd = 0;                 ///< the spread from text to text: the standard deviation of the sample
+  std::array<double, 2> ci95{};  ///< of the mean, by Student's t
+  double sd = 0;                 ///< standard deviation of the sample
 };
-/// Of at least one value; of a single one the interval is the value twice and sd is 0.
+/// Takes at least one value. For a single value the interval is the value twice and sd is 0.
 OverTexts over_texts(std::span<const double> values);
 
-/// The t that a Student-distributed value stays below, on both sides, with a probability of 95 %; degrees >= 1.
+/// The two-sided 95 % quantile of Student's t distribution; degrees >= 1.
 double student_t95(std::int64_t degrees);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// How a text is scored. docs/protocols.md says what each protocol can and cannot see.
+// The protocols by which a text is scored. docs/protocols.md says what each of them measures.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 namespace kvpress {
 
 enum class Protocol : std::uint8_t {
-  window,        ///< sliding windows; tokens are scored in the pass that fills the cache: blind to compression
-  chunked,       ///< chunk by chunk; each attends to the compressed cache of those before
+  window,        ///< sliding windows; tokens are scored before compression, so it has no effect
+  chunked,       ///< chunk by chunk; each attends to the compressed cache of earlier chunks
   continuation,  ///< prefill a context, compress once, score the rest in one pass
-  decode,        ///< the same, but token by token
+  decode,        ///< as continuation, but token by token
 };
 
 std::string_view to_string(Protocol protocol);
-/// Throws UsageError naming `setting` and the protocols known.
+/// Throws UsageError that names `setting` and the known protocols.
 Protocol parse_protocol(const std::string& text, const std::string& setting);
 
-/// What to tell whoever reads a perplexity of protocol `window` under a press.
+/// A warning for perplexities of protocol `window` with a press.
 inline constexpr std::string_view kWindowCaveat =
     "protocol window scores tokens in the pass that fills the cache, so perplexity does not show the effect of "
     "compression; use chunked, continuation or decode";
@@ -35,20 +35,20 @@ struct ProtocolSettings {
   bool splits_text() const { return protocol == Protocol::window || protocol == Protocol::chunked; }
 };
 
-/// Throws UsageError naming the setting whose value makes no sense.
+/// Throws UsageError that names the invalid setting.
 void check_settings(const ProtocolSettings& settings);
-/// The same, and when the protocol never does what the compression asks for.
+/// Also throws UsageError if the protocol never runs the requested compression.
 void check_settings(const ProtocolSettings& settings, const CompressionSettings& compression);
 
-/// Tokens of context for a text of n: as given, or half. Throws UsageError when nothing would be left to score.
+/// The tokens of context of a text of n_tokens: context_tokens, or half of the text. Throws UsageError if no token is
+/// left to score.
 std::int64_t context_of(const ProtocolSettings& settings, std::int64_t n_tokens);
 
-/// One more than the highest RoPE position that a press's run on a text of n reaches, as far as it is known without
-/// the ratio.
+/// An upper bound of the RoPE positions, exclusive, of a run on a text of n_tokens. Does not use the ratio.
 std::int64_t highest_position(const ProtocolSettings& settings, const CompressionSettings& compression,
                               std::int64_t n_tokens);
 
-/// The most tokens that a cache without compression holds at once for a text of n.
+/// The largest number of tokens in a cache without compression, for a text of n_tokens.
 std::int64_t longest_cache(const ProtocolSettings& settings, std::int64_t n_tokens);
 
 }  // namespace kvpress

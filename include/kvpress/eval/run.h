@@ -1,4 +1,4 @@
-// One run: a model, texts, a protocol and a press; what was scored, what the cache held, and the time of each phase.
+// A run: scores texts with a model, a protocol and a press. Its result has losses, cache sizes and times.
 #pragma once
 
 #include <cstddef>
@@ -16,24 +16,25 @@
 
 namespace kvpress {
 
-/// A text as the model reads it.
+/// A tokenized text.
 struct TokenizedText {
   std::vector<std::int32_t> ids;
-  std::vector<std::int32_t> n_bytes;  ///< bytes of text that each id stands for
-  std::string name = {};              ///< for reports: the file's path, or which row it is
+  std::vector<std::int32_t> n_bytes;  ///< bytes of text per id
+  std::string name = {};              ///< for reports: the path of the file, or the row
 };
 
-/// A window, segment or whole text, as it came out.
+/// The result of a window, a segment or a whole text.
 struct SegmentResult {
   std::int64_t text = 0;         ///< index of the text
   std::int64_t first_token = 0;  ///< in the text
   std::int64_t n_tokens = 0;
   std::int64_t first_scored = 0;  ///< index into RunResult::nll
   std::int64_t n_scored = 0;
-  double cache_tokens = 0;      ///< mean over layers and KV heads when compressing ended
-  std::size_t cache_bytes = 0;  ///< allocated then
+  double cache_tokens = 0;      ///< after the last compression, mean over layers and KV heads
+  std::size_t cache_bytes = 0;  ///< allocated after the last compression
 };
 
+/// Seconds.
 struct PhaseTimes {
   double prefill = 0;   ///< forward passes that fill the cache, without the press
   double compress = 0;  ///< the press: gathering, scoring, selecting, evicting
@@ -42,52 +43,51 @@ struct PhaseTimes {
 };
 
 struct RunResult {
-  std::vector<float> nll;             ///< of each scored token, in the order of the text
-  std::vector<float> log_sums;        ///< the logarithm of each one's softmax denominator
+  std::vector<float> nll;             ///< of each scored token, in nats
+  std::vector<float> log_sums;        ///< logarithm of the softmax denominator of each scored token
   std::vector<std::int32_t> targets;  ///< the scored tokens
-  std::int64_t n_bytes = 0;           ///< bytes of text they stand for
-  AlignedVector<float> hidden;        ///< [n_scored, hidden_size]: what predicted them, to compare runs by
+  std::int64_t n_bytes = 0;           ///< bytes of text of the scored tokens
+  AlignedVector<float> hidden;        ///< [n_scored, hidden_size]: final states that predicted them
   std::vector<SegmentResult> segments;
-  /// Of the segment that held the most tokens when its compressing ended.
+  /// The cache of the segment with the most tokens after its last compression.
   double cache_tokens = 0;
   std::size_t cache_bytes = 0;
-  std::optional<std::int64_t> budget_tokens;  ///< what a fixed budget came to
-  std::size_t cache_bytes_peak = 0;           ///< the most ever allocated, before compression included
+  std::optional<std::int64_t> budget_tokens;  ///< a fixed budget, in tokens per head
+  std::size_t cache_bytes_peak = 0;           ///< maximum, also before compression
   std::size_t peak_rss_bytes = 0;
   CacheFormat cache_format = {};
   PhaseTimes times;
-  Timeline timeline;  ///< empty unless the settings ask for it
+  Timeline timeline;  ///< empty unless requested
 
   double mean_nll() const;
   double perplexity() const;
   double bits_per_byte() const;
 };
 
-/// The perplexity of a stretch of places.
+/// The perplexity of an interval of positions.
 struct CurvePoint {
-  std::int64_t from = 0;  ///< first place, counted from the beginning of the window, segment or text
+  std::int64_t from = 0;  ///< first position in the window, segment or text
   std::int64_t n_scored = 0;
   double perplexity = 0;
 };
-/// Stretch by stretch of `step` places, all windows, segments or texts together: whether a run goes bad with length.
-/// Stretches without a scored token are left out.
+/// The perplexity per interval of `step` positions, over all windows, segments or texts. Shows how quality changes with
+/// length. Intervals without scored tokens are left out.
 std::vector<CurvePoint> perplexity_curve(const RunResult& run, std::int64_t step);
 
 struct RunSettings {
   ProtocolSettings protocol;
   CompressionSettings compression;
-  bool timeline = false;  ///< whether memory is recorded along the run
+  bool timeline = false;  ///< record memory along the run
 };
 
-/// Called with the number of tokens just done.
+/// Called with the number of newly processed tokens.
 using OnProgress = std::function<void(std::int64_t)>;
 
-/// Scores the texts, each window, segment or text in a sequence of its own. Throws UsageError when there is nothing to
-/// score.
+/// Scores the texts. Each window, segment or text has its own sequence. Throws UsageError if no token can be scored.
 RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const RunSettings& settings,
                        const OnProgress& on_progress = {});
 
-/// Tokens that run_protocol() reports as progress in all.
+/// The total number of tokens that run_protocol() reports as progress.
 std::int64_t progress_total(const std::vector<TokenizedText>& texts);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// What a run found, as numbers: small, and all that documents, tables and sentences are made of.
+// The numbers of a run. Documents, tables and sentences are made from them.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace kvpress {
 
-/// A comparison with the full cache, without what it was computed from.
+/// The comparison with the full cache.
 struct Quality {
   double delta_nll = 0;                    ///< compressed minus full, mean over tokens, in nats
   std::array<double, 2> delta_nll_ci95{};  ///< its 95 % interval
@@ -22,14 +22,14 @@ struct Quality {
   double top1_agreement = 0;               ///< share of tokens for which both have the same most likely next token
 };
 
-/// One of several texts.
+/// The numbers of one text.
 struct TextSummary {
   std::int64_t text = 0;  ///< its index
   std::string name;
   std::size_t n_scored = 0;
   double perplexity = 0;
   double mean_nll = 0;
-  double delta_nll = 0;  ///< of a compared run
+  double delta_nll = 0;  ///< for a compared run
   double kl_full = 0;
 };
 
@@ -40,8 +40,8 @@ struct RunSummary {
   double mean_nll = 0;
   std::size_t n_scored = 0;
   double bits_per_byte = 0;
-  std::optional<Quality> quality;  ///< none for the run that others are compared with
-  std::vector<CurvePoint> curve;   ///< perplexity by place; empty for texts of one stretch
+  std::optional<Quality> quality;  ///< empty for the run of the full cache
+  std::vector<CurvePoint> curve;   ///< perplexity by position; empty if all positions are in one interval
   double cache_tokens = 0;
   std::size_t cache_bytes = 0;
   std::size_t cache_bytes_peak = 0;
@@ -51,7 +51,7 @@ struct RunSummary {
   bool prefill_only = false;  ///< runtime() includes only prefill and compression
   double runtime() const { return prefill_only ? times.prefill + times.compress : times.total(); }
 
-  /// With two texts or more: each of them, and means over texts, each text counted once.
+  /// Means over texts; each text has the same weight. Only for two or more texts.
   struct OverAll {
     OverTexts perplexity, mean_nll;
     std::optional<OverTexts> delta_nll, kl_full;
@@ -61,7 +61,7 @@ struct RunSummary {
 };
 
 RunSummary summary_of(const Outcome& outcome, const ExperimentInfo& info);
-/// The same without a comparison: of the run that others are compared with.
+/// The summary of the full cache, without a comparison.
 RunSummary summary_of_full(const RunResult& run, const ExperimentInfo& info);
 
 }  // namespace kvpress

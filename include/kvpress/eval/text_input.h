@@ -1,4 +1,4 @@
-// From a data set's texts to what a run scores.
+// Prepares the texts of a data set for a run: joins, tokenizes and cuts them.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,20 @@
 
 namespace kvpress {
 
-/// The texts as the protocols read them: joined to one by the data set's separator when it has one, tokenized, and cut
-/// after max_tokens each (0: not cut). Of rows that join no more are read than that takes. Empty texts are dropped.
-/// Throws UsageError when nothing is left.
+/// Tokenizes the texts and cuts each after max_tokens (0: not cut). If the data set has a separator, its texts are
+/// joined first, and no more rows are read than needed. Empty texts are dropped. Throws UsageError if no text is left.
 std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                                           std::int64_t max_tokens);
 
-/// A data set made ready: tokenized, with the time it took.
+/// A tokenized data set.
 struct PreparedTexts {
   std::string name;
   std::vector<TokenizedText> texts;
   double tokenize_sec = 0;
   std::int64_t longest() const;
 };
-/// Takes max_tokens of each text; 0: whole texts. Without a value it takes default_tokens, but no more than the trained
-/// context where a protocol takes a text whole. Throws UsageError when that leaves nothing to score.
+/// Takes max_tokens of each text; 0 takes whole texts. Without a value it takes default_tokens, limited to the trained
+/// context for protocols that do not split texts. Throws UsageError if no token is left to score.
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                             std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
                             const ModelConfig& config, std::int64_t default_tokens = 0);

@@ -1,5 +1,5 @@
-// Memory along a run: what the cache and the process hold, point by point, and what the time in between was spent on.
-// However long the run, the points stay few, and its peaks are among them.
+// Memory along a run: the bytes of the cache and of the process, point by point, and the phase between points. The
+// number of points is bounded, and the points include the peaks.
 #pragma once
 
 #include <array>
@@ -12,33 +12,33 @@
 
 namespace kvpress {
 
-/// prefill, compress and score are those of PhaseTimes, but for the decoded tokens' passes, which are decode.
+/// The phases of PhaseTimes; passes over decoded tokens are a phase of their own, decode.
 enum class Phase { prefill, compress, score, decode };
 inline constexpr std::size_t kPhases = 4;
 std::string_view to_string(Phase phase);
 
 struct TimelinePoint {
-  double seconds = 0;                      ///< since the run's start
-  std::int64_t tokens = 0;                 ///< read since then, those of the pass at hand included
-  std::size_t cache = 0;                   ///< bytes the cache has allocated
+  double seconds = 0;                      ///< since the start of the run
+  std::int64_t tokens = 0;                 ///< read so far, including the current pass
+  std::size_t cache = 0;                   ///< bytes allocated by the cache
   std::size_t resident = 0;                ///< bytes of the process
-  std::array<double, kPhases> spent = {};  ///< seconds by phase, since the run's start
+  std::array<double, kPhases> spent = {};  ///< seconds by phase, since the start of the run
 
-  /// What most of the time since an earlier point was spent on.
+  /// The phase that took most of the time since an earlier point.
   Phase phase_since(const TimelinePoint& before) const;
 };
 
 class Timeline {
  public:
-  /// A point at `seconds` after the run's start, no earlier than the one before; `phase` is what went on since that
-  /// one.
+  /// Adds a point at `seconds` after the start of the run. Times must not decrease. `phase` is the phase since the
+  /// point before.
   void append(Phase phase, double seconds, std::int64_t tokens, std::size_t cache, std::size_t resident);
 
   bool empty() const { return buckets_.empty(); }
-  /// In their order: the first, the last, and at most four of each of at most kBuckets equal stretches of time, those
-  /// with the smallest and the largest cache and resident memory.
+  /// The points by time: the first, the last, and the extremes of cache and resident memory in each of at most kBuckets
+  /// equal intervals of time (at most four points per interval).
   std::vector<TimelinePoint> points() const;
-  /// Of all points, those that were left out included.
+  /// The total time of a phase. Includes points that were left out.
   double seconds_of(Phase phase) const { return last_.spent[static_cast<std::size_t>(phase)]; }
 
   static constexpr std::size_t kBuckets = 400;
@@ -53,10 +53,10 @@ class Timeline {
   TimelinePoint last_;
 };
 
-/// Fills a timeline as a run goes: reads the clock at every point, and resident memory every so often.
+/// Fills a timeline during a run. Reads the clock at every point, and resident memory at intervals.
 class TimelineRecorder {
  public:
-  /// The run begins now.
+  /// Starts the clock. The timeline is not owned.
   explicit TimelineRecorder(Timeline& timeline) : timeline_(timeline) {}
 
   void add_tokens(std::int64_t n) { tokens_ += n; }

@@ -1,5 +1,5 @@
-// Runs a press on a cache as the model goes: gathers what the press needs, lets it compress layer by layer or at the
-// end of a pass, and times itself.
+// The compressor of one sequence: gathers the inputs of its presses during forward passes, runs the presses when the
+// schedule says so, and measures their time.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,16 @@
 
 namespace kvpress {
 
-/// Where a pass has come to when whoever measures memory looks at its cache.
+/// The moment of a forward pass at which a PassWatcher is called.
 enum class PassMoment {
-  attended,   ///< a layer's attention, or all layers, are done: what the block added is there, nothing has gone yet
-  compressed  ///< the press is done with that layer, or with all
+  attended,   ///< after the attention of a layer or of all layers, before compression
+  compressed  ///< after the compression of that layer or of all layers
 };
 using PassWatcher = std::function<void(PassMoment moment, const KVCache& cache)>;
-/// Shown every block of every layer, whole, before the press sees it.
+/// Called with every block of every layer, whole, before the press.
 using BlockWatcher = std::function<void(const AttentionBlock& block)>;
 
-/// One sequence's compression over its cache. A copy goes on by itself from what the presses have seen so far.
+/// The compression of one sequence. A copy has its own state, equal to that of the original.
 class Compressor : public AttentionListener {
  public:
   /// Copies the presses into their initial state. `seed` is for presses that draw random numbers.
@@ -35,46 +35,46 @@ class Compressor : public AttentionListener {
   Compressor(Compressor&&) = default;
   Compressor& operator=(Compressor&&) = default;
 
-  /// A cache with room for what the press keeps beside the tokens. It renumbers positions when asked to, or when the
-  /// press rebuilds them. Budgets of bytes become numbers of tokens by its shape. Throws UsageError when they are too
-  /// small.
+  /// Makes an empty cache with channels for the carried floats of the presses. It renumbers positions if `renumber` is
+  /// set or a press needs it. Converts budgets in bytes to tokens. Throws UsageError if such a budget is too small.
   KVCache make_cache(const Model& model, const CacheFormat& format, bool renumber = false);
 
-  /// A pass over tokens that follow those of the passes before, with the press at work: the step to give to
-  /// Model::forward(), alone or beside those of other sequences, and what is to be done after it. When both are done
-  /// the cache is compressed, unless the compressor is not active.
+  /// The two halves of forward(), for a pass that several sequences share: begin_pass() returns the step for
+  /// Model::forward(), end_pass() must be called after it. The tokens follow those of earlier passes. `hidden` receives
+  /// the states of the last hidden.rows tokens, [hidden.rows, hidden_size].
   Step begin_pass(std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
   void end_pass(const Model& model, KVCache& cache);
-  /// All of it.
+  /// One forward pass. Compresses the cache if compresses().
   void forward(const Model& model, std::span<const std::int32_t> tokens, KVCache& cache, Matrix<float> hidden);
 
-  /// Whether the next passes of the prefill are followed by compression, or only observed. On at first.
+  /// Whether later passes of the prefill are followed by a compression (the default) or only observed.
   void set_active(bool active) { active_ = active; }
-  /// Whether presses compress layers that look back no further than a window, as others. Off at first: those hold no
-  /// more than their window anyway. Presses that compress all layers at once refuse models with such layers.
+  /// Whether presses also compress layers with a sliding window. Off at first: such a layer holds no more than its
+  /// window anyway. Presses that compress all layers at once refuse models with such layers.
   void set_press_window_layers(bool press) { press_window_layers_ = press; }
-  /// The prefill is over: from here on the decoding press compresses, every so many tokens. Without one nothing is
-  /// compressed or observed any more.
+  /// Ends the prefill. From now on the press for decode compresses every compression_interval tokens. Without such a
+  /// press nothing is compressed or observed.
   void begin_decoding();
 
-  /// Whether the pass at hand, or the last one, is followed by compression.
+  /// Whether the current pass, or else the last one, is followed by a compression.
   bool compresses() const;
 
-  /// Tokens of the text so far, from its first, evicted ones included.
+  /// All tokens of the text so far, including evicted ones.
   std::span<const std::int32_t> tokens() const { return tokens_; }
-  /// With budgets in tokens, once the cache is made.
+  /// The plan. After make_cache() its budgets are in tokens.
   const CompressionPlan& plan() const { return plan_; }
-  /// Whether a press still has to see what comes.
+  /// Whether a press observes or compresses later passes.
   bool has_press() const { return prefill_ || decoding_; }
 
-  /// Time spent in the press: gathering, scoring, selecting, evicting. Without what attention takes to sum columns.
+  /// Seconds spent on gathering, scoring, selecting and evicting. Does not include the time in which attention() sums
+  /// columns.
   double seconds() const { return seconds_; }
 
-  /// For one that stands in for an earlier one, whose time counts on.
+  /// Adds the time of an earlier compressor that this one replaces.
   void add_seconds(double seconds) { seconds_ += seconds; }
 
   void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
-  /// Called during forward(), for a full cache as well; not to change anything.
+  /// Watchers are called during forward(), also without a press. They must not change the cache.
   void set_pass_watcher(PassWatcher watcher) { pass_watcher_ = std::move(watcher); }
   void set_block_watcher(BlockWatcher watcher) { block_watcher_ = std::move(watcher); }
 
@@ -113,7 +113,7 @@ class Compressor : public AttentionListener {
   std::int64_t first_carried(const Part& part) const {
     return part.first_carried + (needs_.accumulated_attention ? 1 : 0);
   }
-  /// What compresses in the phase at hand.
+  /// The press of the current phase.
   const Part& current() const { return decodes_ && !same_press_ ? decoding_ : prefill_; }
 
   CompressionPlan plan_;

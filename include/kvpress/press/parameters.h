@@ -1,4 +1,5 @@
-// The parameters of a press: each is listed once, in visit_parameters(), and parsing, help and messages follow from it.
+// The parameters of a press. visit_parameters() lists each parameter once; parsing, help and error messages are derived
+// from this list.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 
 namespace kvpress {
 
-/// A press inside another: adakv(snapkv). Copies are clones.
+/// A press inside another press: adakv(snapkv). Owns it; a copy owns a clone.
 class InnerPress {
  public:
   InnerPress() = default;
@@ -38,15 +39,16 @@ class InnerPress {
   std::unique_ptr<Press> press_;
 };
 
-/// The kinds of press that fit inside.
+/// The kinds of press that a parameter accepts.
 enum class Inside : std::uint8_t {
-  scores,     ///< only what scores
-  selection,  ///< what scores or selects
-  any,        ///< anything that works layer by layer
-  every       ///< also what looks at all layers at once
+  scores,     ///< presses that score
+  selection,  ///< presses that score or select
+  any,        ///< every press that works layer by layer
+  every       ///< also presses that work on all layers at once
 };
 
-/// Called once per parameter by Press::visit_parameters: reads defaults, sets values, prints.
+/// Called once per parameter by visit_parameters(). Implementations read defaults, set values and print them. `min` and
+/// `max` are inclusive.
 class ParameterVisitor {
  public:
   static constexpr double kNoMax = std::numeric_limits<double>::infinity();
@@ -61,18 +63,18 @@ class ParameterVisitor {
   }
   virtual void optional_real(std::string_view name, std::optional<double>& value, double min, double max,
                              std::string_view meaning) = 0;
-  /// Written [0.1, 0.2].
+  /// A list, written [0.1, 0.2].
   virtual void reals(std::string_view name, std::vector<double>& values, double min, double max,
                      std::string_view meaning) = 0;
   virtual void flag(std::string_view name, bool& value, std::string_view meaning) = 0;
-  /// One of a few words.
+  /// One of the words in `choices`.
   virtual void choice(std::string_view name, std::string& value, std::span<const std::string_view> choices,
                       std::string_view meaning) = 0;
-  /// A path; empty when not given.
+  /// A path; empty if not given.
   virtual void file(std::string_view name, std::string& value, std::string_view meaning) = 0;
-  /// A press inside; may be written without its name: adakv(snapkv).
+  /// An inner press. The name of the parameter may be omitted: adakv(snapkv).
   virtual void press(std::string_view name, InnerPress& value, Inside inside, std::string_view meaning) = 0;
-  /// One press or more: composed(snapkv, think).
+  /// One or more inner presses: composed(snapkv, think).
   virtual void presses(std::string_view name, std::vector<InnerPress>& values, Inside inside,
                        std::string_view meaning) = 0;
 };

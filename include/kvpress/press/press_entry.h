@@ -1,4 +1,5 @@
-// What the registry knows of a press. A press's own file ends with its entry.
+// The registry entry of a press: its name, documentation and factory. It is defined at the end of the file of the
+// press.
 #pragma once
 
 #include <memory>
@@ -10,16 +11,16 @@ namespace kvpress {
 
 struct PressEntry {
   std::string_view name;
-  std::string_view summary;  ///< what it does, in a line
-  std::string_view paper;    ///< its address; empty when there is none
-  std::string_view needs;    ///< what it looks at: "keys", "queries of the last window", ...
+  std::string_view summary;  ///< what it does, in one line
+  std::string_view paper;    ///< URL; empty if there is none
+  std::string_view needs;    ///< its inputs: "keys", "queries of the last window", ...
   std::unique_ptr<Press> (*make)();
   std::string_view idea = {};     ///< why it works, in two sentences
-  std::string_view formula = {};  ///< in the symbols of docs/presses.md
-  std::string_view when = {};     ///< when to take it, in a sentence
+  std::string_view formula = {};  ///< with the symbols of docs/presses.md
+  std::string_view when = {};     ///< when to use it, in one sentence
 };
 
-/// For PressEntry::make.
+/// A factory for PressEntry::make.
 template <typename T>
 std::unique_ptr<Press> make_press() {
   return std::make_unique<T>();

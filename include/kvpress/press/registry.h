@@ -1,4 +1,4 @@
-// Presses by name, and how they are written on a command line: "knorm", "snapkv(window_size=32)", "adakv(snapkv)".
+// The registry of presses, and the parser of their notation: "knorm", "snapkv(window_size=32)", "adakv(snapkv)".
 #pragma once
 
 #include <memory>
@@ -12,40 +12,41 @@
 
 namespace kvpress {
 
-/// Every press but no_press, in the order they are listed. To add one: write its file, declare its entry in entries.h,
-/// and name it in registry.cpp.
+/// All presses except no_press, in the order of `kvpress presses`. To add a press: write its file, declare its entry in
+/// entries.h and add it to the list in registry.cpp.
 std::span<const PressEntry* const> press_entries();
 
-/// Makes a press of one's own known, from outside of the library. Call it before presses are parsed, on one thread; the
-/// entry must live on. Throws UsageError when the name is taken.
+/// Adds a press from outside the library. The entry is not copied and must outlive all uses of the registry. Not thread
+/// safe: call it before presses are parsed. Throws UsageError if the name is taken.
 void register_press(const PressEntry& entry);
 
-/// A press as the user wrote it, made and checked: what compresses after the prefill, and while decoding where that was
-/// written. Nothing of both for "no_press".
+/// A parsed press: the press for the prefill and, if one was written, the schedule for decode. Both are empty for
+/// "no_press".
 struct NamedPress {
   std::string text;              ///< as written
-  std::shared_ptr<Press> press;  ///< null in decoding(...) as well
+  std::shared_ptr<Press> press;  ///< null for no_press and decoding(...)
   std::optional<DecodingSchedule> decoding = {};
 
   bool is_none() const { return press == nullptr && !decoding; }
-  /// Whether the run's ratio has a part in it.
+  /// Whether the result depends on the ratio of the run.
   bool uses_ratio() const { return press != nullptr || (decoding && !decoding->target_size && !decoding->ratio); }
-  /// Calls Press::prepare() of each.
+  /// Calls Press::prepare() of each press.
   void prepare(const PressSetup& setup) const;
-  /// With the run's budget. `compression_interval` above 0 sets or replaces the schedule of decoding, by the same press
-  /// where none was written for it; `decoding_budget` goes with it.
+  /// The plan of a run with this budget. If compression_interval > 0, it replaces the interval of decode, and
+  /// decoding_budget its budget; the press for the prefill also compresses during decode unless another one was
+  /// written.
   CompressionPlan plan(const Budget& budget, std::int64_t compression_interval = 0,
                        const Budget& decoding_budget = {}) const;
 };
 
-/// Which meaning of a name counts where kvpress has two.
+/// How to read a name that has two meanings in kvpress.
 enum class Names : std::uint8_t {
   classes,  ///< expected_attention is the method
-  registry  ///< expected_attention is what kvpress's evaluation means: adakv(expected_attention(epsilon=0.01))
+  registry  ///< expected_attention is that of kvpress's evaluation: adakv(expected_attention(epsilon=0.01))
 };
 
-/// Throws UsageError that says what is wrong (unknown name or parameter, value out of range, unbalanced parentheses, a
-/// press that does not fit inside another) and lists what would be right.
+/// Parses the notation of a press. Throws UsageError for an unknown name or parameter, a value out of range, unbalanced
+/// parentheses, or a press that does not fit inside another; the message lists the valid choices.
 NamedPress parse_press(const std::string& text, Names names = Names::classes);
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// When presses run: once after the prefill, and again while decoding.
+// The schedule of compressions: after each block of the prefill, and every N decoded tokens.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,17 @@
 
 namespace kvpress {
 
-/// Compressing again every so many decoded tokens, as it is written in a press's name: decoding(knorm,
-/// target_size=512).
+/// Compression during decode, as written in the notation of presses: decoding(knorm, target_size=512). With neither
+/// target_size nor ratio the budget of the run applies.
 struct DecodingSchedule {
   std::shared_ptr<Press> press;
-  std::int64_t compression_interval = 512;
-  std::optional<std::int64_t> target_size;  ///< down to so many tokens, ...
-  std::optional<double> ratio;              ///< ... or by this ratio of the tokens seen; neither: by the run's
+  std::int64_t compression_interval = 512;  ///< decoded tokens between compressions
+  std::optional<std::int64_t> target_size;  ///< tokens per head
+  std::optional<double> ratio;              ///< of the tokens seen
 };
 
-/// What a run does. Presses are those of a NamedPress and must outlive the plan; null: nothing then.
+/// Presses and budgets of a run. The presses are not owned and must outlive the plan. A null press means that nothing
+/// is compressed in that phase.
 struct CompressionPlan {
   const Press* prefill = nullptr;
   Budget prefill_budget;

@@ -1,5 +1,5 @@
-// The attention that tokens get from all queries of their chunk of text, later and earlier ones: the other part of
-// Compactor (https://arxiv.org/abs/2507.08143, section 3.2).
+// The non-causal attention of Compactor (https://arxiv.org/abs/2507.08143, section 3.2): the attention to a token from
+// all queries of its chunk of text.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,14 @@
 
 namespace kvpress {
 
-/// Of the block's tokens [first, first + n), cut into chunks of chunk_size (the last may be shorter): carried channel 0
-/// becomes ||v_j|| times the sum over the chunk's queries of softmax over the chunk's keys of q k at j, mean over the
-/// group. No mask, and logits are not divided by sqrt(d), as in kvpress. For observe(). Memory: a chunk a thread.
+/// Cuts the tokens [first, first + n) of the block into chunks of chunk_size; the last may be shorter. Sets the first
+/// carried float of entry j to ||v_j|| * sum_i softmax_j(q_i k_j) over the queries i of its chunk, mean over the group.
+/// There is no mask, and logits are not divided by sqrt(d), as in kvpress. For observe(). Needs memory of one chunk per
+/// thread.
 void observe_chunk_attention(const LayerView& layer, std::int64_t first, std::int64_t n, std::int64_t chunk_size);
 
-/// What is carried, averaged over 3 neighbours among those in the range, and standardized over all heads.
+/// Fills the scores in the ranges with the carried floats, smoothed by a mean over 3 neighbours within the range and
+/// standardized over all heads.
 void fill_chunk_attention(const LayerView& layer, const EntryRanges& ranges, Scores& scores);
 
 }  // namespace kvpress

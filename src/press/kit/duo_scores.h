@@ -1,7 +1,7 @@
-// How local a head's attention is, from the means of its queries and keys alone: the score by which kvpress 0.5.5
-// computes DuoAttention's patterns "on the fly". With q and k the means before RoPE, a = softmax over p of
-// <R(P - 1) q, R(p) k> / sqrt(d) for p = 0, ..., P - 1 = 499; the score is the area under the cumulated a, its mean
-// over p, averaged over the group. A head that looks far back has a large area, one that looks near a small one.
+// The locality of attention heads, computed from the means of their queries and keys, as kvpress 0.5.5 computes the
+// patterns of DuoAttention (https://arxiv.org/abs/2410.10819) "on the fly". Let q and k be the means before RoPE and
+// a_p = softmax_p(<R(P - 1) q, R(p) k> / sqrt(d)) for p = 0, ..., P - 1 = 499. The score is the mean over p of the
+// cumulative sum of a, averaged over the group. It is large for heads that attend to distant tokens.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace kvpress {
 
 class DuoScores {
  public:
-  /// Takes in the new tokens of a layer: their queries, and their keys turned back by RoPE. They must still be in the
-  /// cache (observe() is the place).
+  /// Adds the queries and keys (before RoPE) of the new tokens of a layer. They must still be in the cache: call it in
+  /// observe().
   void add(const LayerView& layer);
 
   /// [layers * KV heads], layer by layer, in (0, 1].

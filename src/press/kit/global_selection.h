@@ -8,21 +8,22 @@
 
 namespace kvpress {
 
-/// What the budget leaves of n_sequences sequences that each got every token of the text: those of all the layers and
-/// heads that share it. `pruned_first`: whether the number that goes is rounded down (KVzip), or that which stays.
+/// The number of entries to keep in n_sequences heads that share the budget, if each has seen the whole text. With
+/// `pruned_first` the number of evicted entries is rounded down (KVzip), else the number of kept ones.
 std::int64_t entries_left(const BudgetView& budget, std::int64_t n_sequences, bool pruned_first);
 
-/// A float that the press carries beside every entry, as scores[layer][kv_head][entry].
+/// The carried floats of a channel as scores[layer][kv_head][entry].
 std::vector<Scores> carried_scores(const ContextView& context, std::int64_t channel);
 
-/// Shows scores to the watcher.
+/// Passes the scores to the watcher.
 void tell(const ContextView& context, const std::vector<Scores>& scores);
 
-/// Keeps the n_left best entries of all heads of all layers and evicts the rest. Nothing is safe: a head may lose all
-/// it has. scores[layer][kv_head][entry].
+/// Keeps the n_left entries with the highest scores[layer][kv_head][entry] of all layers and evicts the others. A head
+/// may lose all of its entries.
 void keep_best_of_all(const ContextView& context, const std::vector<Scores>& scores, std::int64_t n_left);
 
-/// KVzip's choice: as above by the budget, or (layerwise) the same share of each layer.
+/// The selection of KVzip: keeps the best entries over all layers within the budget or, if layerwise, within each
+/// layer.
 void keep_best(const ContextView& context, const std::vector<Scores>& scores, bool layerwise);
 
 }  // namespace kvpress

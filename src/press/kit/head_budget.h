@@ -8,13 +8,11 @@
 
 namespace kvpress {
 
-/// How many of its best entries a head keeps in any case: `safe_share` of n_kept, at least 1, but none for a share of
-/// 0.
+/// The number of best entries that each head always keeps: safe_share * n_kept, at least 1; 0 for a share of 0.
 std::int64_t safe_entries(std::int64_t n_kept, double safe_share);
 
-/// How many entries each head keeps when the n_kept x n_heads best of the layer stay, but the
-/// safe_entries() of each head stay in any case (AdaKV, https://arxiv.org/abs/2407.11550). The entries are then the
-/// best of each head.
+/// The number of entries that each head keeps if the n_kept * n_heads best entries of the layer are kept, and at least
+/// safe_entries() per head (AdaKV, https://arxiv.org/abs/2407.11550). Each head keeps its best entries.
 std::vector<std::int64_t> shared_budget(const Scores& scores, std::int64_t n_kept, double safe_share);
 
 }  // namespace kvpress

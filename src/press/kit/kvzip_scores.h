@@ -1,5 +1,5 @@
-// KVzip's scores (https://arxiv.org/abs/2505.23416, equation 2): the model is asked to repeat the text, chunk by chunk,
-// and an entry is worth the largest weight that any query of the repetition gives it.
+// The scores of KVzip (https://arxiv.org/abs/2505.23416, equation 2). The model is prompted to repeat the text chunk by
+// chunk. The score of an entry is its largest attention weight over the queries of the repetition.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,20 @@ namespace kvpress {
 
 class KVzipScores {
  public:
-  std::int64_t n_sink = 4;         ///< first tokens, which every chunk's softmax counts
-  std::int64_t chunk_size = 2048;  ///< tokens repeated at a time
-  /// KVzip+ (https://arxiv.org/abs/2601.07891): weights are divided by the norm of what attention read for the query,
-  /// and multiplied by the norm of what the entry's value adds to the residual stream, ||W_o v||.
+  std::int64_t n_sink = 4;         ///< first tokens, part of the softmax of every chunk
+  std::int64_t chunk_size = 2048;  ///< tokens per repetition
+  /// KVzip+ (https://arxiv.org/abs/2601.07891): weights are divided by the norm of the attention output of the query
+  /// and multiplied by ||W_o v||, the norm of the contribution of the value to the residual stream.
   bool normalized = false;
 
-  /// Turns the request into tokens. Without a tokenizer there is no request, only the text itself.
+  /// Tokenizes the prompt. Without a tokenizer there is no prompt, only the text.
   void prepare(const PressSetup& setup);
 
-  /// Scores what came since the last call, over the cache as it stands, into the first float that the press carries
-  /// beside each entry. Older entries keep theirs.
+  /// Scores the tokens since the last call over the current cache. Writes the scores to the first carried float of each
+  /// entry. Scores of older entries do not change.
   void update(const ContextView& context);
 
-  /// The carried scores of all layers; those of the first n_sink tokens stand above all.
+  /// The carried scores of all layers. The first n_sink tokens get scores above all others.
   std::vector<Scores> with_sinks_safe(const ContextView& context) const;
 
  private:

@@ -1,5 +1,4 @@
-// A stretch of a layer that stands for the whole of it, so that a press can score a part of a text as if that were all
-// there is (chunk) or all there is so far (block).
+// A part of a layer, shown to a press as a whole layer. chunk and block use it to score a part of a text.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +8,18 @@
 
 namespace kvpress {
 
-/// Heads without entries, one a KV head of the layer: append to them what the part shall hold.
+/// Empty heads, one per KV head of the layer. The caller appends the entries of the part.
 std::vector<KVHead> empty_heads(const LayerView& whole);
 
-/// A layer whose heads are `heads`, and else the whole one. Points to both and into itself: not to be moved.
+/// A layer with other heads. Keeps references to `whole` and `heads`, and pointers to itself: cannot be moved.
 class LayerPart {
  public:
   LayerPart(const LayerView& whole, std::vector<KVHead>& heads);
   LayerPart(const LayerPart&) = delete;
   LayerPart& operator=(const LayerPart&) = delete;
 
-  /// Cuts what is known of the newest block to the positions [first, end), of which it must hold every one; the text
-  /// then ends before `end`. `recent_queries`: the most that shall be left of the last queries, none from before
-  /// `first_query`.
+  /// Cuts the newest block to the positions [first, end), which it must contain; the text then ends before `end`. Keeps
+  /// at most recent_queries of the last queries, and none before position first_query.
   void cut(std::int64_t first, std::int64_t end, std::int64_t recent_queries, std::int64_t first_query);
 
  private:
@@ -29,7 +27,7 @@ class LayerPart {
   AttentionBlock block_;
 
  public:
-  LayerView view;  ///< the part as a layer; its budget is the whole layer's but for n_seen
+  LayerView view;  ///< the part as a layer; its budget differs from that of the layer in n_seen
 };
 
 }  // namespace kvpress

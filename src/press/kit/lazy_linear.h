@@ -1,4 +1,4 @@
-// A trained product that a press brings along.
+// A linear layer with trained weights of a press.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace kvpress {
 
-/// A product whose weights are packed in the type of the activations that it meets first.
+/// Packs its weights on the first call, in the type of the activations.
 class LazyLinear {
  public:
   LazyLinear(std::vector<float> weight, std::vector<float> bias, std::int64_t in, Activation activation)

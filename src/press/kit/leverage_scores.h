@@ -1,5 +1,5 @@
-// How far the key of each token stands out from the others of its head: its approximate statistical leverage, one part
-// of Compactor (https://arxiv.org/abs/2507.08143, section 3.1).
+// The approximate statistical leverage of keys, as in Compactor (https://arxiv.org/abs/2507.08143, section 3.1): how
+// much a key differs from the other keys of its head.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,12 @@
 
 namespace kvpress {
 
-/// Keys before RoPE (those of the cache, turned back), less their mean, are sketched to `sketch_dimension` channels by
-/// a matrix of normal numbers that each layer and head draws once a run: x_j = Phi' (k_j - mean). The leverage is x_j'
-/// (X'X + 0.01 I)^-1 x_j. Memory: the sketched keys of one layer.
+/// Keys before RoPE, minus their mean, are projected to sketch_dimension channels: x_j = Phi' (k_j - mean). Phi has
+/// normally distributed numbers, drawn once per run, layer and head. The leverage is x_j' (X'X + 0.01 I)^-1 x_j. Needs
+/// memory for the projected keys of one layer.
 class LeverageScores {
  public:
-  /// Fills the scores in the ranges, standardized over all heads; mean and X are those of the ranges.
+  /// Fills the scores in the ranges, standardized over all heads. Mean and X are computed from the ranges.
   void fill(const LayerView& layer, std::int64_t sketch_dimension, const EntryRanges& ranges, Scores& scores);
 
  private:

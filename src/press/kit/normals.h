@@ -1,4 +1,4 @@
-// Standard normal numbers for random projections: a stream that Python draws as well, so that results can be compared.
+// Standard normal numbers for random projections, equal to those of NumPy so that results can be compared.
 #pragma once
 
 #include <cmath>
@@ -10,8 +10,8 @@
 
 namespace kvpress {
 
-/// The numbers of numpy.random.RandomState(seed).standard_normal(): MT19937, 53 bits a uniform number, Marsaglia's
-/// polar method (https://doi.org/10.1137/1006063), of each pair the second first.
+/// The numbers of numpy.random.RandomState(seed).standard_normal(): MT19937, uniform numbers of 53 bits, Marsaglia's
+/// polar method (https://doi.org/10.1137/1006063). The second number of each pair comes first.
 inline void fill_standard_normals(std::uint32_t seed, std::span<float> out) {
   std::mt19937 generator(seed);
   const auto uniform = [&] {
@@ -34,7 +34,7 @@ inline void fill_standard_normals(std::uint32_t seed, std::span<float> out) {
   }
 }
 
-/// The seed of a layer's numbers, the same in every call of a run.
+/// The seed for a layer. It is the same in every call of a run.
 inline std::uint32_t layer_seed(const LayerView& layer) {
   return static_cast<std::uint32_t>(layer.budget.seed * 7919 + static_cast<std::uint64_t>(layer.block.layer) * 104729);
 }

@@ -1,5 +1,5 @@
-// The mean and covariance of a layer's queries before RoPE, gathered block by block, and what RoPE makes of them on
-// average over positions ahead.
+// The mean and covariance of the queries of a layer before RoPE, gathered block by block, and their averages under RoPE
+// over future positions.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,17 @@
 
 namespace kvpress {
 
-/// Per query head. Blocks are merged as in Chan, Golub and LeVeque (1983), so that no precision is lost to large means.
+/// Statistics per query head. Blocks are merged as in Chan, Golub and LeVeque (1983), which is accurate for large
+/// means.
 class QueryStatistics {
  public:
-  /// Takes in the block's queries but for those of the text's first n_sink positions.
+  /// Adds the queries of the block, except those of the first n_sink positions of the text.
   void add(const AttentionBlock& block, std::int64_t n_sink, bool with_covariance);
 
   std::int64_t count() const { return count_; }
-  /// [head_dim]; zeros before anything was taken in.
+  /// [head_dim]; zeros if no query was added.
   std::span<const float> mean(std::int64_t head) const;
-  /// [head_dim, head_dim], divided by the count.
+  /// [head_dim, head_dim]; the sum is divided by count().
   std::vector<float> covariance(std::int64_t head) const;
 
  private:
@@ -29,7 +30,7 @@ class QueryStatistics {
   std::vector<float> scatters_;  // [n_heads, head_dim, head_dim]: sums of centred outer products
 };
 
-/// The mean of RoPE's rotation over positions [first, first + n): a linear map R of a head's channels.
+/// The mean R of the RoPE rotations over positions [first, first + n), a linear map of the channels of a head.
 class AverageRotation {
  public:
   AverageRotation(const std::vector<float>& inverse_frequencies, std::int64_t first, std::int64_t n);
@@ -46,7 +47,8 @@ class AverageRotation {
   std::vector<float> sin_;
 };
 
-/// Of each KV head, over its next n positions: in a renumbered cache heads go on from different ones.
+/// The average rotation over the next n positions of each KV head. In a renumbered cache heads have different next
+/// positions.
 std::vector<AverageRotation> rotations_ahead(const LayerView& layer, std::int64_t n);
 
 }  // namespace kvpress

@@ -1,5 +1,4 @@
-// A second look at a context: tokens are run once more over the cache as it stands, and what they attend to says what
-// is worth keeping.
+// Runs tokens over the current cache once more, so that a press can score entries by the attention to them.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +11,19 @@
 
 namespace kvpress {
 
-/// Runs `tokens` at the positions after the text. `body` is shown each layer's attention; then the entries that the
-/// layer got are dropped again, so that no more than one layer holds them at any time. With `log_sum_exp` the block
-/// tells each softmax's denominator.
+/// Runs `tokens` at the positions after the text and calls `body` after the attention of each layer. Then the new
+/// entries of that layer are removed, so that at most one layer holds them. With `log_sum_exp` the block has the
+/// logarithms of the softmax denominators.
 void replay(const ContextView& context, std::span<const std::int32_t> tokens, bool log_sum_exp,
             const std::function<void(const AttentionBlock&)>& body);
 
-/// The block's attention over `heads` (one a KV head), whose last block.n_new entries are the block's own. With
-/// `per_query_head` each head is listed once for each query head of its group, so that what is gathered is gathered
-/// for each of them. `kv` holds the list and must live as long as the arguments do.
+/// Arguments for the attention of the block over `heads`, one per KV head. The last block.n_new entries are those of
+/// the block. With `per_query_head` each head is listed once per query head of its group, so that column sums are
+/// separate for each query head. `kv` owns the list and must outlive the arguments.
 AttentionArgs attention_over(const AttentionBlock& block, std::span<const KVHead* const> heads, bool per_query_head,
                              float* log_sum_exp, std::vector<HeadKV>& kv);
 
-/// Where the entries of the tokens from `position` on begin in a head.
+/// The index of the first entry of a head with a position of at least `position`.
 std::int64_t first_entry_from(const KVHead& head, std::int64_t position);
 
 }  // namespace kvpress

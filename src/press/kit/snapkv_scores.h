@@ -1,6 +1,6 @@
-// The scores of SnapKV (https://arxiv.org/abs/2404.14469), which PyramidKV shares: the attention that the last
-// window_size queries pay to the tokens before them, averaged over kernel_size neighbours and over the group. The
-// window's own entries get a score above all others.
+// The scores of SnapKV (https://arxiv.org/abs/2404.14469), also used by PyramidKV: the attention of the last
+// window_size queries to earlier tokens, averaged over kernel_size neighbours and over the group. The entries of the
+// window get a score above all others.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace kvpress {
 class SnapKVScores {
  public:
   void visit_parameters(ParameterVisitor& visitor);
-  /// Wants the last window_size() queries in the layer.
+  /// Fills the scores. The press must request window_size() recent queries.
   void fill(const LayerView& layer, Scores& scores);
   std::int64_t window_size() const { return window_size_; }
 

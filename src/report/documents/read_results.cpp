@@ -14,7 +14,6 @@
 #include "kvpress/base/log.h"
 #include "report/documents/csv.h"
 #include "report/documents/run_rows.h"
-#include "report/pictures/timeline.h"
 
 namespace kvpress {
 namespace {
@@ -216,9 +215,7 @@ RunRow read_folder(const fs::path& folder) {
   row.folder = folder.string();
   if (!fs::exists(folder / "timeline.json")) return row;
   try {
-    Json timeline = read_json(folder / "timeline.json");
-    check_timeline(timeline);
-    row.timeline = std::make_shared<const Json>(std::move(timeline));
+    row.timeline = read_timeline(read_json(folder / "timeline.json"));
   } catch (const Error& error) {  // the run's numbers are worth showing without it
     log_warning(fmt::format("{}: timeline skipped: {}", row.folder, error.what()));
   }

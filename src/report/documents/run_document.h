@@ -7,15 +7,15 @@
 
 namespace kvpress {
 
-/// compression_interval, target_size or budget, positions: what of them there is.
+/// Adds compression_interval, target_size or budget, and positions to `json`, as far as they are set.
 void describe_budget(Json& json, const CompressionSettings& settings);
 
 /// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.
 Json describe_experiment(const ExperimentInfo& info);
 
-/// One run: press, ratio, perplexity, mean_nll, ..., cache and times; of a compared run also delta_nll, delta_nll_ci95,
-/// kl_full, top1_agreement. With several texts also per_text (a list) and mean_over_texts (mean, ci95 and sd of each
-/// measure).
+/// One run: press, ratio, perplexity, mean_nll, ..., cache and times; for a compared run also delta_nll,
+/// delta_nll_ci95, kl_full, top1_agreement. With several texts also per_text (a list) and mean_over_texts (mean, ci95
+/// and sd of each measure).
 Json describe_run(const RunSummary& run);
 
 }  // namespace kvpress

@@ -4,13 +4,13 @@
 
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "report/documents/run_document.h"
+#include "report/documents/timeline_document.h"
 
 namespace kvpress {
 
@@ -33,7 +33,7 @@ struct RunRow {
   std::map<std::string, Interval> intervals;
   std::map<std::string, std::string> settings;  ///< config.yaml as text; nested names are joined by dots
   std::string folder;                           ///< empty if not read from a folder
-  std::shared_ptr<const Json> timeline;         ///< timeline.json, if the folder has a valid one
+  std::vector<MemoryPoint> timeline;            ///< empty if the folder has no valid timeline.json
 
   std::optional<double> number(const std::string& name) const;
   std::optional<Interval> interval(const std::string& name) const;

@@ -11,7 +11,7 @@
 #include "kvpress/base/version.h"
 #include "report/documents/result_folder.h"
 #include "report/documents/run_document.h"
-#include "report/pictures/timeline.h"
+#include "report/documents/timeline_document.h"
 
 namespace kvpress {
 namespace {

@@ -1,4 +1,4 @@
-// What a sweep leaves in its folder: names and contents of its runs' folders, and what they were made with.
+// The result folders of the runs of a sweep: their names, contents and fingerprint.
 #pragma once
 
 #include <string>
@@ -10,13 +10,13 @@ namespace kvpress {
 
 /// The name of a run's folder.
 std::string sweep_run_name(const SweepPlan& plan, const SweepRun& run);
-/// Throws UsageError when two runs would have the same name, or one a name too long for a folder.
+/// Throws UsageError if two runs have the same name, or if a name is too long for a folder.
 void refuse_same_names(const SweepPlan& plan);
 
-/// What must be the same for runs to belong together: program, model, texts.
+/// Identifies program, model and texts. Runs belong to the same sweep only if it is equal.
 Json sweep_fingerprint(const SweepRunner& runner);
 
-/// Does a run and writes its folder.
+/// Executes a run and writes its folder.
 void run_and_write(SweepRunner& runner, const SweepRun& run, bool prefill_only, const SweepFolder& folder,
                    const OnProgress& on_progress);
 

@@ -38,7 +38,7 @@ std::string task_json(const TaskReport& report);
 
 /// predictions.csv: a row per sample with question, answer and expected answer, in kvpress's columns and further ones.
 std::string task_predictions_csv(const TaskReport& report, const TaskOutcome& outcome);
-/// config.yaml: the keys of kvpress's and the settings of the task.
+/// config.yaml: the keys of kvpress's evaluation and the settings of the task.
 Json task_config(const TaskReport& report, const TaskOutcome& outcome);
 
 }  // namespace kvpress

@@ -15,11 +15,11 @@
 #include "kvpress/base/version.h"
 #include "kvpress/eval/protocol.h"
 #include "report/documents/findings.h"
+#include "report/page/charts_json.h"
 #include "report/page/html.h"
 #include "report/page/kept_tokens_page.h"
 #include "report/page/page_parts.h"
-#include "report/pictures/palette.h"
-#include "report/pictures/timeline.h"
+#include "report/pictures/timeline_picture.h"
 
 namespace kvpress {
 namespace {
@@ -99,48 +99,44 @@ std::string runs_json(const std::vector<const RunRow*>& runs, const std::vector<
   return json + "},\"intervals\":{" + intervals + "}}";
 }
 
-std::string measures_json(const std::vector<Measure>& measures) {
-  Json list = Json::array();
-  for (const Measure& it : measures) {
-    list.push_back({{"key", valid_utf8(it.key)},
-                    {"label", valid_utf8(it.label)},
-                    {"unit", it.unit},
-                    {"scale", it.scale},
-                    {"lower", it.lower_is_better}});
+Json timeline_json(const RunRow& row) {
+  Json timeline = {{"name", valid_utf8(run_name(row))}, {"bands", Json::array()}};
+  for (const MemoryPoint& it : row.timeline) {
+    timeline["phase"].push_back(static_cast<std::size_t>(it.phase));
+    timeline["seconds"].push_back(it.seconds);
+    timeline["tokens"].push_back(it.tokens);
+    for (const MemoryCurve& curve : kMemoryCurves) timeline[std::string(curve.key)].push_back(curve.value(it));
   }
-  return list.dump();
-}
-
-std::string styles_json(const std::vector<RunRow>& rows) {
-  Json styles = Json::object();
-  for (const auto& [press, style] : press_styles(presses_of(rows))) {
-    styles[valid_utf8(press)] = {{"color", style.color},
-                                 {"dark", style.dark_color},
-                                 {"mark", to_string(style.mark)},
-                                 {"dash", to_string(style.dash)}};
+  for (const PhaseBand& it : phase_bands(row.timeline)) {
+    timeline["bands"].push_back(
+        {{"phase", static_cast<std::size_t>(it.phase)}, {"first", it.first}, {"last", it.last}});
   }
-  return styles.dump();
+  return timeline;
 }
 
-std::string timeline_json(const RunRow& row) {
-  check_timeline(*row.timeline);
-  Json timeline = {{"name", valid_utf8(run_name(row))}};
-  for (const char* key : {"phase", "seconds", "tokens", "cache", "resident"}) timeline[key] = (*row.timeline)[key];
-  return timeline.dump(-1, ' ', false, Json::error_handler_t::replace);
+/// {"runs": [{"name", "bands", "phase", "seconds", "tokens", "cache", "resident"}], ...}; phases by their place in
+/// "phases".
+Json timelines_json(const std::vector<RunRow>& rows) {
+  Json json = memory_json();
+  json["runs"] = Json::array();
+  for (const RunRow& row : rows) {
+    if (!row.timeline.empty()) json["runs"].push_back(timeline_json(row));
+  }
+  return json;
 }
 
-std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>& panels, const ReportExtras& extras) {
-  std::vector<Measure> quality = quality_measures(rows);
+std::string data_json(const std::vector<RunRow>& rows, const TradeoffChart& chart, const ReportExtras& extras) {
+  std::vector<MeasureAxis> quality = chart.quality;
   if (quality.size() > kMostFreeMeasures) quality.resize(kMostFreeMeasures);
-  const std::vector<Measure> costs = cost_measures(rows);
-  std::vector<Measure> measures = quality;
-  measures.insert(measures.end(), costs.begin(), costs.end());
+  std::vector<Measure> measures;
+  for (const MeasureAxis& it : quality) measures.push_back(it.measure);
+  for (const MeasureAxis& it : chart.costs) measures.push_back(it.measure);
 
   // The rows, then the runs of curves: those are medians where a run was repeated.
   std::vector<const RunRow*> runs;
   for (const RunRow& row : rows) runs.push_back(&row);
   std::vector<std::string> panel_texts;
-  for (const Panel& panel : panels) {
+  for (const Panel& panel : chart.panels) {
     std::vector<std::string> lines;
     for (const Series& series : panel.series) {
       std::vector<std::size_t> indices;
@@ -153,17 +149,15 @@ std::string data_json(const std::vector<RunRow>& rows, const std::vector<Panel>&
     panel_texts.push_back(
         fmt::format("{{\"title\":{},\"lines\":[{}]}}", json_text(panel.title()), fmt::join(lines, ",")));
   }
-  std::vector<std::string> timelines;
-  for (const RunRow& row : rows) {
-    if (row.timeline != nullptr) timelines.push_back(timeline_json(row));
-  }
   NameTable names;
   const std::string runs_text = runs_json(runs, measures, names);
   return fmt::format(
-      "{{\"n_runs\":{},\"runs\":{},\"names\":{},\"panels\":[{}],\"styles\":{},\"quality\":{},\"costs\":{},"
-      "\"timelines\":[{}],\"heatmaps\":{}}}",
-      rows.size(), runs_text, names.json(), fmt::join(panel_texts, ","), styles_json(rows), measures_json(quality),
-      measures_json(costs), fmt::join(timelines, ","), kept_tokens_json(extras.kept_tokens));
+      "{{\"n_runs\":{},\"runs\":{},\"names\":{},\"panels\":[{}],\"presses\":{},\"front\":{},\"quality\":{},\"costs\":{}"
+      ","
+      "\"memory\":{},\"heatmaps\":{}}}",
+      rows.size(), runs_text, names.json(), fmt::join(panel_texts, ","), legend_json(chart).dump(), front_json().dump(),
+      axes_json(quality).dump(), axes_json(chart.costs).dump(), timelines_json(rows).dump(),
+      kept_tokens_json(extras.kept_tokens));
 }
 
 std::string answer_html(const std::vector<Panel>& panels) {
@@ -252,19 +246,20 @@ std::string caveat_html(const std::vector<RunRow>& rows) {
 }  // namespace
 
 std::string html_report(const std::vector<RunRow>& rows, const ReportExtras& extras) {
-  const std::vector<Panel> panels = panels_of(rows);
+  const TradeoffChart chart = tradeoff_chart(rows);
   std::string script = "'use strict';\n";
   for (const char* part : {"base.js", "plot.js", "curves.js", "table.js", "timeline.js", "heatmap.js", "start.js"}) {
     script += page_part(part);
   }
   return filled(page_part("report.html"), {{"TITLE", html_text(valid_utf8(extras.title))},
-                                           {"SUBTITLE", html_text(valid_utf8(subtitle(rows, panels)))},
+                                           {"SUBTITLE", html_text(valid_utf8(subtitle(rows, chart.panels)))},
                                            {"STYLE", std::string(page_part("report.css"))},
                                            {"CAVEAT", caveat_html(rows)},
-                                           {"ANSWER", answer_html(panels)},
+                                           {"ANSWER", answer_html(chart.panels)},
                                            {"HOW", how_html(rows, extras)},
+                                           {"FRONT", std::string(kFront.name)},
                                            {"HEATMAPS", std::string(page_part("heatmap_section.html"))},
-                                           {"DATA", json_for_script(data_json(rows, panels, extras))},
+                                           {"DATA", json_for_script(data_json(rows, chart, extras))},
                                            {"SCRIPT", script}});
 }
 

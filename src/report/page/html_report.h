@@ -19,7 +19,7 @@ struct ReportExtras {
   std::vector<KeptTokensRun> kept_tokens;                  ///< shown as heat maps
 };
 
-/// The page. Texts of rows are escaped. Throws Error for an invalid timeline.
+/// The page. Texts of rows are escaped.
 std::string html_report(const std::vector<RunRow>& rows, const ReportExtras& extras);
 
 /// Writes the page. Throws Error with the path.

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/counted.h"
+#include "report/page/charts_json.h"
 #include "report/page/html.h"
 #include "report/page/page_parts.h"
 
@@ -59,10 +60,12 @@ std::string kept_tokens_json(const std::vector<KeptTokensRun>& runs) {
     const auto [at, is_new] = texts.emplace(run.tokens, texts.size());
     if (is_new) text_parts.push_back(Json(run.tokens).dump(-1, ' ', false, Json::error_handler_t::replace));
     const Json it = {{"name", valid_utf8(run.name())},    {"text", at->second},        {"n_layers", run.kept.n_layers},
-                     {"n_kv_heads", run.kept.n_kv_heads}, {"rows", rows_of(run.kept)}, {"facts", facts_of(run)}};
+                     {"n_kv_heads", run.kept.n_kv_heads}, {"rows", rows_of(run.kept)}, {"facts", facts_of(run)},
+                     {"layer_axis", layer_axis(run.kept)}};
     run_parts.push_back(it.dump());
   }
-  return fmt::format("{{\"texts\":[{}],\"runs\":[{}]}}", fmt::join(text_parts, ","), fmt::join(run_parts, ","));
+  return fmt::format("{{\"texts\":[{}],\"runs\":[{}],\"look\":{}}}", fmt::join(text_parts, ","),
+                     fmt::join(run_parts, ","), heat_json().dump());
 }
 
 std::string kept_tokens_page(const std::vector<KeptTokensRun>& runs, const std::string& title) {

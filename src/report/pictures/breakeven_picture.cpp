@@ -74,22 +74,22 @@ std::string times_plot(const BreakEvenReport& report, const BreakEvenContext& co
       most = std::max(most, percent(n));
     }
     const PressStyle& style = styles.at(run.press);
-    plot.line(
-        fmt::format("{} using 1:2 with lines lw 2.4 lc rgb '{}' dt 1 notitle", plot.block(write(true)), style.color));
+    plot.line(fmt::format("{} using 1:2 with lines lw 2.4 lc rgb '{}' dt 1 notitle", plot.block(write(true)),
+                          style.color.light));
     if (longest > full.n_measured()) {
       plot.line(fmt::format("{} using 1:2 with lines lw 2 lc rgb '{}' dt (4,4) notitle", plot.block(write(false)),
-                            style.color));
+                            style.color.light));
     }
     const auto turn = break_even(full, curve);
     if (turn && *turn > 0 && *turn <= longest) {
       const std::string point = plot.block([&](std::string& data) { data += fmt::format("{} 100\n", *turn); });
-      plot.line(fmt::format("{} using 1:2 with points pt 7 ps 1.4 lc rgb '{}' notitle", point, style.color));
+      plot.line(fmt::format("{} using 1:2 with points pt 7 ps 1.4 lc rgb '{}' notitle", point, style.color.light));
     }
     const std::string name = plot.block([&](std::string& data) {
       data += fmt::format("{} {:.6g} {:.2f}\n", longest, percent(longest), run.compression_ratio);
     });
     plot.line(fmt::format("{} using 1:2:(sprintf(' %.2f', $3)) with labels left tc rgb '{}' font ',10' notitle", name,
-                          style.color));
+                          style.color.light));
   }
   const double pad = std::max(1.0, 0.08 * (most - least));
   std::string script = fmt::format(

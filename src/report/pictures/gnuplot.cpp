@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,10 +154,11 @@ std::string gnuplot_text(std::string_view text) {
   return quoted + "'";
 }
 
-std::string gnuplot_style(const PressStyle& style) {
+std::string gnuplot_style(const LineStyle& style) {
   constexpr int kPointTypes[] = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10, 1, 2};
-  constexpr const char* kDashTypes[] = {"1", "(10,6)", "(2,4)", "(10,4,2,4)", "(18,6)"};
-  return fmt::format("lc rgb '{}' dt {} pt {}", style.color, kDashTypes[static_cast<std::size_t>(style.dash)],
+  const std::vector<int> lengths = dash_lengths(style.dash);
+  const std::string dash = lengths.empty() ? "1" : fmt::format("({})", fmt::join(lengths, ","));
+  return fmt::format("lc rgb '{}' dt {} pt {}", style.color.light, dash,
                      kPointTypes[static_cast<std::size_t>(style.mark)]);
 }
 

@@ -13,6 +13,12 @@ struct PictureSize {
   int height = 800;
 };
 
+/// A picture to be drawn.
+struct Drawing {
+  PictureSize size;
+  std::string script;
+};
+
 /// Runs the script and writes its picture atomically. The extension of `path`, .png or .svg, determines the format; the
 /// script must not set terminal or output. Throws UsageError for another extension, and Error if gnuplot is missing
 /// (with the command to install it), fails or writes no picture, or if the file cannot be written.
@@ -25,7 +31,7 @@ void check_can_draw(const std::filesystem::path& path);
 std::string gnuplot_text(std::string_view text);
 
 /// Line and mark of a style as options of "plot": "lc rgb '#0072B2' dt 1 pt 7".
-struct PressStyle;
-std::string gnuplot_style(const PressStyle& style);
+struct LineStyle;
+std::string gnuplot_style(const LineStyle& style);
 
 }  // namespace kvpress

@@ -1,10 +1,11 @@
 #include "report/pictures/kept_tokens_picture.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
-#include "report/pictures/gnuplot.h"
+#include "report/pictures/charts.h"
 
 namespace kvpress {
 namespace {
@@ -42,6 +43,13 @@ std::string layer_tics(const KeptTokens& kept) {
   return tics;
 }
 
+/// "0 '#EEF1F4', ..., 1 '#08407C'"
+std::string palette() {
+  std::vector<std::string> stops;
+  for (const ColorStop& it : kHeatScale) stops.push_back(fmt::format("{} '{}'", it.share, it.color.light));
+  return fmt::format("{}", fmt::join(stops, ", "));
+}
+
 /// White lines between layers, as long as they leave something of the rows.
 std::string layer_lines(const KeptTokens& kept, int height) {
   if (height < static_cast<int>(kept.n_layers) * 8) return "";
@@ -73,7 +81,7 @@ KeptBins binned(const KeptTokens& kept, std::int64_t most_bins) {
   return bins;
 }
 
-void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::path& path) {
+Drawing kept_tokens_drawing(const KeptTokensRun& run, bool as_image) {
   const KeptTokens& kept = run.kept;
   const KeptBins bins = binned(kept, kMostBins);
   const KeptSummary summary = summary_of(kept);
@@ -110,21 +118,27 @@ void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::
   script += fmt::format(
       "set lmargin at screen {:.6f}\nset rmargin at screen {:.6f}\nset tmargin at screen {:.6f}\nset bmargin at screen "
       "{:.6f}\nset border 3 lc rgb '#505050'\nset tics scale 0.5 nomirror out\nunset key\nunset colorbox\n"
-      "set palette defined (0 '#eef1f4', 0.5 '#6aa3cf', 1 '#08407c')\nset cbrange [0:1]\nset xrange [0:{}]\n"
-      "set format x ''\nset yrange [{}:-0.5]\nset ytics ({})\nset ylabel 'layer{}'\n{}",
-      across(kLeft), across(kLeft + width), screen(kTop), screen(kTop + height), axis_end,
-      static_cast<double>(kept.heads.size()) - 0.5, layer_tics(kept),
-      kept.n_kv_heads > 1 ? fmt::format(", {} heads each", kept.n_kv_heads) : "", layer_lines(kept, height));
+      "set palette defined ({})\nset cbrange [0:1]\nset xrange [0:{}]\n"
+      "set format x ''\nset yrange [{}:-0.5]\nset ytics ({})\nset ylabel {}\n{}",
+      across(kLeft), across(kLeft + width), screen(kTop), screen(kTop + height), palette(), axis_end,
+      static_cast<double>(kept.heads.size()) - 0.5, layer_tics(kept), gnuplot_text(layer_axis(kept)),
+      layer_lines(kept, height));
   // As an image a PNG has no seams; in an SVG an image would be smoothed, and rectangles stay sharp.
-  script += fmt::format("plot $map matrix using (({0}*$1)+{0}/2.0):2:3 with image{1}\n", bins.bin,
-                        path.extension() == ".svg" ? " pixels" : "");
+  script +=
+      fmt::format("plot $map matrix using (({0}*$1)+{0}/2.0):2:3 with image{1}\n", bins.bin, as_image ? "" : " pixels");
   script += fmt::format(
       "unset label\nunset arrow\nset tmargin at screen {:.6f}\nset bmargin at screen {:.6f}\nset format x '%g'\nset "
-      "xlabel 'position in the text (tokens)'\nset yrange [0:100]\nset ytics (0, 50, 100)\nset ylabel '% of heads'\n"
-      "plot $mean using 1:2 with filledcurves y1=0 lc rgb '#6aa3cf' fs solid 0.7, $mean using 1:2 with lines lc rgb "
-      "'#08407c' lw 1\nunset multiplot\n",
-      screen(kTop + height + kGap), screen(kTop + height + kGap + kStrip));
-  write_picture(script, size, path);
+      "xlabel {}\nset yrange [0:100]\nset ytics (0, 50, 100)\nset ylabel {}\n"
+      "plot $mean using 1:2 with filledcurves y1=0 lc rgb '{}' fs solid 0.7, $mean using 1:2 with lines lc rgb "
+      "'{}' lw 1\nunset multiplot\n",
+      screen(kTop + height + kGap), screen(kTop + height + kGap + kStrip), gnuplot_text(kPositionAxis),
+      gnuplot_text(kShareAxis), kHeatScale[1].color.light, kHeatScale[2].color.light);
+  return {size, script};
+}
+
+void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::path& path) {
+  const Drawing drawing = kept_tokens_drawing(run, path.extension() == ".png");
+  write_picture(drawing.script, drawing.size, path);
 }
 
 }  // namespace kvpress

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "report/documents/kept_tokens_document.h"
+#include "report/pictures/gnuplot.h"
 
 namespace kvpress {
 
@@ -18,7 +19,10 @@ KeptBins binned(const KeptTokens& kept, std::int64_t most_bins);
 
 /// Upper part: heads by layers (layer 0 on top) against positions in the text; lower part: the share of all heads. If
 /// the text has more tokens than columns, a column stands for several tokens and its shade for the share that is kept.
-/// `path` is a .png or .svg. Throws as write_picture().
+/// `as_image`: the map is an image, as a PNG needs it; else it is made of rectangles.
+Drawing kept_tokens_drawing(const KeptTokensRun& run, bool as_image);
+
+/// Draws it. `path` is a .png or .svg. Throws as write_picture().
 void write_kept_tokens_picture(const KeptTokensRun& run, const std::filesystem::path& path);
 
 }  // namespace kvpress

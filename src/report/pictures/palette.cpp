@@ -10,11 +10,6 @@
 namespace kvpress {
 namespace {
 
-struct Color {
-  const char* light;
-  const char* dark;
-};
-
 /// Okabe and Ito's, without black. Their yellow cannot be seen on white: there it is darker.
 constexpr std::array<Color, 7> kColors = {{{"#0072B2", "#3D9BE0"},    // blue
                                            {"#D55E00", "#E8742A"},    // vermilion
@@ -36,7 +31,7 @@ constexpr const char* kFirst[] = {"snapkv", "knorm",   "expected_attention", "st
 PressStyle style_of_slot(int slot) {
   const Color& color = kColors[static_cast<std::size_t>(slot) % kColors.size()];
   const int variant = slot / static_cast<int>(kColors.size()) % kVariants;
-  return {color.light, color.dark, static_cast<Mark>(variant % kMarks), static_cast<Dash>(variant % kDashes)};
+  return {color, static_cast<Mark>(variant % kMarks), static_cast<Dash>(variant % kDashes)};
 }
 
 /// Places of the names that are known: the first, then the registry's, then kvpress's flat names.
@@ -67,9 +62,9 @@ std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& n
   std::set<std::string> others;  // by the alphabet, so that the order of the names does not matter
   for (const std::string& name : names) {
     if (name == "no_press") {
-      styles[name] = {"#000000", "#FFFFFF", Mark::diamond, Dash::long_dashed};
+      styles[name] = {{"#000000", "#FFFFFF"}, Mark::diamond, Dash::long_dashed};
     } else if (name == "random") {
-      styles[name] = {"#767676", "#A0A0A0", Mark::cross, Dash::dotted};
+      styles[name] = {{"#767676", "#A0A0A0"}, Mark::cross, Dash::dotted};
     } else if (const auto at = known_slots().find(name); at != known_slots().end()) {
       styles[name] = style_of_slot(at->second);
       taken.insert(at->second);
@@ -94,9 +89,20 @@ const char* to_string(Mark mark) {
   return kNames[static_cast<std::size_t>(mark)];
 }
 
-const char* to_string(Dash dash) {
-  constexpr const char* kNames[kDashes] = {"solid", "dashed", "dotted", "dash_dot", "long_dashed"};
-  return kNames[static_cast<std::size_t>(dash)];
+std::vector<int> dash_lengths(Dash dash) {
+  switch (dash) {
+    case Dash::solid:
+      return {};
+    case Dash::dashed:
+      return {7, 4};
+    case Dash::dotted:
+      return {2, 3};
+    case Dash::dash_dot:
+      return {8, 3, 2, 3};
+    case Dash::long_dashed:
+      return {13, 5};
+  }
+  return {};
 }
 
 }  // namespace kvpress

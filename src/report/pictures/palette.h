@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kvpress {
@@ -25,14 +26,22 @@ enum class Mark : std::uint8_t {
 
 enum class Dash : std::uint8_t { solid, dashed, dotted, dash_dot, long_dashed };
 
-/// Two presses in a picture differ in colour, mark or dash.
-struct PressStyle {
-  std::string color;       ///< "#0072B2", on a white page
-  std::string dark_color;  ///< on a dark page
+/// "#0072B2": on a white page and on a dark one. Pictures of gnuplot are white.
+struct Color {
+  std::string_view light;
+  std::string_view dark;
+  bool operator==(const Color&) const = default;
+};
+
+struct LineStyle {
+  Color color;
   Mark mark = Mark::circle;
   Dash dash = Dash::solid;
-  bool operator==(const PressStyle&) const = default;
+  bool operator==(const LineStyle&) const = default;
 };
+
+/// Two presses in a picture differ in colour, mark or dash.
+using PressStyle = LineStyle;
 
 /// A style for each name. That of a press without parameters depends only on its name. Styles of compositions and of
 /// presses with parameters come from a hash of the text; if two in a picture are equal, the alphabetically later one
@@ -40,8 +49,10 @@ struct PressStyle {
 /// grey.
 std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& names);
 
-/// The names in the script of the page: "circle", "open_square", ...; "solid", ...
+/// The name in the script of the page: "circle", "open_square", ...
 const char* to_string(Mark mark);
-const char* to_string(Dash dash);
+
+/// Lengths of strokes and gaps by turns, in pixels; empty for a solid line.
+std::vector<int> dash_lengths(Dash dash);
 
 }  // namespace kvpress

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <set>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
-#include "report/pictures/gnuplot.h"
-#include "report/pictures/palette.h"
-#include "report/pictures/panels.h"
+#include "report/pictures/charts.h"
 
 namespace kvpress {
 namespace {
@@ -23,9 +23,6 @@ constexpr int kKeyRowHeight = 26;
 constexpr int kKeyTop = 16;
 /// Costs that a picture shows, of those the rows have.
 constexpr const char* kCosts[] = {"compression_ratio", "cache_bytes", "total_runtime_sec"};
-/// Values that span more than this are drawn on a logarithmic axis.
-constexpr double kLogFrom = 30;
-
 struct PlotPoint {
   double x, y, low, high;
   bool on_front = false;
@@ -102,16 +99,11 @@ struct AxisRange {
   }
 };
 
-bool wants_log(const std::vector<PlotLine>& lines, double PlotPoint::*member, double from) {
-  AxisRange range;
-  for (const PlotLine& line : lines) {
-    for (const PlotPoint& it : line.points) range.add(it.*member);
-  }
-  return range.low > 0 && range.high > from * range.low;
-}
-
-std::string axis_label(const Measure& measure) {
-  return measure.unit.empty() ? measure.label : fmt::format("{} ({})", measure.label, measure.unit);
+/// A logarithmic axis needs a value above 0.
+bool any_above_0(const std::vector<PlotLine>& lines, double PlotPoint::*member) {
+  return std::any_of(lines.begin(), lines.end(), [&](const PlotLine& line) {
+    return std::any_of(line.points.begin(), line.points.end(), [&](const PlotPoint& it) { return it.*member > 0; });
+  });
 }
 
 /// The data blocks of a plot and the command that draws them. `joined`: with lines from ratio to ratio.
@@ -141,27 +133,27 @@ std::string plot_script(const std::vector<PlotLine>& lines, const std::map<std::
   for (const PlotPoint& it : front) data += fmt::format("{:.9g} {:.9g}\n", it.x, it.y);
   data += "EOD\n";
   // Drawn first: under the lines.
-  return data + fmt::format("plot {} using 1:2 with points pt 7 ps 3.4 lc rgb '#E3E3E3' notitle, \\\n     {}", block,
-                            plot + "NaN notitle\n");
+  return data + fmt::format("plot {} using 1:2 with points pt 7 ps 3.4 lc rgb '{}' notitle, \\\n     {}", block,
+                            kFront.color.light, plot + "NaN notitle\n");
 }
 
 /// Names and lines of all presses, in columns below the plots.
-std::string key_script(const std::vector<std::string>& presses, const std::map<std::string, PressStyle>& styles,
-                       int columns, int n_rows, double top) {
+std::string key_script(const std::vector<LegendEntry>& legend, int columns, int n_rows, double top) {
   std::string script = fmt::format(
       "reset\nset origin 0,0\nset size 1,{:.6f}\nset lmargin 0\nset rmargin 0\nset tmargin 0\nset bmargin 0\nunset "
       "border\nunset tics\nset xrange [0:1]\nset yrange [0:1]\nset key center center Left reverse maxrows {} maxcols "
       "{} samplen 4 "
       "spacing 1.25 width 2\nplot ",
       top, n_rows, columns);
-  for (const std::string& press : presses) {
-    script += fmt::format("NaN with linespoints lw 2 {} ps 1.3 title {}, \\\n     ", gnuplot_style(styles.at(press)),
-                          gnuplot_text(press == "no_press" ? "no_press (full cache)" : press));
+  for (const LegendEntry& it : legend) {
+    script += fmt::format("NaN with linespoints lw 2 {} ps 1.3 title {}, \\\n     ", gnuplot_style(it.style),
+                          gnuplot_text(it.label));
   }
-  return script + "NaN with points pt 7 ps 2.6 lc rgb '#D0D0D0' title 'Pareto front (no run is better on both axes)'\n";
+  return script + fmt::format("NaN with points pt 7 ps 2.6 lc rgb '{}' title {}\n", kFront.color.light,
+                              gnuplot_text(kFront.label()));
 }
 
-std::string axes(const std::vector<PlotLine>& lines, const Measure& quality, const Measure& cost, bool log_x,
+std::string axes(const std::vector<PlotLine>& lines, const MeasureAxis& quality, const MeasureAxis& cost, bool log_x,
                  bool log_y) {
   AxisRange x;
   AxisRange y;
@@ -176,9 +168,9 @@ std::string axes(const std::vector<PlotLine>& lines, const Measure& quality, con
   x.pad(0.06);
   y.pad(0.06);
   std::string script =
-      fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(axis_label(cost)), gnuplot_text(axis_label(quality)));
+      fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(cost.title), gnuplot_text(quality.title));
   script += x.script('x') + y.script('y');
-  if (quality.key == "delta_nll" && !log_y) {
+  if (quality.zero_line && !log_y) {
     script += "set arrow 1 from graph 0, first 0 to graph 1, first 0 nohead lc rgb '#888888' lw 1\n";
   } else {
     script += "unset arrow 1\n";
@@ -188,34 +180,35 @@ std::string axes(const std::vector<PlotLine>& lines, const Measure& quality, con
 
 }  // namespace
 
-void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path& path_png,
-                    const std::filesystem::path& path_svg) {
-  std::vector<Panel> panels = panels_of(rows);
+Drawing tradeoff_drawing(const std::vector<RunRow>& rows) {
+  TradeoffChart chart = tradeoff_chart(rows);
+  std::vector<Panel>& panels = chart.panels;
   if (panels.empty()) fail("tradeoff: no runs to draw");
   if (panels.size() > kMostPanels) {
     log_info(
         fmt::format("tradeoff: shows the first {} of {} panels; report.html shows all", kMostPanels, panels.size()));
     panels.resize(kMostPanels);
   }
-  std::vector<Measure> costs;
-  for (const Measure& it : cost_measures(rows)) {
-    if (std::find(std::begin(kCosts), std::end(kCosts), it.key) != std::end(kCosts)) costs.push_back(it);
+  std::vector<MeasureAxis> costs;
+  for (const MeasureAxis& it : chart.costs) {
+    if (std::find(std::begin(kCosts), std::end(kCosts), it.measure.key) != std::end(kCosts)) costs.push_back(it);
   }
-  std::vector<RunRow> shown;
+  std::set<std::string> shown;
   for (const Panel& panel : panels) {
-    for (const std::size_t i : panel.rows) shown.push_back(rows[i]);
+    for (const Series& it : panel.series) shown.insert(it.press);
   }
-  const std::vector<std::string> presses = presses_of(shown);
-  const auto styles = press_styles(presses);
+  std::erase_if(chart.legend, [&](const LegendEntry& it) { return shown.count(it.press) == 0; });
+  std::map<std::string, PressStyle> styles;
+  for (const LegendEntry& it : chart.legend) styles[it.press] = it.style;
 
   const int n_columns = static_cast<int>(costs.size());
   const int n_panels = static_cast<int>(panels.size());
-  std::size_t widest = 44;  // the name of the Pareto front
-  for (const std::string& it : presses) widest = std::max(widest, it.size());
+  std::size_t widest = kFront.label().size();
+  for (const LegendEntry& it : chart.legend) widest = std::max(widest, it.label.size());
   PictureSize size;
   size.width = std::max(760, kPlotWidth * n_columns);
   const int key_columns = std::clamp(size.width / (static_cast<int>(widest) * 8 + 70), 1, 8);
-  const int key_rows = (static_cast<int>(presses.size()) + 1 + key_columns - 1) / key_columns;
+  const int key_rows = (static_cast<int>(chart.legend.size()) + 1 + key_columns - 1) / key_columns;
   const int key_height = kKeyTop + key_rows * kKeyRowHeight;
   size.height = n_panels * (kPlotHeight + kTitleHeight) + key_height;
 
@@ -232,27 +225,27 @@ void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path
                           gnuplot_text(panel.title()), top - 0.6 * kTitleHeight / height);
     script += "set grid lc rgb '#E0E0E0' lw 1 lt 1\nset border 3 lc rgb '#505050'\nset tics nomirror\nunset key\n";
     for (int c = 0; c < n_columns && !qualities.empty(); ++c) {
-      const Measure& cost = costs[c];
-      const std::vector<PlotLine> lines = lines_of(panel, qualities.front(), cost);
+      const MeasureAxis& cost = costs[c];
+      const MeasureAxis& quality = chart.quality_axis(qualities.front());
+      const std::vector<PlotLine> lines = lines_of(panel, quality.measure, cost.measure);
       if (lines.empty()) continue;
-      // Times do not go by the ratio: a line would only join their noise.
-      const bool joined = cost.key == "compression_ratio" || cost.key == "cache_bytes";
-      const bool log_x = cost.key != "compression_ratio" && wants_log(lines, &PlotPoint::x, 8);
-      std::vector<PlotLine> compressed = lines;
-      std::erase_if(compressed, [](const PlotLine& it) { return it.press == "no_press"; });
-      // The full cache's loss added is 0, which a logarithmic axis does not have: there it is left out.
-      const bool log_y = wants_log(compressed, &PlotPoint::y, kLogFrom);
+      const bool log_x = cost.log && any_above_0(lines, &PlotPoint::x);
+      const bool log_y = quality.log && any_above_0(lines, &PlotPoint::y);
       script += fmt::format("set origin {:.6f},{:.6f}\nset size {:.6f},{:.6f}\n", c / static_cast<double>(n_columns),
                             top - (kPlotHeight + kTitleHeight) / height, 1.0 / n_columns, kPlotHeight / height);
-      script +=
-          axes(lines, qualities.front(), cost, log_x, log_y) + plot_script(lines, styles, joined, log_y, n_blocks);
+      script += axes(lines, quality, cost, log_x, log_y) + plot_script(lines, styles, cost.joined, log_y, n_blocks);
       script += "unset label 99\n";
     }
   }
-  script += key_script(presses, styles, key_columns, key_rows, key_height / height);
-  script += "unset multiplot\n";
+  script += key_script(chart.legend, key_columns, key_rows, key_height / height);
+  return {size, script + "unset multiplot\n"};
+}
+
+void write_tradeoff(const std::vector<RunRow>& rows, const std::filesystem::path& path_png,
+                    const std::filesystem::path& path_svg) {
+  const Drawing drawing = tradeoff_drawing(rows);
   for (const std::filesystem::path& path : {path_png, path_svg}) {
-    if (!path.empty()) write_picture(script, size, path);
+    if (!path.empty()) write_picture(drawing.script, drawing.size, path);
   }
 }
 

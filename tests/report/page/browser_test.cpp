@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "report/page/html_report.h"
 #include "report/pictures/panels.h"
-#include "report/pictures/timeline.h"
+#include "report/pictures/timeline_picture.h"
 
 namespace kvpress {
 namespace {
@@ -263,10 +263,9 @@ TEST_F(ReportPage, ShowsMemoryAlongARun) {
   timeline.append(Phase::prefill, 0.25, 128, 6 << 20, 66 << 20);
   timeline.append(Phase::compress, 0.5, 128, 3 << 20, 63 << 20);
   timeline.append(Phase::score, 1.5, 256, 9 << 20, 69 << 20);
-  rows[2].timeline = std::make_shared<const Json>(timeline_document(timeline));
-  Json other = *rows[2].timeline;
-  for (Json& it : other["cache"]) it = it.get<double>() * 2;
-  rows[13].timeline = std::make_shared<const Json>(other);  // the run of hostile names
+  rows[2].timeline = memory_points(timeline);
+  rows[13].timeline = rows[2].timeline;  // the run of hostile names
+  for (MemoryPoint& it : rows[13].timeline) it.cache *= 2;
   open(rows);
   EXPECT_EQ(js("byId('timelines').hidden"), false);
   EXPECT_EQ(js("[...byId('timeline-run').options].map(it => it.text).join('; ')").get<std::string>(),
@@ -286,27 +285,26 @@ TEST_F(ReportPage, ShowsMemoryAlongARun) {
             canvas + ".plot.hits.map(it => ({px: it.px, py: it.py, x: it.point.x, y: it.point.y, at: it.point.at}))");
         const auto box = js("(() => { const b = " + canvas + ".getBoundingClientRect(); return [b.x, b.y]; })()");
         ASSERT_EQ(hits.size(), 4u);
-        const Json& shown = run[0] == '0' ? *rows[2].timeline : other;
+        const std::vector<MemoryPoint>& points = rows[run[0] == '0' ? 2 : 13].timeline;
         for (const auto& hit : hits) {
-          const auto at = hit["at"].get<std::size_t>();
-          EXPECT_EQ(hit["x"].get<double>(), shown[along][at].get<double>());
-          EXPECT_NEAR(hit["y"].get<double>(), shown[p == 0 ? "cache" : "resident"][at].get<double>() / (1 << 20), 1e-9);
+          const MemoryPoint& point = points.at(hit["at"].get<std::size_t>());
+          EXPECT_EQ(hit["x"].get<double>(),
+                    along == std::string("tokens") ? static_cast<double>(point.tokens) : point.seconds);
+          EXPECT_NEAR(hit["y"].get<double>(), static_cast<double>(p == 0 ? point.cache : point.resident) / (1 << 20),
+                      1e-9);
           browser_->move_to(box[0].get<double>() + hit["px"].get<double>(),
                             box[1].get<double>() + hit["py"].get<double>());
           const std::string said = js("byId('tooltip').hidden ? '' : byId('tooltip').innerText").get<std::string>();
-          EXPECT_THAT(said, HasSubstr(shown["phase"][at].get<std::string>()));
-          EXPECT_THAT(said,
-                      testing::ContainsRegex("tokens\\s+" + std::to_string(shown["tokens"][at].get<int>()) + "\\s"));
-          const double mib = shown["cache"][at].get<double>() / (1 << 20);
+          EXPECT_THAT(said, HasSubstr(std::string(to_string(point.phase))));
+          EXPECT_THAT(said, testing::ContainsRegex("tokens\\s+" + std::to_string(point.tokens) + "\\s"));
+          const double mib = static_cast<double>(point.cache) / (1 << 20);
           EXPECT_THAT(said, HasSubstr(js("formatted(" + std::to_string(mib) + ")").get<std::string>() + " MiB"));
         }
       }
     }
   }
   // The bands: a quarter of a second each of prefill and compress, a second of score.
-  const auto bands = js(plot +
-                        "[0].plot.spec.bands.map(it => [it.color === phaseColors.prefill ? 'prefill' : it.color === "
-                        "phaseColors.compress ? 'compress' : 'score', it.from, it.to])");
+  const auto bands = js(plot + "[0].plot.spec.bands.map(it => [it.name, it.from, it.to])");
   EXPECT_EQ(bands, Browser::Json::parse(R"([["prefill", 0, 0.25], ["compress", 0.25, 0.5], ["score", 0.5, 1.5]])"));
   browser_->prefer("dark");
   browser_->settle();

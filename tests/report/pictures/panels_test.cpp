@@ -58,10 +58,10 @@ TEST(Palette, NoTwoPressesOfAPictureLookTheSame) {
 }
 
 TEST(Palette, TheMostCommonHaveColoursOfTheirOwn) {
-  std::set<std::string> colors;
+  std::set<std::string_view> colors;
   for (const char* name :
        {"snapkv", "knorm", "expected_attention", "streaming_llm", "tova", "keydiff", "observed_attention", "random"}) {
-    EXPECT_TRUE(colors.insert(press_styles({name}).at(name).color).second) << name;
+    EXPECT_TRUE(colors.insert(press_styles({name}).at(name).color.light).second) << name;
   }
 }
 

@@ -1,6 +1,4 @@
 // timeline.json in result folders: written, read back, drawn; and files that are none.
-#include "report/pictures/timeline.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,7 @@
 #include "base/file.h"
 #include "kvpress/base/error.h"
 #include "report/page/html_report.h"
+#include "report/pictures/timeline_picture.h"
 #include "temporary_folder.h"
 
 namespace kvpress {
@@ -18,6 +17,7 @@ namespace {
 
 using test::TemporaryFolder;
 using testing::HasSubstr;
+using testing::IsEmpty;
 namespace fs = std::filesystem;
 
 /// Two chunks that rise and fall, then the loss.
@@ -44,7 +44,7 @@ TEST(TimelineFile, HoldsThePoints) {
   const MoreFiles files = timeline_file(recorded());
   ASSERT_EQ(files.count("timeline.json"), 1u);
   const Json it = Json::parse(files.at("timeline.json"));
-  check_timeline(it);
+  EXPECT_EQ(read_timeline(it), memory_points(recorded().timeline));
   EXPECT_EQ(it["phase"], Json({"prefill", "prefill", "compress", "prefill", "compress", "score"}));
   EXPECT_EQ(it["seconds"], Json({0.0, 0.25, 0.375, 0.75, 0.875, 1.5}));
   EXPECT_EQ(it["tokens"], Json({0, 128, 128, 256, 256, 256}));
@@ -62,9 +62,8 @@ TEST(TimelineFile, GoesWithItsFolderAndComesBackWithIt) {
   EXPECT_FALSE(fs::exists(without / "timeline.json"));
   const auto rows = read_result_folders({folder.path()});
   ASSERT_EQ(rows.size(), 2u);
-  ASSERT_NE(rows[0].timeline, nullptr);
-  EXPECT_EQ(*rows[0].timeline, timeline_document(recorded().timeline));
-  EXPECT_EQ(rows[1].timeline, nullptr);
+  EXPECT_EQ(rows[0].timeline, memory_points(recorded().timeline));
+  EXPECT_THAT(rows[1].timeline, IsEmpty());
   // What cannot be written in the end leaves no folder.
   EXPECT_THROW(write_run(folder, "tova", 0.5, {{"no/such/folder.json", "{}"}}), Error);
   for (const auto& it : fs::directory_iterator(folder.path())) {
@@ -90,7 +89,9 @@ TEST(TimelineFile, OneThatIsNoneIsLeftOutWithALine) {
       {with("0.375", "0.125"), "must not decrease"},
       {with("0.375", "\"0.375\""), "numbers of at least 0"},
       {with("0.375", "NaN"), "numbers of at least 0, not null"},
-      {with("\"score\"", "7"), "must contain names"},
+      {with("\"score\"", "7"), "must contain names of phases, not 7"},
+      {with("\"score\"", "\"scored\""), "must contain names of phases, not \"scored\""},
+      {with("128,", "1e300,"), "'tokens' must contain numbers of at least 0"},
       {with("128,", "-128,"), "'tokens' must contain numbers of at least 0"},
   };
   for (const auto& [text, why] : bad) {
@@ -100,7 +101,7 @@ TEST(TimelineFile, OneThatIsNoneIsLeftOutWithALine) {
     const auto rows = read_result_folders({folder.path()});
     const std::string said = testing::internal::GetCapturedStderr();
     ASSERT_EQ(rows.size(), 1u) << "the run's numbers are shown without it";
-    EXPECT_EQ(rows[0].timeline, nullptr);
+    EXPECT_THAT(rows[0].timeline, IsEmpty());
     EXPECT_THAT(said, HasSubstr("timeline skipped"));
     EXPECT_THAT(said, HasSubstr(why));
     EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
@@ -108,7 +109,7 @@ TEST(TimelineFile, OneThatIsNoneIsLeftOutWithALine) {
 }
 
 TEST(TimelinePicture, ShowsOneRunAPressNearestToAHalf) {
-  const auto timeline = std::make_shared<const Json>(timeline_document(recorded().timeline));
+  const auto timeline = memory_points(recorded().timeline);
   std::vector<RunRow> rows;
   const auto add = [&](const std::string& press, double ratio, const std::string& dataset, bool has = true) {
     RunRow row;
@@ -137,9 +138,8 @@ TEST(TimelinePicture, ShowsOneRunAPressNearestToAHalf) {
 
 TEST(TimelinePicture, IsDrawn) {
   const TemporaryFolder folder;
-  const Json timeline = timeline_document(recorded().timeline);
   try {
-    write_timeline_picture({{"it's 'snapkv' at 0.50", &timeline}}, folder.path() / "t.svg");
+    write_timeline_picture({{"it's 'snapkv' at 0.50", memory_points(recorded().timeline)}}, folder.path() / "t.svg");
   } catch (const Error& error) {
     if (std::string(error.what()).find("gnuplot: not found") != std::string::npos) GTEST_SKIP() << error.what();
     throw;

@@ -1,4 +1,4 @@
-// Going over the keys or values of a layer's heads as float32, on every thread.
+// Loops over the keys or values of a layer as float32, on all threads.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,8 @@ inline float dot(std::span<const float> a, std::span<const float> b) {
   return sum;
 }
 
-/// Calls body(h, first, n, rows) for stretches of a head's keys (or values): rows holds n x head_dim floats.
+/// Calls body(h, first, n, rows) for pieces of the keys or values of each head: `rows` is [n, head_dim] and holds the
+/// entries [first, first + n). Calls run in parallel.
 enum class Rows : std::uint8_t { keys, values };
 template <typename Body>
 void for_each_stretch(const LayerView& layer, Rows which, Body&& body) {
@@ -49,7 +50,7 @@ void for_each_stretch(const LayerView& layer, Rows which, Body&& body) {
   });
 }
 
-/// Calls body(h, j, key) for entry j of every head.
+/// Calls body(h, j, key) for entry j of each head; `key` is [head_dim]. Calls run in parallel.
 template <typename Body>
 void for_each_key(const LayerView& layer, Body&& body) {
   const auto d = static_cast<std::size_t>(layer.block.config.head_dim);
@@ -58,13 +59,13 @@ void for_each_key(const LayerView& layer, Body&& body) {
   });
 }
 
-/// How many entries of a head are of positions before `position`: they are its first.
+/// The number of entries of a head with positions below `position`. They are its first entries.
 inline std::int64_t n_before(const KVHead& head, std::int64_t position) {
   const auto positions = head.positions();
   return std::lower_bound(positions.begin(), positions.end(), position) - positions.begin();
 }
 
-/// What "forced" means: a score above every other of the layer, so that the entry stays while the budget allows.
+/// A score above all scores of the layer: an entry with it is kept as long as the budget allows.
 inline float above_all(const Scores& scores) {
   float max = 0;
   bool any = false;

@@ -1,4 +1,5 @@
-// The trained parts of a press: tensors of a safetensors file, checked against the model before any weight is loaded.
+// Trained parts of a press: the tensors of a safetensors file. They are checked against the model before its weights
+// are loaded.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +12,21 @@
 
 namespace kvpress {
 
-/// Throws UsageError, one line, for everything that is wrong; each says how to make a file that is right. A damaged
-/// file is an Error of the reader's.
+/// An open file. Functions throw UsageError for a file that does not fit; the message names the command that makes a
+/// valid one. A damaged file is an Error.
 class TrainedFile {
  public:
-  /// `press`: whose parts, for messages. `parameter`: what names the file there. `method`: what "kvpress calibrate"
-  /// calls them, empty where it makes none (then messages name the documentation). `path`: a safetensors file, or a
-  /// folder that holds a model.safetensors.
+  /// `press` and `parameter` are the names of the press and of its parameter, for messages. `method` is the method of
+  /// "kvpress calibrate"; if empty, messages name the documentation. `path` is a safetensors file, or a folder with a
+  /// model.safetensors.
   TrainedFile(std::string press, std::string parameter, std::string method, std::string path, const PressSetup& setup);
 
   bool has(const std::string& name) const { return file_->find(name) != nullptr; }
-  /// The shape of a tensor that must be there.
+  /// The shape of a tensor. Throws if it is missing.
   const std::vector<std::int64_t>& shape(const std::string& name) const { return at(name).shape; }
-  /// The values of a tensor that must be there and have this shape, as float32. All are finite.
+  /// The values of a tensor as float32. Throws if it is missing, has another shape, or has a value that is not finite.
   std::vector<float> tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
-  /// Names of its tensors, the first few.
+  /// The names of the first tensors, for messages.
   std::string names() const;
 
   /// Throws "<press>: <what>; <how_to_calibrate>".
@@ -41,8 +42,8 @@ class TrainedFile {
   std::unique_ptr<TensorFile> file_;
 };
 
-/// "make one: kvpress calibrate qfilter -m demo -o FILE.safetensors"; where `method` is empty, since
-/// "kvpress calibrate" makes none of the kind, where to read about it.
+/// "make one: kvpress calibrate qfilter -m demo -o FILE.safetensors". If `method` is empty, a reference to the
+/// documentation.
 std::string how_to_calibrate(const std::string& method, const std::string& model_name);
 
 }  // namespace kvpress

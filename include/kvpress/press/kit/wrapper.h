@@ -1,5 +1,5 @@
-// A press around another one: class AdaKV : public Wrapper<Selector<AdaKV>>. What the press inside needs, reads, sees
-// and promises is passed on; a press that changes one of them overrides it.
+// Base class of presses with an inner press: class AdaKV : public Wrapper<Selector<AdaKV>>. Forwards needs(),
+// follows_budget(), prepare() and observe() to the inner press.
 #pragma once
 
 #include <utility>
@@ -9,13 +9,12 @@
 
 namespace kvpress {
 
-/// `Base` is what the press would derive from without the one inside. The press inside is a parameter like others:
-/// visit_parameters() names it as `press_`.
+/// `Base` is Scorer, Selector, Editor or ContextPress of the derived class. visit_parameters() must list `press_`.
 template <typename Base>
 class Wrapper : public Base {
  public:
   Wrapper() = default;
-  /// With a press inside that need not be written.
+  /// With a default for the inner press.
   explicit Wrapper(InnerPress by_default) : press_(std::move(by_default)) {}
 
   PressNeeds needs() const override { return press_->needs(); }

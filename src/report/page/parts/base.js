@@ -38,7 +38,6 @@ function intervalOf(run, measure) {
   return [it.low[run] * measure.scale, it.high[run] * measure.scale];
 }
 const nameOf = (run, field) => data.names[data.runs[field][run]];
-const withUnit = (measure) => measure.unit ? `${measure.label} (${measure.unit})` : measure.label;
 
 // Theme: as the system has it, until someone chooses.
 const systemDark = window.matchMedia('(prefers-color-scheme: dark)');
@@ -61,7 +60,8 @@ byId('theme').addEventListener('click', () => {
 systemDark.addEventListener('change', showTheme);
 
 const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colorOf = (style) => isDark() ? style.dark : style.color;
+/** The colour, of the theme at hand, of a press, a phase, a curve or the Pareto front. */
+const colorOf = ({color}) => isDark() ? color.dark : color.light;
 
 // The box that follows the pointer.
 function showTooltip(x, y, title, lines) {

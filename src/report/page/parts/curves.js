@@ -1,28 +1,12 @@
 // The curves: one plot a panel, all with the same axes and the same presses hidden.
 const curves = {hidden: new Set(), shown: 12, plots: new Map()};
-const presses = Object.keys(data.styles);
+const presses = data.presses.map((it) => it.name);
+const entries = new Map(data.presses.map((it) => [it.name, it]));
 
 const measureBy = (list, key) => list.find((it) => it.key === key) || list[0];
 const xMeasure = () => measureBy(data.costs, byId('x-measure').value);
 const yMeasure = () => measureBy(data.quality, byId('y-measure').value);
-const styleOf = (press) => data.styles[press];
-
-/** Whether values of all panels span so much that a logarithmic axis serves. */
-function wantsLog(measure, from) {
-  let least = Infinity, most = 0;
-  for (const panel of data.panels) {
-    for (const line of panel.lines) {
-      if (line.press === 'no_press') continue;
-      for (const run of line.runs) {
-        const value = valueOf(run, measure);
-        if (value === null) continue;
-        least = Math.min(least, value);
-        most = Math.max(most, value);
-      }
-    }
-  }
-  return least > 0 && most > from * least;
-}
+const styleOf = (press) => entries.get(press);
 
 /** Marks the points that no other beats in both. */
 function markFront(series, lowerX, lowerY) {
@@ -66,11 +50,10 @@ function specOf(panel) {
   }
   if (byId('front').checked) markFront(series, xOf.lower, yOf.lower);
   return {
-    // Times do not go by the ratio: a line would only join their noise.
-    joined: ['compression_ratio', 'cache_bytes'].includes(xOf.key),
-    x: {label: withUnit(xOf), log: byId('log-x').checked},
-    y: {label: withUnit(yOf), log: byId('log-y').checked},
-    zero: yOf.key === 'delta_nll',
+    joined: xOf.joined,
+    x: {label: xOf.title, log: byId('log-x').checked},
+    y: {label: yOf.title, log: byId('log-y').checked},
+    zero: yOf.zero_line,
     series,
     empty: curves.hidden.size > 0 ? 'Nothing to show: all presses are hidden' : 'No run has both numbers',
     tell: (point, line) => [line.name, tellRun(point.run)],
@@ -149,7 +132,7 @@ function drawSwatch(canvas, style) {
   const {context, width, height} = sized(canvas);
   context.strokeStyle = colorOf(style);
   context.lineWidth = 2;
-  context.setLineDash(dashes[style.dash]);
+  context.setLineDash(style.dash);
   context.beginPath(); context.moveTo(1, height / 2); context.lineTo(width - 1, height / 2); context.stroke();
   withMark(context, width / 2, height / 2, style, 4);
 }
@@ -162,9 +145,8 @@ function showHidden() {
 }
 function buildLegend() {
   const legend = byId('legend');
-  for (const press of presses) {
-    const button = element('button', {type: 'button', title: press, 'aria-pressed': 'true'}, swatchOf(styleOf(press)),
-                           press === 'no_press' ? 'no_press (full cache)' : press);
+  for (const {name: press, label} of data.presses) {
+    const button = element('button', {type: 'button', title: press, 'aria-pressed': 'true'}, swatchOf(styleOf(press)), label);
     button.dataset.press = press;
     button.addEventListener('click', (event) => {
       if (event.detail > 1) return;  // the second of a double click
@@ -177,6 +159,13 @@ function buildLegend() {
     });
     legend.append(button);
   }
+  const disc = element('span', {class: 'disc'});
+  const showDisc = () => { disc.style.background = colorOf(data.front); };
+  theme.listeners.push(showDisc);
+  showDisc();
+  const front = element('span', {class: 'entry'}, disc, data.front.label);
+  byId('front').addEventListener('change', () => { front.hidden = !byId('front').checked; });
+  legend.append(front);
   if (presses.length > 3) {
     legend.append(
       element('button', {type: 'button', class: 'plain', onclick: () => { curves.hidden.clear(); showHidden(); }}, 'all'),
@@ -185,14 +174,14 @@ function buildLegend() {
 }
 
 function chooseLogs(which) {
-  if (which.x) byId('log-x').checked = xMeasure().key !== 'compression_ratio' && wantsLog(xMeasure(), 8);
-  if (which.y) byId('log-y').checked = wantsLog(yMeasure(), 30);
+  if (which.x) byId('log-x').checked = xMeasure().log;
+  if (which.y) byId('log-y').checked = yMeasure().log;
 }
 
 function startCurves() {
   if (data.quality.length === 0) { byId('curves').hidden = true; return; }
-  for (const it of data.quality) byId('y-measure').append(element('option', {value: it.key}, withUnit(it)));
-  for (const it of data.costs) byId('x-measure').append(element('option', {value: it.key}, withUnit(it)));
+  for (const it of data.quality) byId('y-measure').append(element('option', {value: it.key}, it.title));
+  for (const it of data.costs) byId('x-measure').append(element('option', {value: it.key}, it.title));
   byId('panel-filter-label').hidden = data.panels.length <= 6;
   byId('controls').addEventListener('submit', (event) => event.preventDefault());
   byId('x-measure').addEventListener('change', () => { chooseLogs({x: true}); redraw(); });

@@ -1,7 +1,7 @@
 // Which tokens each head keeps: a row a head, a column a token, as far as the zoom shows them one by one.
 const heatmap = {
   run: null, scroll: null, canvas: null, image: null, view: '', zoom: 1, cell: null,
-  left: 40, top: 6, strip: 56, gap: 10, bottom: 30, rowHeight: 6,
+  left: 40, top: 6, strip: 56, gap: 10, bottom: 44, rowHeight: 6,
 };
 const kMostWordsInSight = 700;
 
@@ -25,11 +25,14 @@ const leastZoom = () => Math.min(12, widthOfMap() / heatmap.run.n);
 const mostZoom = () => Math.max(16, leastZoom());
 const zoomOf = (share) => leastZoom() * Math.pow(mostZoom() / leastZoom(), share);
 
-/** The colours of "in none" and "kept", of the theme at hand, mixed. */
+/** The colour of a share of kept tokens, of the theme at hand: mixed from the two stops of the scale around it. */
 function heatColors() {
-  const rgb = (name) => cssColor(name).match(/[0-9a-f]{2}/gi).map((it) => parseInt(it, 16));
-  const none = rgb('--heat-none'), kept = rgb('--heat-kept');
-  return (share) => `rgb(${none.map((it, i) => Math.round(it + share * (kept[i] - it))).join(' ')})`;
+  const stops = data.heatmaps.look.scale.map((it) => ({share: it.share, rgb: colorOf(it).match(/[0-9a-f]{2}/gi).map((hex) => parseInt(hex, 16))}));
+  return (share) => {
+    const above = Math.max(1, stops.findIndex((it) => it.share >= share)), from = stops[above - 1], to = stops[above];
+    const part = (share - from.share) / (to.share - from.share);
+    return `rgb(${from.rgb.map((it, i) => Math.round(it + part * (to.rgb[i] - it))).join(' ')})`;
+  };
 }
 
 /** Columns in sight: each a stretch of tokens [from, to), at x, so wide. */
@@ -127,19 +130,26 @@ function drawHeatmapAxes(context, columns, width) {
     }
     if (l % every === 0) context.fillText(String(l), left - 6, y + layerHeight / 2);
   }
-  context.fillText('100 %', left - 4, stripTop + 5);
+  context.fillText('100', left - 6, stripTop + 5);
   context.fillText('0', left - 6, stripTop + strip - 4);
-  context.save();
-  context.translate(7, top + mapHeight / 2);
-  context.rotate(-Math.PI / 2);
-  context.textAlign = 'center';
-  context.fillText('layer', 0, 0);
-  context.restore();
+  const upwards = (text, y) => {
+    context.save();
+    context.translate(7, y);
+    context.rotate(-Math.PI / 2);
+    context.textAlign = 'center';
+    context.fillText(text, 0, 0);
+    context.restore();
+  };
+  const {share_axis: shareAxis, position_axis: positionAxis} = data.heatmaps.look;
+  const fits = context.measureText(run.layer_axis).width <= mapHeight;
+  upwards(fits ? run.layer_axis : run.layer_axis.split(',')[0], top + mapHeight / 2);
+  upwards(shareAxis, stripTop + strip / 2);
   // Places: about one every 90 pixels, at round numbers.
   const rough = 90 / zoom, power = Math.pow(10, Math.floor(Math.log10(rough)));
   const step = Math.max(1, [1, 2, 5, 10].map((it) => it * power).find((it) => it >= rough));
   context.textAlign = 'center';
   context.textBaseline = 'top';
+  context.fillText(positionAxis, (left + width) / 2, stripTop + strip + 22);
   const begin = columns.length ? columns[0].from : 0;
   for (let t = Math.ceil(begin / step) * step; t < run.n; t += step) {
     const x = left + (t + (zoom >= 4 ? 0.5 : 0)) * zoom - scroll.scrollLeft;
@@ -245,10 +255,10 @@ function showWordsInSight(columns) {
   const {run} = heatmap;
   const from = columns.length ? columns[0].from : 0;
   const to = Math.min(columns.length ? columns[columns.length - 1].to : 0, from + kMostWordsInSight);
-  const words = [];
+  const words = [], kept = heatColors()(1);
   for (let t = from; t < to; ++t) {
     const span = element('span', {'data-token': String(t)}, run.tokens[t]);
-    span.style.backgroundColor = `color-mix(in srgb, var(--heat-kept) ${Math.round(70 * run.counts[t] / run.rows)}%, transparent)`;
+    span.style.backgroundColor = `color-mix(in srgb, ${kept} ${Math.round(70 * run.counts[t] / run.rows)}%, transparent)`;
     words.push(span);
   }
   if (to < run.n && columns.length && to < columns[columns.length - 1].to) words.push(element('span', {class: 'more'}, ' \u2026'));

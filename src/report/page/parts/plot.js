@@ -1,7 +1,5 @@
 // A plot on a canvas: axes, lines with marks and intervals, and the point nearest to the pointer.
 
-const dashes = {solid: [], dashed: [7, 4], dotted: [2, 3], dash_dot: [8, 3, 2, 3], long_dashed: [13, 5]};
-
 /** A mark around (0, 0). */
 function drawMark(context, mark, size) {
   const open = mark.startsWith('open_');
@@ -186,7 +184,7 @@ class Plot {
     for (const band of spec.bands || []) {
       const from = Math.max(left, x.pixel(Math.max(band.from, x.low)));
       const to = Math.min(width - 12, x.pixel(Math.min(band.to, x.high)));
-      context.fillStyle = band.color;
+      context.fillStyle = colorOf(band);
       context.globalAlpha = 0.13;
       context.fillRect(from, 8, Math.max(1, to - from), height - 54);
       context.globalAlpha = 1;
@@ -230,7 +228,7 @@ class Plot {
   }
 
   drawFront(context, x, y, visible) {
-    context.fillStyle = cssColor('--front');
+    context.fillStyle = colorOf(data.front);
     for (const series of this.spec.series) {
       for (const it of series.points) {
         if (!it.front || !visible(it)) continue;
@@ -262,7 +260,7 @@ class Plot {
     }
     context.globalAlpha = away ? 0.3 : 1;
     context.lineWidth = this.hovered && !away ? 2.6 : 1.8;
-    context.setLineDash(dashes[series.style.dash]);
+    context.setLineDash(series.style.dash);
     if (this.spec.joined !== false) {
       context.beginPath();
       points.forEach(({px, py}, i) => {

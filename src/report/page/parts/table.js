@@ -7,7 +7,7 @@ function textColumn(field, label) {
 }
 function numberColumn(measure, short) {
   return {
-    key: measure.key, label: short || withUnit(measure), value: (run) => valueOf(run, measure),
+    key: measure.key, label: short || measure.title, value: (run) => valueOf(run, measure),
     show: (run) => {
       const value = valueOf(run, measure);
       if (value === null) return '';
