@@ -37,7 +37,7 @@ TEST(TokenizerJson, NotJson) {
   EXPECT_THAT(test::error_of_document("{\"a\":\"\\ud800\"}"), StartsWith("is not valid JSON (at byte "));
   EXPECT_EQ(test::error_of_document("[]"), "is not a JSON object");
   EXPECT_EQ(test::error_of_document("7"), "is not a JSON object");
-  EXPECT_THAT(test::error_of_document(std::string(1'000'000, '[')), HasSubstr("nests deeper than 64 levels"));
+  EXPECT_THAT(test::error_of_document(std::string(1'000'000, '[')), HasSubstr("is nested deeper than 64 levels"));
   EXPECT_THAT(test::error_of([] { Tokenizer::from_json("/nonexistent/tokenizer.json"); }),
               StartsWith("/nonexistent/tokenizer.json: "));
   EXPECT_THAT(test::error_of([] { Tokenizer::from_json(test::data_dir()); }), StartsWith(test::data_dir().string()));
