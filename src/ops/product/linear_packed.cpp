@@ -1,6 +1,7 @@
 // Weights in float32 or bfloat16, packed once as oneDNN likes them best. Many rows are its product; few rows stream the
 // same bytes (few_rows.h) where their arrangement is one that those kernels know.
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -60,8 +61,9 @@ class PackedLinear final : public LinearImpl {
   }
 
   std::int64_t column_block() override {
-    if (column_block_ == 0) column_block_ = out_ > kColumnBlock && multiplies_blocks_as_fast() ? kColumnBlock : out_;
-    return column_block_;
+    std::int64_t block = column_block_;
+    if (block == 0) column_block_ = block = out_ > kColumnBlock && multiplies_blocks_as_fast() ? kColumnBlock : out_;
+    return block;
   }
 
   std::string_view kernel(std::int64_t n) override {
@@ -140,7 +142,7 @@ class PackedLinear final : public LinearImpl {
   memory weights_;        // a view of them
   PackedWeights packed_;  // the same, when they are arranged as few_rows() knows it
   FewRowsKernel few_rows_kernel_ = nullptr;
-  std::int64_t column_block_ = 0;  // 0: not yet looked for
+  std::atomic<std::int64_t> column_block_ = 0;  // 0: not yet looked for; threads find the same
 };
 
 }  // namespace

@@ -2,8 +2,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <mutex>
+#include <set>
+#include <string>
 #include <unordered_map>
+#include <utility>
 
+#include "kvpress/base/memory.h"
 #include "ops/isa.h"
 #include "ops/product/onednn_compat.h"
 
@@ -34,6 +39,14 @@ std::optional<memory::desc> panels_desc(std::int64_t in, std::int64_t columns, D
   }
 }
 
+/// The same text at a place that stays.
+std::string_view kept_name(std::string name) {
+  static std::mutex mutex;
+  static std::set<std::string> names;
+  const std::scoped_lock lock(mutex);
+  return *names.insert(std::move(name)).first;
+}
+
 }  // namespace
 
 dnnl::engine& engine() {
@@ -45,7 +58,7 @@ dnnl::engine& engine() {
 }
 
 dnnl::stream& stream() {
-  static dnnl::stream instance(engine());
+  thread_local dnnl::stream instance(engine());
   return instance;
 }
 
@@ -136,6 +149,8 @@ dnnl::primitive_attr Products::attributes(bool accumulate) const {
   if (accumulate) ops.append_sum(1.0f);
   dnnl::primitive_attr attr;
   attr.set_post_ops(ops);
+  // The library's own scratchpad is of the thread that made a product, and not for others.
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
 }
 
@@ -148,15 +163,17 @@ dnnl::matmul::primitive_desc Products::describe(std::int64_t rows, const memory:
   return matmul_of(engine(), x, weights, bias_ ? &b : nullptr, y, attributes(accumulate));
 }
 
-const Products::Product& Products::product(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride,
-                                           DType out_type, bool accumulate) {
+Products::Product Products::product(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride,
+                                    DType out_type, bool accumulate) {
   const std::array<std::int64_t, 3> key = {rows, columns_of(weights),
                                            y_stride * 4 + (out_type == DType::bf16 ? 2 : 0) + (accumulate ? 1 : 0)};
+  const std::scoped_lock lock(mutex_);
   const auto found = products_.find(key);
   if (found != products_.end()) return found->second;
   if (products_.size() >= kMaxProducts) products_.clear();
   const auto desc = describe(rows, weights, y_stride, out_type, accumulate);
-  return products_.emplace(key, Product{dnnl::matmul(desc), desc.impl_info_str()}).first->second;
+  const Product product{dnnl::matmul(desc), desc.scratchpad_desc(), kept_name(desc.impl_info_str())};
+  return products_.emplace(key, product).first->second;
 }
 
 std::string_view Products::kernel(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride) {
@@ -167,7 +184,7 @@ void Products::multiply(const Activations& x, const memory& weights, std::int64_
                         std::int64_t y_column, bool accumulate) {
   const memory::desc weights_desc = weights.get_desc();
   const std::int64_t columns = columns_of(weights_desc);
-  const auto& chosen = product(x.rows, weights_desc, y.cols, y.type, accumulate);
+  const Product chosen = product(x.rows, weights_desc, y.cols, y.type, accumulate);
   const memory::desc y_desc({y.rows, columns}, data_type(y.type), memory::dims{y.cols, 1});
   auto* y_data = y.as<std::byte>() + static_cast<std::size_t>(y_column) * size_of(y.type);
   std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, memory(rows_desc(x.rows, x.cols, x.type), engine(), x.data)},
@@ -176,6 +193,11 @@ void Products::multiply(const Activations& x, const memory& weights, std::int64_
   if (bias_) {
     auto* bias = static_cast<float*>(bias_.get_data_handle()) + first_column;
     arguments.emplace(DNNL_ARG_BIAS, memory(bias_desc(columns), engine(), bias));
+  }
+  thread_local AlignedVector<std::byte> scratch;
+  if (const std::size_t bytes = chosen.scratchpad.get_size(); bytes > 0) {
+    if (scratch.size() < bytes) scratch.resize(bytes);
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, memory(chosen.scratchpad, engine(), scratch.data()));
   }
   chosen.primitive.execute(stream(), arguments);
   stream().wait();

@@ -7,9 +7,9 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "kvpress/ops/matrix.h"
@@ -22,6 +22,7 @@ using dnnl::memory;
 
 /// The processor's, with the instructions that isa() allows.
 dnnl::engine& engine();
+/// Of the calling thread.
 dnnl::stream& stream();
 
 memory::data_type data_type(DType type);
@@ -41,7 +42,7 @@ std::optional<memory> some_columns(const memory& weights, DType type, std::int64
 /// The number of rows that arrangements are chosen for: a long prefill's block.
 inline constexpr std::int64_t kTypicalRows = 512;
 
-/// The products with the weights of one Linear, or with parts of them. Not to be used by two threads at once.
+/// The products with the weights of one Linear, or with parts of them. Several threads may use one at a time.
 class Products {
  public:
   Products(std::int64_t in, DType type, std::span<const float> bias, Activation activation);
@@ -52,7 +53,7 @@ class Products {
   /// For as many columns of y, whose rows stand y_stride apart, as the weights have.
   dnnl::matmul::primitive_desc describe(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride,
                                         DType out_type = DType::f32, bool accumulate = false) const;
-  /// oneDNN's name of what multiplies so many rows.
+  /// oneDNN's name of what multiplies so many rows; valid for ever.
   std::string_view kernel(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride);
 
   /// As many columns as `weights` has, which are those from first_column on, to y from y_column on.
@@ -62,16 +63,18 @@ class Products {
  private:
   struct Product {
     dnnl::matmul primitive;
-    std::string kernel;
+    memory::desc scratchpad;
+    std::string_view kernel;
   };
   dnnl::primitive_attr attributes(bool accumulate) const;
-  const Product& product(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride, DType out_type,
-                         bool accumulate);
+  Product product(std::int64_t rows, const memory::desc& weights, std::int64_t y_stride, DType out_type,
+                  bool accumulate);
 
   std::int64_t in_;
   DType type_;
   Activation activation_;
   memory bias_;
+  std::mutex mutex_;                                         // of the products
   std::map<std::array<std::int64_t, 3>, Product> products_;  // by rows, columns and what else there is to them
 };
 
