@@ -90,7 +90,7 @@ pcre2_match_data* match_data() {
 
 struct Regex::Impl {
   struct CodeDelete {
-    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+    void operator()(pcre2_code* compiled) const { pcre2_code_free(compiled); }
   };
   std::unique_ptr<pcre2_code, CodeDelete> code;
 

@@ -39,7 +39,7 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
 
   void compress_context(const ContextView& context) override {
     replay(context, context.tokens.subspan(static_cast<std::size_t>(n_scored_)), true,
-           [&](const AttentionBlock& block) { score(context, block); });
+           [&](const AttentionBlock& block) { score_block(context, block); });
     n_scored_ = static_cast<std::int64_t>(context.tokens.size());
     const std::vector<Scores> scores = carried_scores(context, 0);
     if (structured_) {
@@ -51,7 +51,7 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
 
  private:
   /// Fills the carried scores of the entries that came since the last compression.
-  void score(const ContextView& context, const AttentionBlock& block) const {
+  void score_block(const ContextView& context, const AttentionBlock& block) const {
     const auto group = static_cast<std::size_t>(block.config.group_size());
     std::vector<const KVHead*> heads;
     for (std::int64_t h = 0; h < block.config.n_kv_heads; ++h) heads.push_back(&block.cache.head(block.layer, h));
