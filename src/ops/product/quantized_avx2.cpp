@@ -12,6 +12,8 @@
 
 #include <immintrin.h>
 
+#include "ops/product/quantized_panels.h"
+
 namespace kvpress {
 namespace {
 
@@ -46,92 +48,63 @@ inline __m256i add_products(__m256i dot, __m256i codes, __m256i inputs) {
   }
 }
 
-template <int kBits, int kScales, bool kMin, int kRows>
-void sum_panel(const QuantizedPanels& w, const char* block, const QuantizedInputs& x, float* sums, i64 stride) {
-  constexpr int kCodeBytes = kBits * 64;
-  constexpr int kGroups = 8 / kScales;  // that share a scale
-  // What add_products() subtracted from 8-bit codes already.
-  const i32 zero = kBits == 8 ? w.zero - 128 : w.zero;
-  __m256 total[kRows][2];
-  for (auto& row : total) row[0] = row[1] = _mm256_setzero_ps();
-  for (i64 b = 0; b < w.n_blocks; ++b, block += w.block_bytes) {
-    for (int line = 0; line < kBits; ++line) _mm_prefetch(block + kAhead + 64 * line, _MM_HINT_T0);
-    for (int s = 0; s < kScales; ++s) {
-      __m256i dot[kRows][2];
-      i32 sum[kRows];
-      for (int r = 0; r < kRows; ++r) {
-        const i32* of = x.sums + 2 * (r * w.n_blocks + b);
-        sum[r] = kScales == 1 ? of[0] + of[1] : of[s];
-        dot[r][0] = dot[r][1] = _mm256_set1_epi32(-zero * sum[r]);
-      }
-      for (int g = s * kGroups; g < (s + 1) * kGroups; ++g) {
-        for (int half = 0; half < 2; ++half) {
-          const char* at = block + 64 * (kBits == 8 ? g : g % 4) + 32 * half;
-          __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-          if constexpr (kBits == 4) {
-            codes = _mm256_and_si256(g < 4 ? codes : _mm256_srli_epi16(codes, 4), _mm256_set1_epi8(0xf));
-          }
-          for (int r = 0; r < kRows; ++r) {
-            const i32 inputs = load_codes(x.codes + (r * w.n_blocks + b) * kQuantInputs + 4 * g);
-            dot[r][half] = add_products<kBits>(dot[r][half], codes, _mm256_set1_epi32(inputs));
-          }
-        }
-      }
-      for (int half = 0; half < 2; ++half) {
-        const __m256 scale = halves(block + kCodeBytes + 32 * s + 16 * half);
+struct Kernel {
+  template <int kBits, int kScales, bool kMin, int kRows>
+  static void sum_panel(const QuantizedPanels& w, const char* block, const QuantizedInputs& x, float* sums,
+                        i64 stride) {
+    constexpr int kCodeBytes = kBits * 64;
+    constexpr int kGroups = 8 / kScales;  // that share a scale
+    // What add_products() subtracted from 8-bit codes already.
+    const i32 zero = kBits == 8 ? w.zero - 128 : w.zero;
+    __m256 total[kRows][2];
+    for (auto& row : total) row[0] = row[1] = _mm256_setzero_ps();
+    for (i64 b = 0; b < w.n_blocks; ++b, block += w.block_bytes) {
+      for (int line = 0; line < kBits; ++line) _mm_prefetch(block + kAhead + 64 * line, _MM_HINT_T0);
+      for (int s = 0; s < kScales; ++s) {
+        __m256i dot[kRows][2];
+        i32 sum[kRows];
         for (int r = 0; r < kRows; ++r) {
-          const float input_scale = x.scales[r * w.n_blocks + b];
-          total[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[r][half]),
-                                           _mm256_mul_ps(scale, _mm256_set1_ps(input_scale)), total[r][half]);
-          if constexpr (kMin) {
-            const __m256 min = halves(block + kCodeBytes + 32 * (kScales + s) + 16 * half);
-            total[r][half] =
-                _mm256_fmadd_ps(min, _mm256_set1_ps(input_scale * static_cast<float>(sum[r])), total[r][half]);
+          const i32* of = x.sums + 2 * (r * w.n_blocks + b);
+          sum[r] = kScales == 1 ? of[0] + of[1] : of[s];
+          dot[r][0] = dot[r][1] = _mm256_set1_epi32(-zero * sum[r]);
+        }
+        for (int g = s * kGroups; g < (s + 1) * kGroups; ++g) {
+          for (int half = 0; half < 2; ++half) {
+            const char* at = block + 64 * (kBits == 8 ? g : g % 4) + 32 * half;
+            __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+            if constexpr (kBits == 4) {
+              codes = _mm256_and_si256(g < 4 ? codes : _mm256_srli_epi16(codes, 4), _mm256_set1_epi8(0xf));
+            }
+            for (int r = 0; r < kRows; ++r) {
+              const i32 inputs = load_codes(x.codes + (r * w.n_blocks + b) * kQuantInputs + 4 * g);
+              dot[r][half] = add_products<kBits>(dot[r][half], codes, _mm256_set1_epi32(inputs));
+            }
+          }
+        }
+        for (int half = 0; half < 2; ++half) {
+          const __m256 scale = halves(block + kCodeBytes + 32 * s + 16 * half);
+          for (int r = 0; r < kRows; ++r) {
+            const float input_scale = x.scales[r * w.n_blocks + b];
+            total[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[r][half]),
+                                             _mm256_mul_ps(scale, _mm256_set1_ps(input_scale)), total[r][half]);
+            if constexpr (kMin) {
+              const __m256 min = halves(block + kCodeBytes + 32 * (kScales + s) + 16 * half);
+              total[r][half] =
+                  _mm256_fmadd_ps(min, _mm256_set1_ps(input_scale * static_cast<float>(sum[r])), total[r][half]);
+            }
           }
         }
       }
     }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    for (int half = 0; half < 2; ++half) _mm256_storeu_ps(sums + r * stride + 8 * half, total[r][half]);
-  }
-}
-
-template <int kBits, int kScales, bool kMin>
-void sum_panels(const QuantizedPanels& w, const QuantizedInputs& x, i64 n_rows, i64 first, i64 n, float* sums,
-                i64 stride) {
-  const i64 panel_bytes = w.n_blocks * w.block_bytes;
-  const char* panel = static_cast<const char*>(w.data) + first * panel_bytes;
-  for (i64 i = 0; i < n; ++i, panel += panel_bytes, sums += 16) {
-    switch (n_rows) {
-      case 1:
-        sum_panel<kBits, kScales, kMin, 1>(w, panel, x, sums, stride);
-        break;
-      case 2:
-        sum_panel<kBits, kScales, kMin, 2>(w, panel, x, sums, stride);
-        break;
-      case 3:
-        sum_panel<kBits, kScales, kMin, 3>(w, panel, x, sums, stride);
-        break;
-      default:
-        sum_panel<kBits, kScales, kMin, 4>(w, panel, x, sums, stride);
+    for (int r = 0; r < kRows; ++r) {
+      for (int half = 0; half < 2; ++half) _mm256_storeu_ps(sums + r * stride + 8 * half, total[r][half]);
     }
   }
-}
-
-void multiply(const QuantizedPanels& w, const QuantizedInputs& x, i64 n_rows, i64 first, i64 n, float* sums,
-              i64 stride) {
-  using Function = void (*)(const QuantizedPanels&, const QuantizedInputs&, i64, i64, i64, float*, i64);
-  static constexpr Function kFunctions[2][2][2] = {
-      {{sum_panels<4, 1, false>, sum_panels<4, 1, true>}, {sum_panels<4, 2, false>, sum_panels<4, 2, true>}},
-      {{sum_panels<8, 1, false>, sum_panels<8, 1, true>}, {sum_panels<8, 2, false>, sum_panels<8, 2, true>}}};
-  kFunctions[w.bits == 8 ? 1 : 0][w.scale_inputs == 16 ? 1 : 0][w.has_min ? 1 : 0](w, x, n_rows, first, n, sums,
-                                                                                   stride);
-}
+};
 
 }  // namespace
 
-QuantizedKernel avx2_quantized_kernel() { return multiply; }
+QuantizedKernel avx2_quantized_kernel() { return QuantizedPanelSums<Kernel>::multiply; }
 
 }  // namespace kvpress
 

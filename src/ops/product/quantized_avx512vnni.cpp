@@ -12,6 +12,8 @@
 
 #include <immintrin.h>
 
+#include "ops/product/quantized_panels.h"
+
 namespace kvpress {
 namespace {
 
@@ -42,79 +44,50 @@ inline __m512i group(const char* block, int g) {
   }
 }
 
-template <int kBits, int kScales, bool kMin, int kRows>
-void sum_panel(const QuantizedPanels& w, const char* block, const QuantizedInputs& x, float* sums, i64 stride) {
-  constexpr int kCodeBytes = kBits * 64;
-  constexpr int kGroups = 8 / kScales;  // that share a scale
-  __m512 total[kRows];
-  for (auto& it : total) it = _mm512_setzero_ps();
-  for (i64 b = 0; b < w.n_blocks; ++b, block += w.block_bytes) {
-    for (int line = 0; line < kBits; ++line) _mm_prefetch(block + kAhead + 64 * line, _MM_HINT_T0);
-    for (int s = 0; s < kScales; ++s) {
-      __m512i dot[kRows];
-      i32 sum[kRows];
-      for (int r = 0; r < kRows; ++r) {
-        const i32* of = x.sums + 2 * (r * w.n_blocks + b);
-        sum[r] = kScales == 1 ? of[0] + of[1] : of[s];
-        dot[r] = _mm512_set1_epi32(-w.zero * sum[r]);
-      }
-      for (int g = s * kGroups; g < (s + 1) * kGroups; ++g) {
-        const __m512i codes = group<kBits>(block, g);
+struct Kernel {
+  template <int kBits, int kScales, bool kMin, int kRows>
+  static void sum_panel(const QuantizedPanels& w, const char* block, const QuantizedInputs& x, float* sums,
+                        i64 stride) {
+    constexpr int kCodeBytes = kBits * 64;
+    constexpr int kGroups = 8 / kScales;  // that share a scale
+    __m512 total[kRows];
+    for (auto& it : total) it = _mm512_setzero_ps();
+    for (i64 b = 0; b < w.n_blocks; ++b, block += w.block_bytes) {
+      for (int line = 0; line < kBits; ++line) _mm_prefetch(block + kAhead + 64 * line, _MM_HINT_T0);
+      for (int s = 0; s < kScales; ++s) {
+        __m512i dot[kRows];
+        i32 sum[kRows];
         for (int r = 0; r < kRows; ++r) {
-          const i32 inputs = load_codes(x.codes + (r * w.n_blocks + b) * kQuantInputs + 4 * g);
-          dot[r] = _mm512_dpbusd_epi32(dot[r], codes, _mm512_set1_epi32(inputs));
+          const i32* of = x.sums + 2 * (r * w.n_blocks + b);
+          sum[r] = kScales == 1 ? of[0] + of[1] : of[s];
+          dot[r] = _mm512_set1_epi32(-w.zero * sum[r]);
         }
-      }
-      const __m512 scale = halves(block + kCodeBytes + 32 * s);
-      for (int r = 0; r < kRows; ++r) {
-        const float input_scale = x.scales[r * w.n_blocks + b];
-        total[r] =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r]), _mm512_mul_ps(scale, _mm512_set1_ps(input_scale)), total[r]);
-        if constexpr (kMin) {
-          const __m512 min = halves(block + kCodeBytes + 32 * (kScales + s));
-          total[r] = _mm512_fmadd_ps(min, _mm512_set1_ps(input_scale * static_cast<float>(sum[r])), total[r]);
+        for (int g = s * kGroups; g < (s + 1) * kGroups; ++g) {
+          const __m512i codes = group<kBits>(block, g);
+          for (int r = 0; r < kRows; ++r) {
+            const i32 inputs = load_codes(x.codes + (r * w.n_blocks + b) * kQuantInputs + 4 * g);
+            dot[r] = _mm512_dpbusd_epi32(dot[r], codes, _mm512_set1_epi32(inputs));
+          }
+        }
+        const __m512 scale = halves(block + kCodeBytes + 32 * s);
+        for (int r = 0; r < kRows; ++r) {
+          const float input_scale = x.scales[r * w.n_blocks + b];
+          total[r] =
+              _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r]), _mm512_mul_ps(scale, _mm512_set1_ps(input_scale)), total[r]);
+          if constexpr (kMin) {
+            const __m512 min = halves(block + kCodeBytes + 32 * (kScales + s));
+            total[r] = _mm512_fmadd_ps(min, _mm512_set1_ps(input_scale * static_cast<float>(sum[r])), total[r]);
+          }
         }
       }
     }
+    for (int r = 0; r < kRows; ++r) _mm512_storeu_ps(sums + r * stride, total[r]);
   }
-  for (int r = 0; r < kRows; ++r) _mm512_storeu_ps(sums + r * stride, total[r]);
-}
-
-template <int kBits, int kScales, bool kMin>
-void sum_panels(const QuantizedPanels& w, const QuantizedInputs& x, i64 n_rows, i64 first, i64 n, float* sums,
-                i64 stride) {
-  const i64 panel_bytes = w.n_blocks * w.block_bytes;
-  const char* panel = static_cast<const char*>(w.data) + first * panel_bytes;
-  for (i64 i = 0; i < n; ++i, panel += panel_bytes, sums += 16) {
-    switch (n_rows) {
-      case 1:
-        sum_panel<kBits, kScales, kMin, 1>(w, panel, x, sums, stride);
-        break;
-      case 2:
-        sum_panel<kBits, kScales, kMin, 2>(w, panel, x, sums, stride);
-        break;
-      case 3:
-        sum_panel<kBits, kScales, kMin, 3>(w, panel, x, sums, stride);
-        break;
-      default:
-        sum_panel<kBits, kScales, kMin, 4>(w, panel, x, sums, stride);
-    }
-  }
-}
-
-void multiply(const QuantizedPanels& w, const QuantizedInputs& x, i64 n_rows, i64 first, i64 n, float* sums,
-              i64 stride) {
-  using Function = void (*)(const QuantizedPanels&, const QuantizedInputs&, i64, i64, i64, float*, i64);
-  static constexpr Function kFunctions[2][2][2] = {
-      {{sum_panels<4, 1, false>, sum_panels<4, 1, true>}, {sum_panels<4, 2, false>, sum_panels<4, 2, true>}},
-      {{sum_panels<8, 1, false>, sum_panels<8, 1, true>}, {sum_panels<8, 2, false>, sum_panels<8, 2, true>}}};
-  kFunctions[w.bits == 8 ? 1 : 0][w.scale_inputs == 16 ? 1 : 0][w.has_min ? 1 : 0](w, x, n_rows, first, n, sums,
-                                                                                   stride);
-}
+};
 
 }  // namespace
 
-QuantizedKernel avx512vnni_quantized_kernel() { return multiply; }
+QuantizedKernel avx512vnni_quantized_kernel() { return QuantizedPanelSums<Kernel>::multiply; }
 
 }  // namespace kvpress
 
