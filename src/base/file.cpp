@@ -5,38 +5,88 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
+#include "base/file_descriptor.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
 namespace {
 
-/// Closes on every way out of a function.
-struct FileDescriptor {
-  int fd;
-  ~FileDescriptor() {
-    if (fd >= 0) ::close(fd);
-  }
+/// What is mapped, for the signal handler: it may take no lock and allocate nothing. A slot is free if `begin` is null.
+/// Mappings beyond the table's end are not named.
+struct Mapping {
+  std::atomic<const std::byte*> begin;
+  std::size_t size;
+  char path[1024];
 };
+std::array<Mapping, 256> mappings;
+std::mutex mappings_mutex;
+
+void remember(const std::byte* begin, std::size_t size, const std::string& path) {
+  const std::lock_guard lock(mappings_mutex);
+  for (Mapping& it : mappings) {
+    if (it.begin.load() != nullptr) continue;
+    it.size = size;
+    it.path[path.copy(it.path, sizeof it.path - 1)] = '\0';
+    it.begin.store(begin);
+    return;
+  }
+}
+
+void forget(const std::byte* begin) {
+  const std::lock_guard lock(mappings_mutex);
+  for (Mapping& it : mappings) {
+    if (it.begin.load() == begin) it.begin.store(nullptr);
+  }
+}
+
+extern "C" void on_bus_error(int signal, siginfo_t* info, void* /*context*/) {
+  const auto* at = static_cast<const std::byte*>(info->si_addr);
+  for (const Mapping& it : mappings) {
+    const std::byte* begin = it.begin.load();
+    if (begin == nullptr || at < begin || at >= begin + it.size) continue;
+    const auto say = [](const char* text) {
+      [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));
+    };
+    say("kvpress: ");
+    say(it.path);
+    say(": was truncated while it was read, or its disk failed; run again with the whole file\n");
+    ::_exit(1);
+  }
+  std::signal(signal, SIG_DFL);  // not ours: the access is tried again, and the process ends as it would have
+}
 
 }  // namespace
+
+void install_truncation_handler() {
+  struct sigaction action {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 std::string errno_text() { return std::strerror(errno); }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) fail("{}: cannot open: {}", path.string(), errno_text());
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.fd() < 0) fail("{}: cannot open: {}", path.string(), errno_text());
   struct stat status {};
-  if (::fstat(file.fd, &status) != 0) fail("{}: cannot read its size: {}", path.string(), errno_text());
+  if (::fstat(file.fd(), &status) != 0) fail("{}: cannot read its size: {}", path.string(), errno_text());
   if (!S_ISREG(status.st_mode)) fail("{}: is not a regular file", path.string());
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;  // nothing to map; bytes() is empty
-  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd(), 0);
   if (mapped == MAP_FAILED) fail("{}: cannot map into memory: {}", path.string(), errno_text());
   data_ = static_cast<const std::byte*>(mapped);
+  remember(data_, size_, path.string());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -50,55 +100,15 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  forget(data_);
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 std::string read_file(const std::filesystem::path& path) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-namespace {
-
-/// The name that a file has until it is whole.
-std::filesystem::path temporary_name(const std::filesystem::path& path) {
-  return path.string() + fmt::format(".tmp{}", ::getpid());
-}
-
-FileDescriptor open_temporary(const std::filesystem::path& path) {
-  const int fd = ::open(temporary_name(path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) fail("{}: cannot write: {}", path.string(), errno_text());
-  return {fd};
-}
-
-}  // namespace
-
-void check_can_write(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) fail("{}: cannot write: it is a folder", path.string());
-  const FileDescriptor file = open_temporary(path);
-  ::unlink(temporary_name(path).c_str());
-}
-
-void write_file(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path temporary = temporary_name(path);
-  FileDescriptor file = open_temporary(path);
-  const auto give_up = [&](std::string_view what) {
-    const std::string reason = errno_text();
-    ::unlink(temporary.c_str());
-    fail("{}: {}: {}", path.string(), what, reason);
-  };
-  while (!content.empty()) {
-    const ssize_t written = ::write(file.fd, content.data(), content.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      give_up("cannot write");
-    }
-    content.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (::fsync(file.fd) != 0) give_up("cannot write to disk");
-  if (::close(std::exchange(file.fd, -1)) != 0) give_up("cannot write to disk");
-  if (::rename(temporary.c_str(), path.c_str()) != 0) give_up("cannot rename into place");
 }
 
 }  // namespace kvpress

@@ -1,4 +1,4 @@
-// Files: memory-mapped reading and atomic writing.
+// Files: memory-mapped reading (file.cpp), and writing that leaves a whole file or none (output_file.cpp).
 #pragma once
 
 #include <cstddef>
@@ -29,12 +29,27 @@ class MappedFile {
 /// The content of the file. Throws Error with the path.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes a temporary file in the same folder, syncs, and renames it: readers see the old file or the new one, never a
-/// partial file. Throws Error with the path, after removing the temporary file.
+/// From now on a file that is truncated while it is mapped ends the process with exit code 1 and one line that names
+/// it. Without this, the access beyond the new end is a SIGBUS that says nothing. For programs: a library does not
+/// handle signals.
+void install_truncation_handler();
+
+/// Readers see the old file or the new one, never a part: a temporary file in the same folder is written, synced and
+/// renamed. A link is followed, and what it leads to is replaced. The new file has the rights of the old one, or those
+/// that the umask leaves. What exists and is not a regular file (a device, a pipe, /dev/stdout) is written to. Throws
+/// Error with the path, after removing the temporary file.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
-/// Throws the Error that write_file() would throw. Call it before long work that produces the content. Leaves no file.
+/// Throws the Error that write_file() would throw. Call it before long work that produces the content. Makes missing
+/// folders of the path; leaves no file.
 void check_can_write(const std::filesystem::path& path);
+
+/// Makes the folder and those above it where they are missing, and tries that a file can be made in it. Throws Error
+/// with the path.
+void make_output_folder(const std::filesystem::path& path);
+
+/// A new, empty folder in `folder` with a hidden name that cannot be guessed. Throws Error with `folder`.
+std::filesystem::path make_temporary_folder(const std::filesystem::path& folder);
 
 /// The text for the errno of the last call, such as "No such file or directory".
 std::string errno_text();

@@ -203,7 +203,7 @@ void run(const BenchOptions& options) {
   document["prefill"] = bench_prefill(options, loaded, presses);
   document["decode"] = bench_decode(options, loaded, decode_press);
   if (options.attention) document["attention"] = bench_attention(options, loaded);
-  if (!options.output.empty()) write_file(options.output, document.dump(2) + "\n");
+  if (!options.output.empty()) write_file(options.output, json_text(document, 2) + "\n");
 }
 
 }  // namespace

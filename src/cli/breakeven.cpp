@@ -191,7 +191,7 @@ std::vector<TokenizedText> long_enough(std::vector<TokenizedText> texts, const s
 }
 
 void write_results(const BreakEvenReport& report, const std::filesystem::path& folder) {
-  write_file(folder / "breakeven.json", break_even_json(report).dump(2) + "\n");
+  write_file(folder / "breakeven.json", json_text(break_even_json(report), 2) + "\n");
   write_file(folder / "breakeven.csv", break_even_csv(report));
   for (const char* name : {"breakeven.png", "breakeven.svg"}) write_break_even_picture(report, folder / name);
   log_info(fmt::format("wrote {}: breakeven.json, .csv, .png and .svg", folder.string()));
@@ -204,9 +204,7 @@ void run(BreakEvenOptions& options) {
   if (!options.output.empty()) {
     // Before minutes of work: the picture needs a program that may be missing.
     check_can_draw(std::filesystem::path(options.output) / "breakeven.png");
-    std::error_code error;
-    std::filesystem::create_directories(options.output, error);
-    if (error) fail("{}: cannot be created: {}", options.output, error.message());
+    make_output_folder(options.output);
   }
   const OpenedModel opened = open_model(options.compute.model);
   CompressionSettings compression = options.budget.settings(options.compute, opened.config);

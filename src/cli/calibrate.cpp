@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <string>
 
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
@@ -38,10 +38,7 @@ void check(const CalibrateOptions& options) {
   }
   options.text.check();
   if (options.max_length < 0) fail_usage("--max-length: {} is negative; 0 is the default", options.max_length);
-  const auto folder = std::filesystem::path(options.output).parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder)) {
-    fail_usage("--output: {}: no such folder; create it first", folder.string());
-  }
+  check_can_write(options.output);
 }
 
 void run(const CalibrateOptions& options) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
@@ -79,6 +80,7 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
     datasets = split_presses(options.datasets);
     for (const std::string& it : datasets) check_dataset_name(it, "--dataset");
   }
+  make_output_folder(options.output_dir);  // what cannot be written fails before anything is computed
   const OpenedModel opened = open_model(options.compute.model);
   RunSettings settings = options.protocol.settings(options.compute, opened.config);
   settings.timeline = options.timeline;

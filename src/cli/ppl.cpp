@@ -46,7 +46,7 @@ void write_timelines(const RunResult& baseline, const Outcome& outcome, const st
   if (path.extension() == ".json") {
     const Json document = {{"baseline", timeline_document(baseline.timeline)},
                            {"compressed", timeline_document(outcome.run.timeline)}};
-    write_file(path, document.dump() + "\n");
+    write_file(path, json_text(document) + "\n");
   } else {
     const std::string name = fmt::format("{} at {:.2f}", outcome.press, outcome.compression_ratio);
     write_timeline_picture(
@@ -90,7 +90,7 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
   document["baseline"] = describe_run(runs.front());
   document["compressed"] = describe_run(runs.back());
   if (!options.timeline.empty()) write_timelines(experiment.baseline(), outcome, options.timeline);
-  const std::string text = document.dump(2) + "\n";
+  const std::string text = json_text(document, 2) + "\n";
   const std::string table = outcome_table(runs) + texts_table(runs);
   if (options.output.empty()) {
     fmt::print("{}", text);

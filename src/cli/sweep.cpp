@@ -85,7 +85,7 @@ void write_documents(const SweepRunner& runner, const SweepFolder& folder) {
   }
   const std::size_t n_left = runner.runs().size() - records.size();
   const Json document = sweep_document(folder.plan(), records, runner.runs().size());
-  write_file(path / "sweep.json", document.dump(2) + "\n");
+  write_file(path / "sweep.json", json_text(document, 2) + "\n");
   write_file(path / "sweep.csv", sweep_csv(document));
   std::string written = "sweep.json, sweep.csv";
   if (!records.empty()) {
@@ -197,6 +197,7 @@ void run(SweepCommand& command, CLI::App& app) {
     do_runs_for_rank_0(runner, command.options.prefill_only, path);
     return;
   }
+  if (command.slurm.wanted) check_slurm_folder(path);
   if (command.slice.empty() && !command.slurm.wanted) check_can_draw(fs::path(path) / "tradeoff.png");
   std::optional<SweepFolder> opened = open_folder(command, app, runner, path);
   if (command.slurm.wanted) {

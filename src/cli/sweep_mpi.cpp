@@ -88,7 +88,7 @@ void send(int target, int tag, const Message& message) {
 
 /// A short form of what runs depend on, to compare ranks by.
 std::string works_with(const SweepRunner& runner) {
-  return std::to_string(hash_bytes(sweep_fingerprint(runner).dump()));
+  return std::to_string(hash_bytes(json_text(sweep_fingerprint(runner))));
 }
 
 /// What rank 0 knows of the others.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 
 #include "base/counted.h"
@@ -44,6 +45,16 @@ std::string script(const std::size_t n_tasks, const fs::path& folder) {
 }
 
 }  // namespace
+
+void check_slurm_folder(const fs::path& path) {
+  for (const char c : fs::absolute(path).string()) {
+    if (std::iscntrl(static_cast<unsigned char>(c)) != 0 || c == '"' || c == '\\' || c == '%') {
+      fail_usage(
+          "--output: the path of the folder cannot stand in a Slurm script; use one without control characters, \", \\ "
+          "and %");
+    }
+  }
+}
 
 void SlurmOptions::add_to(CLI::App& command) {
   command.add_flag("--slurm", wanted, "Submit the runs as a Slurm array job and exit; summarize later with --collect");

@@ -17,6 +17,10 @@ struct SlurmOptions {
   void add_to(CLI::App& command);
 };
 
+/// Throws UsageError if the path of the sweep's folder cannot stand in a script of Slurm: a line of #SBATCH has no
+/// quoting for a newline, and what follows it would be a command.
+void check_slurm_folder(const std::filesystem::path& path);
+
 /// Writes job.sh into the sweep's folder and gives it to sbatch. Throws Error with what sbatch said when it refuses;
 /// the script stays, to be submitted by hand.
 void submit_to_slurm(const SlurmOptions& options, std::size_t n_runs, const std::filesystem::path& folder);

@@ -321,11 +321,9 @@ void run(TaskOptions& options) {
   check_grid(options.grid);
   const std::vector<Chosen> runs = chosen_runs(options);
   if (!options.output.empty()) {
-    std::error_code error;
     // Before hours of work: the picture needs a program that may be missing.
     if (is_made(options.task)) check_can_draw(std::filesystem::path(options.output) / "task.png");
-    std::filesystem::create_directories(options.output, error);
-    if (error) fail("{}: cannot be created: {}", options.output, error.message());
+    make_output_folder(options.output);
   }
 
   const OpenedModel opened = open_model(options.compute.model);

@@ -186,7 +186,8 @@ void write_safetensors(const fs::path& path, std::span<const NamedTensor> tensor
     header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  // Names of files need not be UTF-8, which dump() would refuse.
+  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t header_bytes = text.size();
   std::string content(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes);

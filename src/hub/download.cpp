@@ -216,6 +216,10 @@ HubDownloader::Remote HubDownloader::look_up(const std::string& commit, const st
   if (!usable || error != std::errc() || remote.size < 0) {
     fail("{}: {} does not report the hash and size of '{}'; check HF_ENDPOINT", name_.id, settings_.endpoint, file);
   }
+  if (!kind_of(remote.etag)) {
+    log_warning(
+        fmt::format("{}: {} gives no hash of '{}'; only its size can be checked", name_.id, settings_.endpoint, file));
+  }
   return remote;
 }
 

@@ -21,6 +21,9 @@ namespace {
 
 constexpr int kMaxRedirects = 10;
 constexpr std::size_t kMaxErrorBody = 64 << 10;
+/// Answers that are kept in memory are descriptions of models and pages of rows: a hundred books are below this.
+constexpr std::size_t kMaxBody = 256 << 20;
+constexpr std::size_t kMaxHeaders = 1 << 20;
 constexpr long kConnectSeconds = 15;
 /// A connection over which nothing comes for so long is taken as cut.
 constexpr long kStalledSeconds = 30;
@@ -134,9 +137,26 @@ void wait(double seconds) {
 
 class StringSink : public BodySink {
  public:
-  void begin(std::int64_t offset) override { text.resize(static_cast<std::size_t>(offset)); }
-  void take(std::string_view piece) override { text += piece; }
+  explicit StringSink(const std::string& url) : url_(url) {}
+
+  void begin(std::int64_t offset) override {
+    if (offset > std::ssize(text)) {
+      fail("{}: the response begins at byte {} instead of {}", url_origin(url_), offset, text.size());
+    }
+    text.resize(static_cast<std::size_t>(offset));
+  }
+
+  void take(std::string_view piece) override {
+    if (text.size() + piece.size() > kMaxBody) {
+      fail("{}: the response is longer than {} MiB", url_origin(url_), kMaxBody >> 20);
+    }
+    text += piece;
+  }
+
   std::string text;
+
+ private:
+  const std::string& url_;
 };
 
 }  // namespace
@@ -148,6 +168,7 @@ struct HttpClient::Transfer {
   std::int64_t n_taken = 0;  ///< bytes of the body that the sink has, counted from its beginning
   bool progressed = false;   ///< a byte came through
   bool begun = false;
+  std::size_t n_header_bytes = 0;
   std::exception_ptr thrown;
 
   void begin_body() {
@@ -172,6 +193,11 @@ struct HttpClient::Transfer {
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
     const std::string_view line = trimmed({data, size * count});
+    transfer.n_header_bytes += size * count;
+    if (transfer.n_header_bytes > kMaxHeaders) {
+      transfer.guarded([&] { fail("{}: the response has too many headers", url_origin(transfer.response.url)); });
+      return 0;
+    }
     if (line.starts_with("HTTP/")) {
       transfer.response.headers.clear();
       const auto space = line.find(' ');
@@ -217,6 +243,7 @@ HttpResponse HttpClient::send(const HttpRequest& request, const std::string& url
   transfer.response = {};
   transfer.response.url = url;
   transfer.begun = false;
+  transfer.n_header_bytes = 0;
   CURL* curl = curl_.get();
   curl_easy_reset(curl);
   const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(curl, option, value); };
@@ -313,7 +340,7 @@ HttpResponse HttpClient::get(const HttpRequest& request, BodySink& sink) {
 }
 
 HttpResponse HttpClient::get(const HttpRequest& request) {
-  StringSink sink;
+  StringSink sink(request.url);
   HttpResponse response = get(request, sink);
   if (response.ok()) response.body = std::move(sink.text);
   return response;

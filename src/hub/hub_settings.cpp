@@ -1,5 +1,8 @@
 #include "hub/hub_settings.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
@@ -18,17 +21,53 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-/// A path that a variable names, where "~" may stand for the home.
+/// The home of the user of this process, as Python's expanduser() finds it: HOME, else the user database.
+std::string own_home() {
+  if (std::string home = environment("HOME"); !home.empty()) return home;
+  const passwd* user = ::getpwuid(::getuid());  // NOLINT(concurrency-mt-unsafe): read before threads begin
+  if (user == nullptr || user->pw_dir == nullptr || *user->pw_dir == '\0') {
+    fail("HOME: is not set, and the user database has no home of user {}; set HF_HOME", ::getuid());
+  }
+  return user->pw_dir;
+}
+
+/// With $NAME and ${NAME} replaced where they are set, as Python's expandvars() does.
+std::string with_variables(const std::string& text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const bool braced = text.compare(at, 2, "${") == 0;
+    const std::size_t from = at + (braced ? 2 : 1);
+    std::size_t end = from;
+    if (text[at] == '$') {
+      while (end < text.size() && (text[end] == '_' || std::isalnum(static_cast<unsigned char>(text[end])) != 0)) ++end;
+    }
+    const std::string name = text.substr(from, end - from);
+    const bool closed = !braced || (end < text.size() && text[end] == '}');
+    const char* value = end > from && closed ? std::getenv(name.c_str()) : nullptr;
+    if (value == nullptr) {
+      result += text[at++];
+      continue;
+    }
+    result += value;
+    at = end + (braced ? 1 : 0);
+  }
+  return result;
+}
+
+/// A path that a variable names, where "~" may stand for the home, and $NAME for another variable.
 fs::path stated_path(const char* name) {
-  const std::string value = environment(name);
-  if (value == "~" || value.starts_with("~/")) return environment("HOME") + value.substr(1);
-  return value;
+  const std::string value = with_variables(environment(name));
+  if (value == "~" || value.starts_with("~/")) return own_home() + value.substr(1);
+  if (!value.starts_with('~')) return value;
+  const std::size_t slash = std::min(value.find('/'), value.size());
+  const passwd* user = ::getpwnam(value.substr(1, slash - 1).c_str());  // NOLINT(concurrency-mt-unsafe)
+  return user == nullptr ? value : user->pw_dir + value.substr(slash);
 }
 
 fs::path home_of_hub() {
   if (const fs::path home = stated_path("HF_HOME"); !home.empty()) return home;
   fs::path cache = stated_path("XDG_CACHE_HOME");
-  if (cache.empty()) cache = fs::path(environment("HOME")) / ".cache";
+  if (cache.empty()) cache = fs::path(own_home()) / ".cache";
   return cache / "huggingface";
 }
 

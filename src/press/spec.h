@@ -17,11 +17,12 @@ struct PressSpec {
   std::vector<PressArgument> arguments;
 };
 
-/// Throws UsageError for unbalanced parentheses or an empty name.
+/// Throws UsageError for unbalanced parentheses, an empty name, and presses that are longer or nest deeper than any
+/// method needs.
 PressSpec parse_press_spec(const std::string& text);
 
 /// Splits "a,b(c=1,d=2),e" at the commas outside parentheses and brackets, and trims blanks. Throws UsageError for
-/// unbalanced parentheses or an empty item.
+/// unbalanced parentheses, an empty item, or presses that nest too deep.
 std::vector<std::string> split_presses(const std::string& text);
 
 }  // namespace kvpress

@@ -82,7 +82,7 @@ std::string as_json(const ComparisonTable& table) {
   json["baseline"] = describe_run(table.full);
   json["runs"] = Json::array();
   for (const RunSummary& it : table.runs) json["runs"].push_back(describe_run(it));
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 std::string as_markdown(const ComparisonTable& table) {

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "kvpress/base/error.h"
 #include "report/documents/csv.h"
 
@@ -20,12 +21,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string with_dashes(std::string name) {
+/// Three such parts, a ratio and what joins them are below the 255 bytes that file systems allow.
+constexpr std::size_t kLongestPart = 72;
+
+/// The name if it is short enough; else its beginning and a hash of all of it, so that different names stay different.
+std::string shortened(const std::string& name) {
+  if (name.size() <= kLongestPart) return name;
+  constexpr std::size_t kHashDigits = 8;
+  std::size_t end = kLongestPart - kHashDigits - 1;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0u) == 0x80u) --end;  // not inside a character
+  return fmt::format("{}-{:08x}", name.substr(0, end), hash_bytes(name) & 0xffffffffu);
+}
+
+std::string part_of_name(std::string name) {
   // A pattern of files would be one again to whoever types the folder's name.
   std::replace_if(
       name.begin(), name.end(), [](char it) { return it == '*' || it == '?' || it == '['; }, '_');
   for (std::size_t at = name.find('/'); at != std::string::npos; at = name.find('/', at)) name.replace(at, 1, "--");
-  return name;
+  return shortened(name);
 }
 
 /// Renames a folder to a name that must not exist yet; false when it does.
@@ -45,7 +58,7 @@ std::string result_folder_name(const std::string& dataset, const std::string& mo
   // Two places, as kvpress has it, unless they would make one name of two ratios.
   std::string ratio = fmt::format("{:.2f}", compression_ratio);
   if (std::stod(ratio) != compression_ratio) ratio = fmt::format("{:.4g}", compression_ratio);
-  return fmt::format("{}__{}__{}__{}", with_dashes(dataset), with_dashes(model), with_dashes(press), ratio);
+  return fmt::format("{}__{}__{}__{}", part_of_name(dataset), part_of_name(model), part_of_name(press), ratio);
 }
 
 namespace {
@@ -53,13 +66,11 @@ namespace {
 /// A result folder under a hidden name, which goes away unless it is renamed.
 class HiddenFolder {
  public:
-  HiddenFolder(const fs::path& output_dir, const std::string& name, const MoreFiles& files)
-      : path_(output_dir / fmt::format(".{}.tmp{}", name, ::getpid())) {
+  HiddenFolder(const fs::path& output_dir, const MoreFiles& files) {
     std::error_code error;
     fs::create_directories(output_dir, error);
     if (error) fail("{}: cannot be created: {}", output_dir.string(), error.message());
-    fs::create_directory(path_, error);
-    if (error) fail("{}: cannot be created: {}", path_.string(), error.message());
+    path_ = make_temporary_folder(output_dir);
     try {
       for (const auto& [file, content] : files) write_file(path_ / file, content);
     } catch (...) {
@@ -82,7 +93,7 @@ class HiddenFolder {
 
 MoreFiles result_files(const std::string& predictions, const Json& metrics, const Json& config, MoreFiles more) {
   more["predictions.csv"] = predictions;
-  more["metrics.json"] = metrics.dump(2) + "\n";
+  more["metrics.json"] = json_text(metrics, 2) + "\n";
   if (metrics.contains("per_text")) more["per_text.csv"] = per_text_csv(metrics);
   more["config.yaml"] = to_yaml(config);
   return more;
@@ -91,7 +102,7 @@ MoreFiles result_files(const std::string& predictions, const Json& metrics, cons
 }  // namespace
 
 fs::path write_folder(const fs::path& output_dir, const std::string& name, const MoreFiles& files) {
-  const HiddenFolder hidden(output_dir, name, files);
+  const HiddenFolder hidden(output_dir, files);
   fs::path target = output_dir / name;
   if (rename_to_new(hidden.path(), target)) return target;
   for (int i = 1;; ++i) {
@@ -107,7 +118,7 @@ fs::path write_result_folder(const fs::path& output_dir, const std::string& name
 
 bool write_new_result_folder(const fs::path& output_dir, const std::string& name, const std::string& predictions,
                              const Json& metrics, const Json& config, const MoreFiles& more) {
-  const HiddenFolder hidden(output_dir, name, result_files(predictions, metrics, config, more));
+  const HiddenFolder hidden(output_dir, result_files(predictions, metrics, config, more));
   return rename_to_new(hidden.path(), output_dir / name);
 }
 
@@ -153,7 +164,7 @@ std::string per_text_csv(const Json& metrics) {
 std::string to_yaml(const Json& object) {
   std::string yaml;
   // A JSON scalar is a YAML scalar too, and a JSON list a YAML list: dump() is right for every value.
-  for (const auto& [key, value] : object.items()) yaml += fmt::format("{}: {}\n", key, value.dump());
+  for (const auto& [key, value] : object.items()) yaml += fmt::format("{}: {}\n", key, json_text(value));
   return yaml;
 }
 

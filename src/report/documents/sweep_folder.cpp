@@ -23,7 +23,7 @@ FileLock take_lock(const fs::path& path, FileLock::Mode mode) {
   return std::move(*lock);
 }
 
-std::string checksum_of(const Json& plan) { return fmt::format("{:016x}", hash_bytes(plan.dump())); }
+std::string checksum_of(const Json& plan) { return fmt::format("{:016x}", hash_bytes(json_text(plan))); }
 
 Json parse(const fs::path& path, const std::string& remedy) {
   Json json = Json::parse(read_file(path), nullptr, false);
@@ -50,9 +50,7 @@ Json SweepFolder::read_plan(const fs::path& path) {
 }
 
 SweepFolder SweepFolder::begin(const fs::path& path, Json plan) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) fail("{}: cannot be created: {}", path.string(), error.message());
+  make_output_folder(path);
   FileLock lock = take_lock(path, FileLock::Mode::alone);
   if (fs::exists(path / "plan.json")) {
     fail("{}: already contains a sweep; resume it with {} {}, or use another folder", path.string(), setting("resume"),
@@ -61,7 +59,7 @@ SweepFolder SweepFolder::begin(const fs::path& path, Json plan) {
   const Json document = {{"format", kFormat}, {"plan", plan}, {"checksum", checksum_of(plan)}};
   SweepFolder folder(path, std::move(plan), std::move(lock));
   folder.remove_leftovers();
-  write_file(path / "plan.json", document.dump(2) + "\n");
+  write_file(path / "plan.json", json_text(document, 2) + "\n");
   return folder;
 }
 

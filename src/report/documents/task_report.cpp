@@ -158,7 +158,7 @@ std::string task_json(const TaskReport& report) {
   json["baseline"] = described(report.full);
   json["runs"] = Json::array();
   for (const TaskOutcome& it : report.outcomes) json["runs"].push_back(described(it));
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 std::string task_predictions_csv(const TaskReport& report, const TaskOutcome& outcome) {
@@ -173,7 +173,7 @@ std::string task_predictions_csv(const TaskReport& report, const TaskOutcome& ou
     const TaskAnswer& answer = outcome.run.answers[i];
     std::vector<std::string> row = {sample.task, std::to_string(answer.context_tokens)};
     if (grid) row.insert(row.end(), {sample.row, sample.column});
-    row.insert(row.end(), {sample.question, sample.answer_prefix, Json(sample.answers).dump(), answer.text,
+    row.insert(row.end(), {sample.question, sample.answer_prefix, json_text(Json(sample.answers)), answer.text,
                            fmt::format("{}", outcome.scores[i]), fmt::format("{}", report.full.scores[i]),
                            std::to_string(sample.max_new_tokens), fmt::format("{}", outcome.compression_ratio),
                            fmt::format("{}", answer.cache_tokens)});
