@@ -22,7 +22,7 @@ configure_package_config_file(cmake/kvpress-config.cmake.in ${PROJECT_BINARY_DIR
   INSTALL_DESTINATION ${KVPRESS_PACKAGE_DESTINATION} PATH_VARS KVPRESS_DATA_DESTINATION)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/kvpress-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/kvpress-config.cmake ${PROJECT_BINARY_DIR}/kvpress-config-version.cmake
-              cmake/kvpress-dependencies.cmake
+              cmake/kvpress-dependencies.cmake cmake/kvpress-plugin.cmake
         DESTINATION ${KVPRESS_PACKAGE_DESTINATION})
 
 install(DIRECTORY models data DESTINATION ${KVPRESS_DATA_DESTINATION})

@@ -7,5 +7,6 @@ namespace kvpress::test {
 extern const char* const kTestDir;     ///< tests/
 extern const char* const kProjectDir;  ///< the root of the checkout
 extern const char* const kProgram;     ///< the program just built
+extern const char* const kPluginDir;   ///< the plugins just built
 
 }  // namespace kvpress::test

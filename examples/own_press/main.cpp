@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <exception>
 #include <vector>
 
-#include "kvpress/base/error.h"
 #include "kvpress/engine/open_model.h"
 #include "kvpress/eval/run_summary.h"
 #include "kvpress/formats/text_dataset.h"
@@ -34,7 +34,7 @@ int main(int argc, char** argv) try {
     rows.push_back(summary_of(experiment.run(named, 0.5), {}));
   }
   fmt::print("{}", outcome_table(rows));
-} catch (const kvpress::Error& error) {
+} catch (const std::exception& error) {
   fmt::print(stderr, "own_press: {}\n", error.what());
   return 1;
 }

@@ -4,7 +4,7 @@
 
 #include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/parameters.h"
-#include "kvpress/press/press_entry.h"
+#include "kvpress/press/plugin.h"
 
 namespace kvpress {
 namespace {
@@ -45,3 +45,5 @@ const PressEntry kValueNormPress = {"value_norm",
                                     "As an example of a press."};
 
 }  // namespace kvpress
+
+KVPRESS_PLUGIN(&kvpress::kValueNormPress)

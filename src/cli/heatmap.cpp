@@ -19,6 +19,7 @@
 #include "kvpress/eval/text_input.h"
 #include "press/spec.h"
 #include "report/documents/result_folder.h"
+#include "report/documents/token_scores.h"
 #include "report/page/kept_tokens_page.h"
 #include "report/pictures/gnuplot.h"
 #include "report/pictures/kept_tokens_picture.h"
@@ -36,8 +37,31 @@ struct HeatmapOptions {
   std::string ratios = "0.5";
   std::int64_t chunk_size = 0;
   BudgetOptions budget;
+  std::string scores;
   std::string output;
 };
+
+/// Refuses what could not be written in the end.
+void check_scores_file(const fs::path& path, std::size_t n_runs) {
+  if (path.empty()) return;
+  if (path.extension() != ".csv" && path.extension() != ".json") {
+    fail_usage("--scores: '{}' has an unknown extension; use .csv or .json", path.string());
+  }
+  if (n_runs != 1) {
+    fail_usage("--scores: {} can hold only one press at one ratio, not {} runs", path.string(), n_runs);
+  }
+  check_can_write(path);
+}
+
+void write_scores(const TokenScores& scores, const KeptTokensRun& run, const fs::path& path) {
+  if (path.empty()) return;
+  if (scores.heads.empty()) {
+    fail("press {}: gave no scores: it does not score, or nothing had to be evicted; {} is not written", run.press,
+         path.string());
+  }
+  write_file(path,
+             path.extension() == ".csv" ? token_scores_csv(scores, run.tokens) : token_scores_json(scores, run.tokens));
+}
 
 /// What -o names: a file by its ending, else a folder.
 enum class Output : std::uint8_t { none, picture, page, numbers, folder };
@@ -61,9 +85,7 @@ void check_output(const fs::path& path, std::size_t n_runs) {
   if (output == Output::picture) check_can_draw(path);
   if (output == Output::folder) {
     check_can_draw(path / "kept_tokens.png");
-    std::error_code error;
-    fs::create_directories(path, error);
-    if (error) fail("{}: cannot be created: {}", path.string(), error.message());
+    make_output_folder(path);
   } else if (output != Output::none) {
     check_can_write(path);
   }
@@ -118,6 +140,7 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
     n_runs += presses.back().uses_ratio() ? ratios.size() : 1;
   }
   check_output(options.output, n_runs);
+  check_scores_file(options.scores, n_runs);
 
   const OpenedModel opened = open_model(options.compute.model);
   CompressionSettings compression = options.budget.settings(options.compute, opened.config);
@@ -142,13 +165,16 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
 
   const std::vector<std::string> tokens = token_texts(tokenizer, ids);
   std::vector<KeptTokensRun> runs;
+  TokenScores scores;
   {
     Progress progress("heatmap", static_cast<std::int64_t>(n_runs) * n);
     for (const NamedPress& press : presses) {
       for (const double ratio : press.uses_ratio() ? ratios : std::vector<double>{0}) {
-        runs.push_back({press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
-                        kept_tokens(*loaded.model, ids, compression.with(press, ratio), options.chunk_size,
-                                    [&](std::int64_t n_read) { progress.advance(n_read); })});
+        runs.push_back(
+            {press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
+             kept_tokens(
+                 *loaded.model, ids, compression.with(press, ratio), options.chunk_size,
+                 [&](std::int64_t n_read) { progress.advance(n_read); }, options.scores.empty() ? nullptr : &scores)});
         if (compression.has_fixed_budget()) runs.back().compression_ratio = 1 - summary_of(runs.back().kept).share;
       }
     }
@@ -158,6 +184,7 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
              options.chunk_size > 0 ? fmt::format(", in chunks of {}", options.chunk_size) : ", in one pass",
              kept_tokens_table(runs));
   write_results(runs, options.output);
+  write_scores(scores, runs.front(), options.scores);
 }
 
 }  // namespace
@@ -183,9 +210,12 @@ void add_heatmap_command(CLI::App& program) {
   options->budget.add_to(*command, "");
   command->add_option("-o,--output", options->output,
                       "Folder for all files, or one file: .html, or for one run .png, .svg or .json");
+  command->add_option("--scores", options->scores,
+                      "Write what the press scored each token in each layer and head to this file (.csv or .json)");
   command->footer(
       "Examples:\n"
       "  kvpress heatmap -m demo --press snapkv --compression-ratio 0.5 --max-tokens 512 -o heatmap\n"
+      "  kvpress heatmap -m demo --press tova --compression-ratio 0.5 --max-tokens 512 --scores scores.csv\n"
       "  kvpress heatmap -m demo --dataset pg19 --presses 'snapkv,adakv(snapkv),streaming_llm' --ratios 0.5,0.75 \\\n"
       "    --chunk-size 256 -o heatmap.html\n"
       "  kvpress report heatmap -o report.html");

@@ -1,23 +1,28 @@
 // The kvpress program: commands, errors, exit codes (0 done, 1 failed, 2 wrong usage, 130 interrupted).
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/closest.h"
+#include "base/file.h"
 #include "base/wait_policy.h"
 #include "cli/commands.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/version.h"
+#include "kvpress/press/plugin.h"
 #include "ops/isa.h"
 
 namespace {
@@ -46,7 +51,35 @@ void check_command(const CLI::App& program, int argc, char** argv) {
   std::vector<std::string> known;
   for (const CLI::App* it : program.get_subcommands({})) known.push_back(it->get_name());
   if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return;
-  kvpress::fail_usage("command '{}' is not known; known: {}", argv[1], fmt::join(known, ", "));
+  kvpress::fail_usage("command {}", kvpress::is_not_known(argv[1], known));
+}
+
+/// What CLI11 says of an option that the command does not have, and which it has that could be meant.
+std::string not_expected(const CLI::App& program, const CLI::ExtrasError& error) {
+  const std::vector<CLI::App*> commands = program.get_subcommands();
+  const CLI::App& command = commands.empty() ? program : *commands.front();
+  for (const std::string& it : command.remaining(true)) {
+    if (!it.starts_with("--")) continue;
+    const std::string name = it.substr(0, it.find('='));
+    std::vector<std::string> known;
+    for (const CLI::Option* option : command.get_options()) {
+      for (const std::string& known_name : option->get_lnames()) known.push_back("--" + known_name);
+    }
+    const std::string meant = kvpress::did_you_mean(name, known);
+    return fmt::format("{}: kvpress {} has no such option{}", name, command.get_name(), meant);
+  }
+  return error.what();
+}
+
+/// KVPRESS_PLUGINS: plugins for every command, separated by colons.
+void load_plugins_of_environment() {
+  const char* value = std::getenv("KVPRESS_PLUGINS");  // NOLINT(concurrency-mt-unsafe): nobody writes the environment
+  std::string_view rest = value == nullptr ? "" : value;
+  while (!rest.empty()) {
+    const std::string_view file = rest.substr(0, rest.find(':'));
+    if (!file.empty()) kvpress::load_plugin(file);
+    rest.remove_prefix(std::min(rest.size(), file.size() + 1));
+  }
 }
 
 int complain(std::string message, int code) {
@@ -106,13 +139,19 @@ int main(int argc, char** argv) {
   kvpress::add_completions_command(program);
 
   kvpress::install_interrupt_handler();
+  kvpress::install_truncation_handler();
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file that grows beyond the user's limit is then an error of writing, with its name
   try {
     check_command(program, argc, argv);
+    load_plugins_of_environment();
     program.parse(normalized(argc, argv));
     if (program.get_subcommands().empty()) std::fputs(program.help().c_str(), stdout);
     std::fflush(stdout);
     if (std::ferror(stdout) != 0) return complain("standard output: cannot be written", 1);
     return 0;
+  } catch (const CLI::ExtrasError& error) {
+    return complain(not_expected(program, error) + "; see --help", 2);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
     return complain(std::string(error.what()) + "; see --help", 2);

@@ -6,6 +6,7 @@
 #include "base/counted.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/run_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "report/page/html_report.h"
@@ -68,6 +69,7 @@ void add_report_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--title", options->title, "Title of the page")->capture_default_str();
   command->add_flag("--no-pictures", options->no_pictures, "Write only the page, without gnuplot");
+  add_plugin_option(*command);
   command->add_flag("--quiet", options->quiet, "Print only errors to stderr");
   command->footer(
       "Examples:\n"

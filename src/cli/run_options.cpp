@@ -6,9 +6,23 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/threads.h"
+#include "kvpress/press/plugin.h"
 #include "ops/isa.h"
 
 namespace kvpress {
+
+void add_plugin_option(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--plugin",
+          [](const std::vector<std::string>& files) {
+            for (const std::string& it : files) load_plugin(it);
+          },
+          "Shared libraries with presses of your own, separated by commas; KVPRESS_PLUGINS: for every command, "
+          "separated "
+          "by colons")
+      ->delimiter(',');
+}
 
 void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
   if (!model_names.empty()) {
@@ -34,10 +48,12 @@ void ComputeOptions::add_to(CLI::App& command, const std::string& model_names) {
   command
       .add_option("--cache-residual", cache_residual, "Newest tokens of each head that int8 and int4 do not quantize")
       ->capture_default_str();
-  command.add_option("--threads", threads, "Number of threads; 0: one per core")->capture_default_str();
+  command.add_option("--threads", threads, "Number of threads; 0: OMP_NUM_THREADS if set, else one per core")
+      ->capture_default_str();
   command.add_option("--device", device, "Device: cpu")->capture_default_str();
   command.add_option("--seed", seed, "Seed of random presses, sampling, and intervals")->capture_default_str();
   command.add_flag("--quiet", quiet, "Print only errors to stderr");
+  add_plugin_option(command);
 }
 
 void ComputeOptions::apply() const {

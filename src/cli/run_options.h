@@ -14,7 +14,10 @@
 
 namespace kvpress {
 
-/// --model, --dtype, --weights, --cache-dtype, --cache-residual, --threads, --device, --seed, --quiet.
+/// --plugin: loads presses of one's own before the command begins.
+void add_plugin_option(CLI::App& command);
+
+/// --model, --dtype, --weights, --cache-dtype, --cache-residual, --threads, --device, --seed, --quiet, --plugin.
 struct ComputeOptions {
   std::string model;
   std::string dtype = "auto";

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/closest.h"
 #include "base/file.h"
 #include "kvpress/base/error.h"
 #include "press/spec.h"
@@ -34,7 +35,7 @@ CLI::Option* option_of(CLI::App& command, std::string key, const std::string& so
     if (key_of(*it) == key) return it;
     known.push_back(key_of(*it));
   }
-  fail_usage("{}: '{}' is not known; known: {}", source, key, fmt::join(known, ", "));
+  fail_usage("{}: {}", source, is_not_known(key, known));
 }
 
 void set(CLI::Option& option, const std::string& value, const std::string& source) {

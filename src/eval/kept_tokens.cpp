@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+#include <utility>
 
 #include "kvpress/base/error.h"
 #include "kvpress/engine/sequence.h"
@@ -47,6 +49,23 @@ class Mean {
   std::int64_t n_ = 0;
 };
 
+/// A press around another one is asked last: its scores replace those of the press inside.
+void take_scores(const KVCache& cache, std::int64_t layer, const Scores& scored, std::size_t n_tokens,
+                 TokenScores& scores) {
+  for (std::int64_t h = 0; h < scores.n_kv_heads; ++h) {
+    const auto positions = cache.head(layer, h).positions();
+    if (scored.size() <= static_cast<std::size_t>(h) || scored[h].size() != positions.size()) return;  // of a part
+  }
+  const auto n_heads = static_cast<std::size_t>(cache.shape().n_layers * scores.n_kv_heads);
+  if (scores.heads.empty()) scores.heads.resize(n_heads);
+  for (std::int64_t h = 0; h < scores.n_kv_heads; ++h) {
+    auto& row = scores.heads[layer * scores.n_kv_heads + h];
+    row.assign(n_tokens, std::numeric_limits<float>::quiet_NaN());
+    const auto positions = cache.head(layer, h).positions();
+    for (std::size_t j = 0; j < positions.size(); ++j) row[positions[j]] = scored[h][j];
+  }
+}
+
 }  // namespace
 
 std::vector<std::int32_t> KeptTokens::heads_by_token() const {
@@ -69,9 +88,17 @@ KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens) {
 }
 
 KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const CompressionSettings& settings,
-                       std::int64_t chunk_size, const OnProgress& on_progress) {
+                       std::int64_t chunk_size, const OnProgress& on_progress, TokenScores* scores) {
   if (ids.empty()) fail_usage("no text to read: the text has no tokens");
   Sequence sequence(model, settings);
+  if (scores != nullptr) {
+    *scores = {model.config().n_kv_heads, {}};
+    Watcher watcher;
+    watcher.scored = [&](std::int64_t layer, const Scores& scored) {
+      take_scores(sequence.cache(), layer, scored, ids.size(), *scores);
+    };
+    sequence.set_watcher(std::move(watcher));
+  }
   const std::size_t chunk = chunk_size > 0 ? static_cast<std::size_t>(chunk_size) : ids.size();
   for (std::size_t at = 0; at < ids.size(); at += chunk) {
     const auto block = ids.subspan(at, std::min(chunk, ids.size() - at));

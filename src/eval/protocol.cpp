@@ -1,7 +1,10 @@
 #include "kvpress/eval/protocol.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
+#include "base/closest.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
@@ -24,7 +27,8 @@ Protocol parse_protocol(const std::string& text, const std::string& setting) {
   for (const Protocol it : {Protocol::window, Protocol::chunked, Protocol::continuation, Protocol::decode}) {
     if (to_string(it) == text) return it;
   }
-  fail_usage("{}: protocol '{}' is not known; known: window, chunked, continuation, decode", setting, text);
+  static const std::vector<std::string> kKnown = {"window", "chunked", "continuation", "decode"};
+  fail_usage("{}: protocol {}", setting, is_not_known(text, kKnown));
 }
 
 void check_settings(const ProtocolSettings& settings) {

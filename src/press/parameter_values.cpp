@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/closest.h"
 #include "kvpress/base/error.h"
 #include "kvpress/press/registry.h"
 
@@ -149,7 +150,8 @@ class Setter : public ParameterVisitor {
               std::string_view) override {
     if (!is(name)) return;
     if (std::find(choices.begin(), choices.end(), value_) == choices.end()) {
-      fail_usage("press {}: {}={} is not known; known: {}", press_, name_, value_, fmt::join(choices, ", "));
+      const std::vector<std::string> known(choices.begin(), choices.end());
+      fail_usage("press {}: {}={}", press_, name_, is_not_known(value_, known));
     }
     value = value_;
   }
@@ -288,8 +290,8 @@ void set_parameters(Parameterized& press, const PressSpec& spec, const MakeInner
     }
     std::vector<std::string> known;
     for (const ParameterValue& it : parameters_of(press)) known.push_back(it.name);
-    fail_usage("press {}: parameter '{}' is not known; {}", spec.name, argument.name,
-               known.empty() ? "it has none" : fmt::format("known: {}", fmt::join(known, ", ")));
+    if (known.empty()) fail_usage("press {}: parameter '{}' is not known; it has none", spec.name, argument.name);
+    fail_usage("press {}: parameter {}", spec.name, is_not_known(argument.name, known));
   }
 }
 

@@ -1,11 +1,9 @@
 #include "kvpress/press/registry.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "base/closest.h"
 #include "kvpress/base/error.h"
 #include "press/entries.h"
 #include "press/flat_names.h"
@@ -30,13 +28,13 @@ const FlatName* find_flat_name(const std::string& name, Names names) {
 }
 
 [[noreturn]] void fail_unknown(const std::string& name) {
-  std::vector<std::string_view> known = {"no_press"};
-  for (const PressEntry* it : press_entries()) known.push_back(it->name);
-  for (const ScheduleForm& it : schedule_forms()) known.push_back(it.name);
+  std::vector<std::string> known = {"no_press"};
+  for (const PressEntry* it : press_entries()) known.emplace_back(it->name);
+  for (const ScheduleForm& it : schedule_forms()) known.emplace_back(it.name);
   for (const FlatName& it : flat_names()) {
-    if (!it.registry_only) known.push_back(it.name);
+    if (!it.registry_only) known.emplace_back(it.name);
   }
-  fail_usage("press '{}' is not known; known: {}", name, fmt::join(known, ", "));
+  fail_usage("press {}", is_not_known(name, known));
 }
 
 InnerPress make(const std::string& text);

@@ -53,6 +53,15 @@ TEST(BadInput, Usage) {
   expect_complaint("ppl -m demo --cache-dtype int4 --cache-residual -1", 2, "--cache-residual: -1");
   expect_complaint("ppl -m demo --device cuda", 2, "--device: 'cuda'");
   expect_complaint("ppl -m demo --threads -2", 2, "--threads: -2");
+  expect_complaint("ppl -m demo --threads 100000", 2, "--threads: 100000 is too many");
+  expect_complaint("ppl -m demo --max-tokens 99999999999999999999", 2, "--max-tokens");
+  expect_complaint("ppl -m demo --max-tokens -99999999999999999999", 2, "--max-tokens");
+  expect_complaint("ppl -m demo --threads 4294967298", 2, "--threads");
+  expect_complaint("ppl -m demo --seed 99999999999999999999", 2, "--seed");
+  expect_complaint("ppl -m demo --budget 99999999999999999999", 2, "--budget");
+  expect_complaint("ppl -m demo --budget 99999999999999999999GiB", 2, "--budget");
+  expect_complaint("ppl -m demo --press \"$(printf 'adakv(%.0s' $(seq 20000))knorm\"", 2, "nests more than");
+  expect_complaint("compare -m demo --presses \"$(printf 'adakv(%.0s' $(seq 20000))\"", 2, "nests more than");
   expect_complaint("ppl -m demo --max-length 1", 2, "--max-length: 1");
   expect_complaint("ppl -m demo --protocol window --max-length 100 --stride 101", 2, "--stride: 101");
   expect_complaint("ppl -m demo --chunk-size 0", 2, "--chunk-size: 0");
@@ -141,7 +150,7 @@ TEST(BadInput, HostileBytesAreText) {
 TEST(BadInput, OutputsThatCannotBeWritten) {
   const TemporaryFolder folder;
   const std::string file = folder.file("file", "x").string();
-  expect_complaint("ppl -m demo --max-tokens 60 --quiet -o /no/such/folder/r.json", 1, "/no/such/folder/r.json");
+  expect_complaint("ppl -m demo --max-tokens 60 --quiet -o /proc/no/such/r.json", 1, "/proc/no/such/r.json");
   expect_complaint("ppl -m demo --max-tokens 60 --quiet -o " + file + "/r.json", 1, "r.json");
   expect_complaint("evaluate -m demo --max-tokens 60 --quiet --output-dir " + file + "/runs", 1, "runs");
   // A full disk behind the standard output.

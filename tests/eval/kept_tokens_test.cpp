@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -47,6 +48,41 @@ TEST_F(KeptTokensOfModel, StreamingLlmKeepsSinksAndTheNewest) {
       EXPECT_EQ(it.back(), 299);
     }
   }
+}
+
+TEST_F(KeptTokensOfModel, ScoresAreThoseByWhichTokensWereKept) {
+  for (const char* press : {"knorm", "snapkv(window_size=8)", "adakv(knorm)"}) {
+    for (const std::int64_t chunk_size : {0, 100}) {
+      CompressionSettings settings;
+      settings.press = parse_press(press);
+      settings.budget.ratio = 0.5;
+      TokenScores scores;
+      const KeptTokens kept = kept_tokens(model_, text_.ids, settings, chunk_size, {}, &scores);
+      ASSERT_EQ(scores.heads.size(), kept.heads.size()) << press;
+      bool some_were_gone = false;
+      for (std::size_t i = 0; i < kept.heads.size(); ++i) {
+        ASSERT_EQ(scores.heads[i].size(), 300u);
+        // No token that was evicted at the last compression scored more than one that was kept.
+        const std::set<std::int32_t> stayed(kept.heads[i].begin(), kept.heads[i].end());
+        float worst_kept = std::numeric_limits<float>::infinity();
+        float best_evicted = -std::numeric_limits<float>::infinity();
+        for (std::int32_t t = 0; t < 300; ++t) {
+          const float score = scores.heads[i][static_cast<std::size_t>(t)];
+          some_were_gone = some_were_gone || std::isnan(score);
+          if (std::isnan(score)) continue;
+          if (stayed.count(t) != 0) worst_kept = std::min(worst_kept, score);
+          if (stayed.count(t) == 0) best_evicted = std::max(best_evicted, score);
+        }
+        EXPECT_GE(worst_kept, best_evicted) << press << ", head " << i;
+      }
+      EXPECT_EQ(some_were_gone, chunk_size > 0) << press;
+    }
+  }
+  TokenScores none;
+  CompressionSettings settings;
+  settings.press = parse_press("streaming_llm");
+  kept_tokens(model_, text_.ids, settings, 0, {}, &none);  // a ratio of 0: nobody is asked
+  EXPECT_TRUE(none.heads.empty());
 }
 
 TEST_F(KeptTokensOfModel, EverythingStaysWithoutAPressOrARatio) {

@@ -51,6 +51,7 @@ run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/
     "Who keeps the light?" "And the parrot?")
 run(${CMAKE_COMMAND} -E env KVPRESS_DATA_DIR=${prefix}/share/kvpress ${example}/own_press/own_press)
 run(${prefix}/bin/kvpress --version)
+run(${prefix}/bin/kvpress ppl -m demo --max-tokens 60 --press value_norm --quiet --plugin ${example}/own_press/value_norm.so)
 
 # pkg-config says the same as the CMake package.
 file(GLOB_RECURSE pc ${prefix}/*/kvpress.pc)

@@ -28,11 +28,19 @@ struct KeptTokens {
 /// The kept tokens in the cache of a text of n_tokens.
 KeptTokens kept_tokens(const KVCache& cache, std::int64_t n_tokens);
 
+/// What a press scored each token of a text in each head when it last compressed the layer.
+struct TokenScores {
+  std::int64_t n_kv_heads = 0;
+  /// heads[l * n_kv_heads + h][t], [n_tokens]; NaN for a token that had been evicted before. Empty if the press does
+  /// not score, or was never asked.
+  std::vector<std::vector<float>> heads;
+};
+
 /// Reads a text with a new sequence and returns its kept tokens. Compresses after each chunk of chunk_size tokens, as
-/// protocol `chunked`; chunk_size 0 compresses once, after the whole text, as protocol `continuation`. Throws
-/// UsageError for an empty text.
+/// protocol `chunked`; chunk_size 0 compresses once, after the whole text, as protocol `continuation`. Fills `scores`
+/// if it is given. Throws UsageError for an empty text.
 KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, const CompressionSettings& settings,
-                       std::int64_t chunk_size, const OnProgress& on_progress = {});
+                       std::int64_t chunk_size, const OnProgress& on_progress = {}, TokenScores* scores = nullptr);
 
 /// The numbers of tokens at both ends of a text whose shares are reported.
 inline constexpr std::int64_t kFirstTokens = 4;

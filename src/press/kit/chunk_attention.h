@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
+#include "kvpress/press/kit/row_scores.h"
 #include "kvpress/press/press.h"
-#include "press/kit/row_scores.h"
 
 namespace kvpress {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kvpress/press/kit/row_scores.h"
 #include "kvpress/press/press.h"
-#include "press/kit/row_scores.h"
 
 namespace kvpress {
 

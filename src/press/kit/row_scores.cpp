@@ -1,4 +1,4 @@
-#include "press/kit/row_scores.h"
+#include "kvpress/press/kit/row_scores.h"
 
 #include <algorithm>
 #include <cmath>

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kvpress/press/kit/key_rows.h"
+#include "kvpress/press/kit/row_scores.h"
 #include "kvpress/press/kit/window.h"
-#include "press/kit/row_scores.h"
 
 namespace kvpress {
 

@@ -21,8 +21,11 @@ namespace {
 using testing::HasSubstr;
 
 TEST(OwnPress, ThePageShowsTheCode) {
-  const std::string code = read_file(test::project_dir() / "examples" / "own_press" / "value_norm.cpp");
-  EXPECT_THAT(read_file(test::project_dir() / "docs" / "adding-a-press.md"), HasSubstr("```cpp\n" + code + "```"));
+  const std::string page = read_file(test::project_dir() / "docs" / "adding-a-press.md");
+  for (const char* file : {"value_norm.cpp", "newest_match.cpp"}) {
+    const std::string code = read_file(test::project_dir() / "examples" / "own_press" / file);
+    EXPECT_THAT(page, HasSubstr("```cpp\n" + code + "```")) << file;
+  }
 }
 
 TEST(OwnPress, OnceRegisteredItWorksAsTheOthersDo) {
