@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "hub/hub_cache.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
@@ -43,7 +44,7 @@ std::string host_folder(const std::string& address) {
 
 /// What the service says in words, in one line.
 std::string words_of(const std::string& body) {
-  const Json json = Json::parse(body, nullptr, false);
+  const Json json = try_parse_json(body).value_or(Json());
   if (!json.is_object() || !json.contains("error") || !json["error"].is_string()) return "";
   std::string words = json["error"].get<std::string>();
   return words.substr(0, std::min<std::size_t>(words.find('\n'), 300));
@@ -121,7 +122,7 @@ void RowsReader::choose_split() {
     std::vector<std::string> configs;
     std::vector<std::string> splits_of_config;
     try {
-      const Json json = Json::parse(splits(fresh));
+      const Json json = try_parse_json(splits(fresh)).value_or(Json());
       for (const Json& it : json.at("splits")) {
         const auto config = it.at("config").get<std::string>();
         if (std::find(configs.begin(), configs.end(), config) == configs.end()) configs.push_back(config);
@@ -159,7 +160,7 @@ std::optional<RowsReader::Page> RowsReader::page_on_disk() const {
     }
   }
   if (best.empty()) return std::nullopt;
-  Page page{Json::parse(read_file(best), nullptr, false)};
+  Page page{try_parse_json(read_file(best)).value_or(Json())};
   if (!page.json.is_object() || !page.json.contains("rows")) fail("{}: is damaged; delete it", best.string());
   return page;
 }
@@ -179,7 +180,7 @@ RowsReader::Page RowsReader::fetch_page() {
       throw;
     }
     try {
-      Json json = Json::parse(answer);
+      Json json = try_parse_json(answer).value_or(Json());
       for (const Json& it : json.at("rows")) {
         const auto row = it.at("row_idx").get<std::int64_t>();
         if (it.contains("truncated_cells") &&

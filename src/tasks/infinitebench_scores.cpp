@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/json_text.h"
 #include "kvpress/base/error.h"
 #include "tasks/answer_text.h"
 #include "tasks/dataset_scores.h"
@@ -25,7 +26,7 @@ const std::string& label_of(const TaskSample& sample) {
 
 /// The answer as it stood; of a list its first entry.
 Json value_of(const TaskSample& sample) {
-  Json value = Json::parse(sample.answer_json, nullptr, false);
+  Json value = try_parse_json(sample.answer_json).value_or(Json());
   if (value.is_array() && !value.empty()) value = Json(value[0]);
   return value;
 }
@@ -191,7 +192,7 @@ double book_qa_zh(const std::string& predicted, const TaskSample& sample) {
 
 /// The share of the numbers that are right up to the first that is not.
 double math_calc(const std::string& predicted, const TaskSample& sample) {
-  Json label = Json::parse(sample.answer_json, nullptr, false);
+  Json label = try_parse_json(sample.answer_json).value_or(Json());
   if (label.is_array() && !label.empty() && label[0].is_array()) label = Json(label[0]);
   if (!label.is_array() || label.empty()) fail_usage("task {}: an answer is not a list of numbers", sample.task);
   const auto numbers = digit_runs(predicted);

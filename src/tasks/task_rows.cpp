@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/json_text.h"
 #include "hub/rows_service.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -22,7 +23,7 @@ constexpr std::int64_t kMaxNewTokens = 50;
 class Row {
  public:
   Row(const std::string& text, const std::string& source, std::size_t number)
-      : where_(fmt::format("{}: row {}", source, number)), json_(Json::parse(text, nullptr, false)) {
+      : where_(fmt::format("{}: row {}", source, number)), json_(try_parse_json(text).value_or(Json())) {
     if (!json_.is_object()) fail("{} is not a JSON object", where_);
   }
 
