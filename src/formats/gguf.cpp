@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "base/file.h"
+#include "formats/gguf_parts.h"
+#include "formats/lfs_pointer.h"
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
 
@@ -72,8 +77,13 @@ GgufValue read_scalar(Cursor& cursor, ValueType type) {
       return std::int64_t{cursor.read<std::uint32_t>()};
     case ValueType::i32:
       return std::int64_t{cursor.read<std::int32_t>()};
-    case ValueType::u64:
-      return static_cast<std::int64_t>(cursor.read<std::uint64_t>());
+    case ValueType::u64: {
+      const auto value = cursor.read<std::uint64_t>();
+      if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        return static_cast<double>(value);
+      }
+      return static_cast<std::int64_t>(value);
+    }
     case ValueType::i64:
       return cursor.read<std::int64_t>();
     case ValueType::f32:
@@ -111,7 +121,10 @@ GgufValue read_array(Cursor& cursor, const std::string& key) {
     }
   }
   if (type == ValueType::string) return strings;
-  if (type == ValueType::f32 || type == ValueType::f64) return reals;
+  if (!reals.empty() && !integers.empty()) {
+    fail("{}: metadata {}: whole numbers beyond 2^63 are not supported", cursor.path(), printable(key));
+  }
+  if (type == ValueType::f32 || type == ValueType::f64 || !reals.empty()) return reals;
   return integers;
 }
 
@@ -133,39 +146,150 @@ constexpr Kind kKinds[] = {{0, "F32", StoredType::f32, 1, 4},        {1, "F16", 
                            {26, "I32", StoredType::other, 1, 4},     {27, "I64", StoredType::other, 1, 8},
                            {28, "F64", StoredType::other, 1, 8},     {30, "BF16", StoredType::bf16, 1, 2}};
 
-}  // namespace
+/// What a value is called in messages.
+std::string_view kind_of(const GgufValue& value) {
+  constexpr std::string_view kKinds[] = {
+      "true or false",       "a whole number",     "a number", "a string", "an array of whole numbers",
+      "an array of numbers", "an array of strings"};
+  static_assert(std::size(kKinds) == std::variant_size_v<GgufValue>);
+  return kKinds[value.index()];
+}
 
-struct GgufFile::Impl {
-  MappedFile file;
-};
+/// The whole number that a value is; empty if it is none.
+std::optional<std::int64_t> whole_of(const GgufValue& value) {
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) return *integer;
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? 1 : 0;
+  const auto* real = std::get_if<double>(&value);
+  constexpr double kEnd = 9223372036854775808.0;  // 2^63
+  if (real == nullptr || !(*real >= -kEnd && *real < kEnd) || *real != std::floor(*real)) return std::nullopt;
+  return static_cast<std::int64_t>(*real);
+}
 
-GgufFile::~GgufFile() = default;
+using Metadata = std::unordered_map<std::string, GgufValue>;
 
-GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(Impl{MappedFile(path)})) {
-  static_assert(std::endian::native == std::endian::little, "GGUF files are read in place");
-  path_ = path.string();
-  const auto bytes = impl_->file.bytes();
-  if (bytes.size() < 4 || std::memcmp(bytes.data(), "GGUF", 4) != 0) fail("{}: is not a GGUF file", path_);
-  Cursor cursor(bytes, path_);
-  cursor.read<std::uint32_t>();
-  const auto version = cursor.read<std::uint32_t>();
-  if (version == 0x02000000 || version == 0x03000000) {
-    fail("{}: is a big-endian GGUF; only little-endian ones are supported", path_);
-  }
-  if (version != 2 && version != 3) fail("{}: GGUF version {} is not supported; versions 2 and 3 are", path_, version);
-  const std::uint64_t n_tensors = cursor.count(24, "tensors");
-  const std::uint64_t n_values = cursor.count(12, "metadata values");
-
+Metadata read_metadata(Cursor& cursor, std::uint64_t n_values) {
+  Metadata metadata;
   for (std::uint64_t i = 0; i < n_values; ++i) {
     std::string key = cursor.text();
     const auto type = static_cast<ValueType>(cursor.read<std::uint32_t>());
     GgufValue value = type == ValueType::array ? read_array(cursor, key) : read_scalar(cursor, type);
-    if (!metadata_.emplace(key, std::move(value)).second) fail("{}: metadata {} appears twice", path_, printable(key));
+    if (!metadata.emplace(key, std::move(value)).second) {
+      fail("{}: metadata {} appears twice", cursor.path(), printable(key));
+    }
   }
+  return metadata;
+}
+
+}  // namespace
+
+struct GgufFile::Impl {
+  std::vector<MappedFile> parts;
+};
+
+GgufFile::~GgufFile() = default;
+
+const GgufValue* GgufFile::find_value(std::string_view key) const {
+  const auto it = metadata_.find(std::string(key));
+  return it == metadata_.end() ? nullptr : &it->second;
+}
+
+void GgufFile::refuse_type(std::string_view key, const GgufValue& wanted) const {
+  fail("{}: metadata {} is {}, but must be {}", path_, printable(key), kind_of(*find_value(key)), kind_of(wanted));
+}
+
+std::optional<std::int64_t> GgufFile::integer(std::string_view key) const {
+  const GgufValue* value = find_value(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto whole = whole_of(*value)) return whole;
+  refuse_type(key, std::int64_t{0});
+}
+
+std::optional<double> GgufFile::number(std::string_view key) const {
+  const GgufValue* value = find_value(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* real = std::get_if<double>(value)) return *real;
+  if (const auto whole = whole_of(*value)) return static_cast<double>(*whole);
+  refuse_type(key, 0.0);
+}
+
+std::optional<bool> GgufFile::flag(std::string_view key) const {
+  const GgufValue* value = find_value(key);
+  if (value == nullptr) return std::nullopt;
+  const auto whole = whole_of(*value);
+  if (whole == 0 || whole == 1) return whole == 1;
+  refuse_type(key, true);
+}
+
+std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key) const {
+  const GgufValue* value = find_value(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* integers = std::get_if<std::vector<std::int64_t>>(value)) return *integers;
+  if (const auto whole = whole_of(*value)) return std::vector<std::int64_t>{*whole};
+  std::vector<std::int64_t> converted;
+  const auto* reals = std::get_if<std::vector<double>>(value);
+  for (const double real : reals == nullptr ? std::vector<double>{} : *reals) {
+    if (const auto whole = whole_of(real)) converted.push_back(*whole);
+  }
+  if (reals != nullptr && converted.size() == reals->size()) return converted;
+  refuse_type(key, std::vector<std::int64_t>{});
+}
+
+GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<Impl>()) {
+  path_ = path.string();
+  add_part(path, true);
+  if (integer("split.count").value_or(1) > 1) add_other_parts(path);
+}
+
+void GgufFile::add_other_parts(const std::filesystem::path& path) {
+  const std::int64_t count = *integer("split.count");
+  const std::int64_t number = integer("split.no").value_or(0) + 1;
+  const auto name = parse_part_name(path.filename().string());
+  const std::string first = name ? part_name(name->stem, 1, name->count) : "";
+  if (number != 1) {
+    fail("{}: is part {} of {} of a model; give the first{}{}", path_, number, count, name ? ": " : "", first);
+  }
+  if (!name || name->number != 1 || name->count != count) {
+    fail("{}: is part 1 of {} of a model; its name must end in -00001-of-{:05}.gguf, as those of the others", path_,
+         count, count);
+  }
+  for (std::int64_t i = 2; i <= count; ++i) {
+    const std::filesystem::path part = path.parent_path() / part_name(name->stem, i, count);
+    std::error_code error;
+    if (!std::filesystem::exists(part, error)) {
+      fail("{}: is part 1 of {} of a model, but part {} is missing: {}", path_, count, i, part.string());
+    }
+    add_part(part, false);
+  }
+  if (const auto n_tensors = integer("split.tensors.count"); n_tensors && *n_tensors != std::ssize(tensors_)) {
+    fail("{}: the model has {} tensors, but its {} parts hold {}", path_, *n_tensors, count, tensors_.size());
+  }
+}
+
+void GgufFile::add_part(const std::filesystem::path& path, bool is_first) {
+  static_assert(std::endian::native == std::endian::little, "GGUF files are read in place");
+  const std::string file = path.string();
+  files_.push_back(path);
+  const auto bytes = impl_->parts.emplace_back(path).bytes();
+  refuse_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
+  if (bytes.size() < 4 || std::memcmp(bytes.data(), "GGUF", 4) != 0) fail("{}: is not a GGUF file", file);
+  Cursor cursor(bytes, file);
+  cursor.read<std::uint32_t>();
+  const auto version = cursor.read<std::uint32_t>();
+  if (version == 0x02000000 || version == 0x03000000) {
+    fail("{}: is a big-endian GGUF; only little-endian ones are supported", file);
+  }
+  if (version != 2 && version != 3) fail("{}: GGUF version {} is not supported; versions 2 and 3 are", file, version);
+  const std::uint64_t n_tensors = cursor.count(24, "tensors");
+  const std::uint64_t n_values = cursor.count(12, "metadata values");
+
+  Metadata metadata = read_metadata(cursor, n_values);
   std::int64_t alignment = 32;
-  if (const auto* stated = get<std::int64_t>("general.alignment")) alignment = *stated;
+  if (const auto it = metadata.find("general.alignment"); it != metadata.end()) {
+    alignment = whole_of(it->second).value_or(0);
+  }
+  if (is_first) metadata_ = std::move(metadata);
   if (alignment < 1 || alignment > (1 << 20) || (alignment & (alignment - 1)) != 0) {
-    fail("{}: general.alignment is {}; it must be a power of two", path_, alignment);
+    fail("{}: general.alignment is {}; it must be a power of two", file, alignment);
   }
 
   struct Entry {
@@ -178,18 +302,16 @@ GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<I
     entry.tensor.name = cursor.text();
     const std::string name = printable(entry.tensor.name);
     const auto n_dimensions = cursor.read<std::uint32_t>();
-    if (n_dimensions > 8) fail("{}: tensor {} claims {} dimensions", path_, name, n_dimensions);
-    std::int64_t n_elements = 1;
+    if (n_dimensions > 8) fail("{}: tensor {} claims {} dimensions", file, name, n_dimensions);
     std::uint64_t innermost = 1;
     for (std::uint32_t dimension = 0; dimension < n_dimensions; ++dimension) {
       const auto extent = cursor.read<std::uint64_t>();
       if (dimension == 0) innermost = extent;
-      if (extent > std::numeric_limits<std::int64_t>::max() ||
-          __builtin_mul_overflow(n_elements, static_cast<std::int64_t>(extent), &n_elements)) {
-        fail("{}: tensor {}: its shape overflows", path_, name);
-      }
+      if (extent > std::numeric_limits<std::int64_t>::max()) fail("{}: tensor {}: its shape overflows", file, name);
       entry.tensor.shape.insert(entry.tensor.shape.begin(), static_cast<std::int64_t>(extent));
     }
+    const std::optional<std::int64_t> n_elements = checked_elements(entry.tensor.shape);
+    if (!n_elements) fail("{}: tensor {}: its shape overflows", file, name);
     const auto number = cursor.read<std::uint32_t>();
     const Kind* kind =
         std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& it) { return it.number == number; });
@@ -200,11 +322,11 @@ GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<I
       entry.tensor.type = kind->type;
       entry.tensor.type_name = kind->name;
       if (innermost % kind->block != 0) {
-        fail("{}: tensor {}: rows of {} elements do not fill {} blocks of {}", path_, name, innermost, kind->name,
+        fail("{}: tensor {}: rows of {} elements do not fill {} blocks of {}", file, name, innermost, kind->name,
              kind->block);
       }
-      if (__builtin_mul_overflow(static_cast<std::uint64_t>(n_elements) / kind->block, kind->bytes, &entry.n_bytes)) {
-        fail("{}: tensor {}: its shape overflows", path_, name);
+      if (__builtin_mul_overflow(static_cast<std::uint64_t>(*n_elements) / kind->block, kind->bytes, &entry.n_bytes)) {
+        fail("{}: tensor {}: its shape overflows", file, name);
       }
     }
     entries.push_back(std::move(entry));
@@ -216,11 +338,11 @@ GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<I
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   for (Entry& entry : entries) {
     if (entry.offset > data.size() || entry.n_bytes > data.size() - entry.offset) {
-      fail("{}: tensor {}: bytes {} to {} are outside the {} bytes of data; the file is truncated or damaged", path_,
+      fail("{}: tensor {}: bytes {} to {} are outside the {} bytes of data; the file is truncated or damaged", file,
            printable(entry.tensor.name), entry.offset, entry.offset + entry.n_bytes, data.size());
     }
     if (entry.offset % step != 0)
-      fail("{}: tensor {}: offset {} is not a multiple of {}", path_, printable(entry.tensor.name), entry.offset, step);
+      fail("{}: tensor {}: offset {} is not a multiple of {}", file, printable(entry.tensor.name), entry.offset, step);
     entry.tensor.data = data.subspan(entry.offset, entry.n_bytes);
     ranges.emplace_back(entry.offset, entry.offset + entry.n_bytes);
     add(std::move(entry.tensor));
@@ -228,7 +350,7 @@ GgufFile::GgufFile(const std::filesystem::path& path) : impl_(std::make_unique<I
   std::sort(ranges.begin(), ranges.end());
   for (std::size_t i = 1; i < ranges.size(); ++i) {
     if (ranges[i].first < ranges[i - 1].second)
-      fail("{}: tensors overlap at byte {} of the data", path_, ranges[i].first);
+      fail("{}: tensors overlap at byte {} of the data", file, ranges[i].first);
   }
 }
 

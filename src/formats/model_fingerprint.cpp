@@ -17,7 +17,11 @@ namespace fs = std::filesystem;
 
 std::vector<fs::path> files_of(const ModelFiles& model) {
   std::vector<fs::path> files;
-  if (!fs::is_directory(model.path)) files.push_back(model.path);
+  if (model.gguf != nullptr) {
+    files = model.gguf->files();
+  } else if (!fs::is_directory(model.path)) {
+    files.push_back(model.path);
+  }
   if (!model.config_json.empty()) {
     files.push_back(model.config_json);
     for (const auto& it : fs::directory_iterator(model.config_json.parent_path())) {

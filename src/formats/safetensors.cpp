@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <map>
+#include <optional>
 #include <set>
 #include <system_error>
 
 #include "base/file.h"
+#include "base/json_text.h"
+#include "formats/lfs_pointer.h"
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
 
@@ -26,19 +31,11 @@ struct Kind {
   std::int64_t bytes;
 };
 constexpr Kind kKinds[] = {
-    {"F32", StoredType::f32, 4},    {"F16", StoredType::f16, 2},       {"BF16", StoredType::bf16, 2},
-    {"F64", StoredType::other, 8},  {"I64", StoredType::other, 8},     {"U64", StoredType::other, 8},
-    {"I32", StoredType::other, 4},  {"U32", StoredType::other, 4},     {"I16", StoredType::other, 2},
-    {"U16", StoredType::other, 2},  {"I8", StoredType::other, 1},      {"U8", StoredType::other, 1},
-    {"BOOL", StoredType::other, 1}, {"F8_E4M3", StoredType::other, 1}, {"F8_E5M2", StoredType::other, 1}};
-
-nlohmann::json parse_json(std::string_view text, const std::string& path, std::string_view part) {
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception&) {
-    fail("{}: {}is not valid JSON", path, part);
-  }
-}
+    {"F32", StoredType::f32, 4},    {"F16", StoredType::f16, 2},         {"BF16", StoredType::bf16, 2},
+    {"F64", StoredType::other, 8},  {"I64", StoredType::other, 8},       {"U64", StoredType::other, 8},
+    {"I32", StoredType::other, 4},  {"U32", StoredType::other, 4},       {"I16", StoredType::other, 2},
+    {"U16", StoredType::other, 2},  {"I8", StoredType::other, 1},        {"U8", StoredType::other, 1},
+    {"BOOL", StoredType::other, 1}, {"F8_E4M3", StoredType::f8_e4m3, 1}, {"F8_E5M2", StoredType::f8_e5m2, 1}};
 
 std::int64_t whole(const nlohmann::json& value, const std::string& path, const std::string& name) {
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) {
@@ -51,10 +48,12 @@ class Safetensors : public TensorFile {
  public:
   explicit Safetensors(std::string path) { path_ = std::move(path); }
 
-  void add_file(const fs::path& path) {
+  /// `is_wanted` says which of its tensors to take.
+  void add_file(const fs::path& path, const std::function<bool(const TensorInfo&)>& is_wanted) {
     const MappedFile& file = files_.emplace_back(path);
     const std::string name = path.string();
     const auto bytes = file.bytes();
+    refuse_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
     std::uint64_t header_bytes = 0;
     if (bytes.size() < sizeof header_bytes) fail("{}: {} bytes are too few for a safetensors file", name, bytes.size());
     std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
@@ -63,7 +62,7 @@ class Safetensors : public TensorFile {
            header_bytes, bytes.size());
     }
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes, header_bytes);
-    const nlohmann::json header = parse_json(text, name, "its header ");
+    const nlohmann::json header = parse_json(text, name + ": its header");
     if (!header.is_object()) fail("{}: its header is not a JSON object", name);
     const auto data = bytes.subspan(sizeof header_bytes + header_bytes);
 
@@ -76,7 +75,9 @@ class Safetensors : public TensorFile {
     check_ranges(name, ranges, static_cast<std::int64_t>(data.size()));
     std::sort(tensors.begin(), tensors.end(),
               [](const TensorInfo& a, const TensorInfo& b) { return a.data.data() < b.data.data(); });
-    for (TensorInfo& tensor : tensors) add(std::move(tensor));
+    for (TensorInfo& tensor : tensors) {
+      if (is_wanted(tensor)) add(std::move(tensor));
+    }
   }
 
  private:
@@ -96,11 +97,11 @@ class Safetensors : public TensorFile {
         std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& it) { return it.name == tensor.type_name; });
     const bool known = kind != std::end(kKinds);
     tensor.type = known ? kind->type : StoredType::other;
-    std::int64_t size = known ? kind->bytes : 1;
-    for (const auto& extent : entry["shape"]) {
-      tensor.shape.push_back(whole(extent, path, name));
-      if (__builtin_mul_overflow(size, tensor.shape.back(), &size))
-        fail("{}: tensor {}: its shape overflows", path, name);
+    for (const auto& extent : entry["shape"]) tensor.shape.push_back(whole(extent, path, name));
+    const std::optional<std::int64_t> n_elements = checked_elements(tensor.shape);
+    std::int64_t size = 0;
+    if (!n_elements || __builtin_mul_overflow(*n_elements, known ? kind->bytes : 1, &size)) {
+      fail("{}: tensor {}: its shape overflows", path, name);
     }
     const std::int64_t begin = whole(entry["data_offsets"][0], path, name);
     const std::int64_t end = whole(entry["data_offsets"][1], path, name);
@@ -152,10 +153,12 @@ std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
   }
   auto file = std::make_unique<Safetensors>(path.string());
   if (index.empty()) {
-    file->add_file(single);
+    file->add_file(single, [](const TensorInfo&) { return true; });
     return file;
   }
-  const nlohmann::json json = parse_json(read_file(index), index.string(), "");
+  const std::string text = read_file(index);
+  refuse_lfs_pointer(text, index.string());
+  const nlohmann::json json = parse_json(text, index.string());
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
     fail("{}: weight_map is missing", index.string());
   }
@@ -167,9 +170,29 @@ std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
       fail("{}: shard {} is not a plain file name", index.string(), printable(shard_path.string()));
     shards.insert(shard_path.string());
   }
-  for (const std::string& shard : shards) file->add_file(index.parent_path() / shard);
-  for (const auto& [name, shard] : json["weight_map"].items()) {
-    if (file->find(name) == nullptr) fail("{}: tensor {} is in no shard", index.string(), printable(name));
+  // The index says where a tensor is that stands in several shards; those that it does not name are taken as they come.
+  const nlohmann::json& map = json["weight_map"];
+  std::map<std::string, TensorInfo> refused;
+  for (const std::string& shard : shards) {
+    file->add_file(index.parent_path() / shard, [&](const TensorInfo& tensor) {
+      const auto stated = map.find(tensor.name);
+      if (stated == map.end() || *stated == shard) return true;
+      refused.emplace(tensor.name, tensor);
+      return false;
+    });
+  }
+  for (const auto& [name, shard] : map.items()) {
+    const TensorInfo* taken = file->find(name);
+    const auto other = refused.find(name);
+    if (taken == nullptr) {
+      fail("{}: tensor {} is not in {}{}", index.string(), printable(name), printable(shard.get<std::string>()),
+           other == refused.end() ? "" : ", but in another shard");
+    }
+    // transformers takes that of the last shard: with other values there, results would differ from its.
+    if (other != refused.end() &&
+        !std::equal(taken->data.begin(), taken->data.end(), other->second.data.begin(), other->second.data.end())) {
+      fail("{}: tensor {} stands in several shards, with different values", index.string(), printable(name));
+    }
   }
   return file;
 }

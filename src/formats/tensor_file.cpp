@@ -1,6 +1,9 @@
 #include "kvpress/formats/tensor_file.h"
 
+#include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "formats/printable.h"
@@ -18,6 +21,10 @@ std::string_view to_string(StoredType type) {
       return "F16";
     case StoredType::bf16:
       return "BF16";
+    case StoredType::f8_e4m3:
+      return "F8_E4M3";
+    case StoredType::f8_e5m2:
+      return "F8_E5M2";
     case StoredType::q4_0:
       return "Q4_0";
     case StoredType::q4_1:
@@ -44,10 +51,20 @@ std::string_view to_string(StoredType type) {
   return "?";
 }
 
-std::int64_t TensorInfo::n_elements() const {
+std::optional<std::int64_t> checked_elements(std::span<const std::int64_t> shape) {
   std::int64_t n = 1;
-  for (const std::int64_t extent : shape) n *= extent;
-  return n;
+  bool is_empty = false;
+  for (const std::int64_t extent : shape) {
+    is_empty = is_empty || extent == 0;
+    if (extent != 0 && __builtin_mul_overflow(n, extent, &n)) return std::nullopt;
+  }
+  return is_empty ? 0 : n;
+}
+
+std::int64_t TensorInfo::n_elements() const {
+  const auto n = checked_elements(shape);
+  if (!n) fail("tensor {}: its shape overflows", printable(name));
+  return *n;
 }
 
 const TensorInfo* TensorFile::find(std::string_view name) const {
@@ -80,6 +97,32 @@ void decode_plain(const std::byte* from, std::span<float> out) {
   }
 }
 
+/// The 256 values of an 8-bit type: a sign, then exponent and mantissa. E5M2 has infinities and NaNs as float16 has;
+/// E4M3 has NaN where all bits of exponent and mantissa are set, and no infinities.
+std::array<float, 256> f8_values(int mantissa_bits, int bias, bool has_infinity) {
+  std::array<float, 256> values{};
+  const int n_mantissa = 1 << mantissa_bits;
+  const int last_exponent = (1 << (7 - mantissa_bits)) - 1;
+  for (int code = 0; code < 256; ++code) {
+    const int exponent = (code & 0x7f) >> mantissa_bits;
+    const int mantissa = code & (n_mantissa - 1);
+    float value = exponent == 0
+                      ? std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissa_bits)
+                      : std::ldexp(static_cast<float>(n_mantissa + mantissa), exponent - bias - mantissa_bits);
+    if (has_infinity && exponent == last_exponent) {
+      value = mantissa == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
+    } else if (!has_infinity && (code & 0x7f) == 0x7f) {
+      value = std::numeric_limits<float>::quiet_NaN();
+    }
+    values[static_cast<std::size_t>(code)] = code < 0x80 ? value : -value;
+  }
+  return values;
+}
+
+void decode_f8(const std::array<float, 256>& values, const std::byte* from, std::span<float> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = values[std::to_integer<std::size_t>(from[i])];
+}
+
 }  // namespace
 
 void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float> out) {
@@ -96,6 +139,16 @@ void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float
     case StoredType::bf16:
       decode_plain<bf16>(at(2), out);
       return;
+    case StoredType::f8_e4m3: {
+      static const std::array<float, 256> values = f8_values(3, 7, false);
+      decode_f8(values, at(1), out);
+      return;
+    }
+    case StoredType::f8_e5m2: {
+      static const std::array<float, 256> values = f8_values(2, 15, true);
+      decode_f8(values, at(1), out);
+      return;
+    }
     case StoredType::other:
       fail("tensor {}: type {} is not supported; supported: {}", printable(tensor.name), printable(tensor.type_name),
            kReadableTypes);

@@ -27,6 +27,16 @@ class GgufBuilder {
     put(begin(key, 4), value);
     return *this;
   }
+  GgufBuilder& f32(std::string_view key, float value) { return this->value(key, 6, value); }
+  GgufBuilder& flag(std::string_view key, bool value) {
+    return this->value(key, 7, static_cast<std::uint8_t>(value ? 1 : 0));
+  }
+  /// A number under the number of its type.
+  template <typename T>
+  GgufBuilder& value(std::string_view key, std::uint32_t type, T value) {
+    put(begin(key, type), value);
+    return *this;
+  }
   GgufBuilder& texts(std::string_view key, const std::vector<std::string>& values) {
     std::string& out = begin(key, 9);
     put(out, std::uint32_t{8});

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/file.h"
 #include "formats/gguf_builder.h"
 #include "formats/mutations.h"
@@ -40,7 +42,7 @@ TEST(Gguf, ReadsMetadataOfEveryKind) {
   EXPECT_EQ(*file.get<bool>("test.flag"), true);
   EXPECT_EQ(*file.get<std::vector<std::string>>("test.names"), (std::vector<std::string>{"a", "b c", "é"}));
   EXPECT_EQ(*file.get<std::vector<std::int64_t>>("test.numbers"), (std::vector<std::int64_t>{1, -2, 3}));
-  EXPECT_EQ(file.get<std::string>("test.count"), nullptr);
+  EXPECT_THAT(error_of([&] { file.get<std::string>("test.count"); }), HasSubstr("test.count is a whole number"));
   EXPECT_EQ(file.get<std::string>("test.nothing"), nullptr);
 }
 
@@ -103,6 +105,9 @@ TEST(Gguf, RefusesTensorsThatLie) {
   EXPECT_THAT(with({1ull << 62, 4}, 0, 0), HasSubstr("overflows"));
   EXPECT_THAT(with({~0ull}, 0, 0), HasSubstr("overflows"));
   EXPECT_THAT(with({1ull << 62, 1}, 0, 0), HasSubstr("overflows"));
+  EXPECT_THAT(with({0, 1ull << 40, 1ull << 40}, 0, 0), HasSubstr("overflows"));
+  EXPECT_THAT(with({1ull << 40, 1ull << 40, 0}, 26, 0), HasSubstr("overflows"));
+  EXPECT_EQ(with({0, 1ull << 40}, 0, 0), "no error");
   EXPECT_THAT(with(std::vector<std::uint64_t>(9, 1), 0, 0), HasSubstr("claims 9 dimensions"));
   EXPECT_THAT(message(GgufBuilder().tensor("a", {8}, 0, 0).tensor("a", {8}, 0, 32).build(64)),
               HasSubstr("a appears twice"));
@@ -110,6 +115,60 @@ TEST(Gguf, RefusesTensorsThatLie) {
               HasSubstr("overlap at byte 32"));
   const std::string name(100000, '\n');
   EXPECT_LT(message(GgufBuilder().tensor(name, {99}, 0, 0).build()).size(), 300u);
+}
+
+TEST(Gguf, ValuesAreConvertedWhereNothingIsLost) {
+  const TemporaryFolder folder;
+  GgufBuilder builder;
+  builder.u32("u", 7).f32("f", 8).f32("half", 0.5f).text("t", "x").raw("yes", 7, "\1").i32s("list", {1, -2});
+  builder.value<std::uint64_t>("huge", 10, 1ull << 63).value<std::int8_t>("minus", 1, -3).f32("nan", NAN);
+  const GgufFile file(folder.file("x.gguf", builder.build()));
+  EXPECT_EQ(file.integer("u"), 7);
+  EXPECT_EQ(file.number("u"), 7.0);
+  EXPECT_EQ(file.integer("f"), 8);
+  EXPECT_EQ(file.integer("minus"), -3);
+  EXPECT_EQ(file.number("half"), 0.5);
+  EXPECT_EQ(file.number("huge"), 0x1p63);
+  EXPECT_EQ(file.flag("yes"), true);
+  EXPECT_EQ(file.integer("yes"), 1);
+  EXPECT_EQ(file.integers("list"), (std::vector<std::int64_t>{1, -2}));
+  EXPECT_EQ(file.integers("u"), std::vector<std::int64_t>{7});
+  EXPECT_EQ(file.integer("no"), std::nullopt);
+  EXPECT_EQ(file.get<std::string>("no"), nullptr);
+  const auto error = [&](const auto& read) { return error_of(read).substr(file.path().size()); };
+  EXPECT_EQ(error([&] { file.integer("half"); }), ": metadata half is a number, but must be a whole number");
+  EXPECT_EQ(error([&] { file.integer("huge"); }), ": metadata huge is a number, but must be a whole number");
+  EXPECT_EQ(error([&] { file.integer("nan"); }), ": metadata nan is a number, but must be a whole number");
+  EXPECT_EQ(error([&] { file.integer("t"); }), ": metadata t is a string, but must be a whole number");
+  EXPECT_EQ(error([&] { file.number("list"); }), ": metadata list is an array of whole numbers, but must be a number");
+  EXPECT_EQ(error([&] { file.flag("u"); }), ": metadata u is a whole number, but must be true or false");
+  EXPECT_EQ(error([&] { file.get<std::string>("u"); }), ": metadata u is a whole number, but must be a string");
+}
+
+TEST(Gguf, PartsAreReadTogether) {
+  const TemporaryFolder folder;
+  const auto part = [](std::uint16_t number, std::uint16_t count, const char* tensor) {
+    GgufBuilder builder;
+    builder.value<std::uint16_t>("split.no", 2, number).value<std::uint16_t>("split.count", 2, count);
+    if (number == 0) builder.text("general.name", "whole").value<std::int32_t>("split.tensors.count", 5, 2);
+    return builder.tensor(tensor, {8}, 0, 0).build(32);
+  };
+  const auto first = folder.file("m-00001-of-00002.gguf", part(0, 2, "a"));
+  const std::string second = (folder.path() / "m-00002-of-00002.gguf").string();
+  EXPECT_EQ(error_of([&] { GgufFile file(first); }),
+            first.string() + ": is part 1 of 2 of a model, but part 2 is missing: " + second);
+  folder.file("m-00002-of-00002.gguf", part(1, 2, "b"));
+  const GgufFile file(first);
+  EXPECT_EQ(file.tensors().size(), 2u);
+  EXPECT_NE(file.find("b"), nullptr);
+  EXPECT_EQ(*file.get<std::string>("general.name"), "whole");
+  EXPECT_EQ(file.files().size(), 2u);
+  EXPECT_EQ(error_of([&] { GgufFile other(second); }),
+            second + ": is part 2 of 2 of a model; give the first: m-00001-of-00002.gguf");
+  folder.file("m-00002-of-00002.gguf", part(1, 2, "a"));
+  EXPECT_THAT(error_of([&] { GgufFile twice(first); }), HasSubstr("tensor a appears twice"));
+  const auto renamed = folder.file("renamed.gguf", part(0, 2, "a"));
+  EXPECT_THAT(error_of([&] { GgufFile lost(renamed); }), HasSubstr("its name must end in -00001-of-00002.gguf"));
 }
 
 TEST(Gguf, SurvivesDamage) {

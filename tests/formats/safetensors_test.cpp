@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/file.h"
 #include "formats/mutations.h"
 #include "kvpress/base/error.h"
@@ -87,16 +89,16 @@ TEST(Safetensors, RefusesHeadersThatLie) {
   EXPECT_THAT(message(R"({"a":{"dtype":"F32","shape":[2]}})", 8), HasSubstr("dtype, shape and two data_offsets"));
   EXPECT_THAT(message(R"({"a":7})", 0), HasSubstr("tensor a: dtype"));
   EXPECT_THAT(message("[]", 0), HasSubstr("not a JSON object"));
-  EXPECT_THAT(message("{", 0), HasSubstr("its header is not valid JSON"));
-  EXPECT_THAT(message("{\"\xff\":1}", 0), HasSubstr("its header is not valid JSON"));
+  EXPECT_THAT(message("{", 0), HasSubstr("its header: is not valid JSON"));
+  EXPECT_THAT(message("{\"\xff\":1}", 0), HasSubstr("its header: is not valid JSON"));
   EXPECT_THAT(message("{\"a\\nb\":7}", 0), HasSubstr("tensor a?b: dtype"));
 }
 
 TEST(Safetensors, SurvivesDeepNesting) {
   const std::string deep = std::string(200000, '[') + std::string(200000, ']');
-  EXPECT_THAT(message(object("\"a\":" + deep), 0), HasSubstr("tensor a: dtype"));
-  EXPECT_THAT(message(object(tensor("a", "F32", deep, "0,8")), 8), HasSubstr("whole numbers"));
-  EXPECT_THAT(message(R"({"a":)" + std::string(200000, '['), 0), HasSubstr("not valid JSON"));
+  EXPECT_THAT(message(object("\"a\":" + deep), 0), HasSubstr("its header: is nested deeper than 200 levels"));
+  EXPECT_THAT(message(object(tensor("a", "F32", deep, "0,8")), 8), HasSubstr("is nested deeper"));
+  EXPECT_THAT(message(R"({"a":)" + std::string(200000, '['), 0), HasSubstr("is nested deeper"));
 }
 
 TEST(Safetensors, RefusesWhatIsTooShort) {
@@ -119,14 +121,66 @@ TEST(Safetensors, RefusesAnIndexThatLies) {
     return error_of([&] { open_safetensors(path); });
   };
   EXPECT_EQ(index(R"({"weight_map":{"a":"s1.safetensors"}})"), "no error");
-  EXPECT_THAT(index(R"({"weight_map":{"b":"s1.safetensors"}})"), HasSubstr("tensor b is in no shard"));
+  EXPECT_THAT(index(R"({"weight_map":{"b":"s1.safetensors"}})"), HasSubstr("tensor b is not in s1.safetensors"));
   EXPECT_THAT(index(R"({"weight_map":{"a":"s1.safetensors","b":"s2.safetensors"}})"),
-              HasSubstr("tensor a appears twice"));
+              HasSubstr("tensor b is not in s2.safetensors"));
   EXPECT_THAT(index(R"({"weight_map":{"a":"gone.safetensors"}})"), HasSubstr("gone.safetensors"));
   EXPECT_THAT(index(R"({"weight_map":{"a":"../s1.safetensors"}})"), HasSubstr("not a plain file name"));
   EXPECT_THAT(index(R"({"weight_map":{"a":1}})"), HasSubstr("is not a file name"));
   EXPECT_THAT(index(R"({"weight_map":[]})"), HasSubstr("weight_map is missing"));
   EXPECT_THAT(index("nonsense"), HasSubstr("is not valid JSON"));
+}
+
+TEST(Safetensors, TheIndexSaysWhereATensorOfSeveralShardsIs) {
+  const TemporaryFolder folder;
+  const auto write = [&](const char* name, const std::vector<NamedTensor>& tensors) {
+    write_safetensors(folder.path() / name, tensors);
+  };
+  write("s1.safetensors", {{"a", {1}, {1}}, {"b", {1}, {2}}});
+  write("s2.safetensors", {{"a", {1}, {1}}, {"c", {1}, {3}}});
+  const auto open = [&](const std::string& of_a) {
+    return open_safetensors(
+        folder.file("model.safetensors.index.json",
+                    R"({"weight_map":{"a":")" + of_a + R"(","b":"s1.safetensors","c":"s2.safetensors"}})"));
+  };
+  for (const char* shard : {"s1.safetensors", "s2.safetensors"}) EXPECT_EQ(open(shard)->tensors().size(), 3u);
+  write("s2.safetensors", {{"a", {1}, {5}}, {"c", {1}, {3}}});
+  EXPECT_THAT(error_of([&] { open("s1.safetensors"); }),
+              HasSubstr("tensor a stands in several shards, with different values"));
+}
+
+TEST(Safetensors, AnEmptyTensorOfHugeExtentsHasNoElements) {
+  EXPECT_THAT(message(object(tensor("a", "F32", "0,4611686018427387904,4611686018427387904", "0,0")), 0),
+              HasSubstr("tensor a: its shape overflows"));
+  EXPECT_THAT(message(object(tensor("a", "F32", "4611686018427387904,0", "0,0")), 0), HasSubstr("no error"));
+}
+
+TEST(Safetensors, Float8IsDecoded) {
+  const TemporaryFolder folder;
+  const auto values = [&](const char* type, const std::string& bytes) {
+    const std::string n = std::to_string(bytes.size());
+    std::string content = with_header(object(tensor("a", type, n, "0," + n)), bytes.size());
+    content.replace(content.size() - bytes.size(), bytes.size(), bytes);
+    const auto file = open_safetensors(folder.file("x.safetensors", content));
+    std::vector<float> decoded(bytes.size());
+    decode_to_f32(file->at("a"), 0, decoded);
+    return decoded;
+  };
+  // As torch 2 decodes float8_e4m3fn and float8_e5m2.
+  const std::vector<float> e4m3 = values("F8_E4M3", std::string("\x00\x01\x07\x08\x38\x7e\xb9\xfe", 8));
+  EXPECT_EQ(e4m3, (std::vector<float>{0, 0x1p-9f, 0x7p-9f, 0x1p-6f, 1, 448, -1.125f, -448}));
+  EXPECT_TRUE(std::isnan(values("F8_E4M3", "\x7f")[0]) && std::isnan(values("F8_E4M3", "\xff")[0]));
+  const std::vector<float> e5m2 = values("F8_E5M2", std::string("\x00\x01\x04\x3c\x7b\xbd\x7c\xfc", 8));
+  EXPECT_EQ(e5m2, (std::vector<float>{0, 0x1p-16f, 0x1p-14f, 1, 57344, -1.25f, INFINITY, -INFINITY}));
+  EXPECT_TRUE(std::isnan(values("F8_E5M2", "\x7d")[0]));
+}
+
+TEST(Safetensors, APointerOfGitLfsIsNamed) {
+  const TemporaryFolder folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 100\n";
+  const auto path = folder.file("model.safetensors", pointer);
+  EXPECT_EQ(error_of([&] { open_safetensors(path); }),
+            path.string() + ": is a Git LFS pointer, not the file itself; run: git lfs pull");
 }
 
 TEST(Safetensors, SurvivesDamage) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@ enum class StoredType : std::uint8_t {
   f32,
   f16,
   bf16,
+  f8_e4m3,
+  f8_e5m2,
   q4_0,
   q4_1,
   q5_0,
@@ -32,10 +35,14 @@ enum class StoredType : std::uint8_t {
 };
 
 /// The types that can be decoded, for error messages.
-inline constexpr std::string_view kReadableTypes = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
+inline constexpr std::string_view kReadableTypes =
+    "F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
 
 /// The name in the file formats: "F32", "BF16", "Q4_1", ...
 std::string_view to_string(StoredType type);
+
+/// The product of the extents; empty if it, or that of the extents other than 0, is 2^63 or more.
+std::optional<std::int64_t> checked_elements(std::span<const std::int64_t> shape);
 
 struct TensorInfo {
   std::string name;
