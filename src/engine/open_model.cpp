@@ -17,6 +17,7 @@ bool OpenedModel::has_tokenizer() const { return files->gguf != nullptr || !file
 
 Tokenizer OpenedModel::tokenizer() const {
   if (files->gguf != nullptr) return Tokenizer::from_gguf(*files->gguf);
+  if (files->tokenizer_json.empty() && !files->incomplete.empty()) fail("{}", files->incomplete);
   if (files->tokenizer_json.empty()) {
     fail("{}: has no tokenizer.json; it is needed to tokenize text", files->path.string());
   }

@@ -1,13 +1,17 @@
 #include "kvpress/formats/model_files.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "formats/gguf_parts.h"
 #include "formats/safetensors.h"
 #include "hub/pull.h"
 #include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
 
 namespace kvpress {
 namespace {
@@ -60,15 +64,43 @@ ModelFiles open_file(const std::string& name, const fs::path& path) {
   fail_usage("{}: is not a model; give a folder, a .safetensors or a .gguf file", path.string());
 }
 
+/// Fetches what the snapshot of a model lacks beside its weights. It is not needed by all that is done with a model:
+/// where it cannot be had, the reason is kept for when it is.
+std::string complete(const HubSettings& settings, const HubName& name, const fs::path& snapshot) {
+  const bool has_tokenizer = file_exists(snapshot / "tokenizer.json");
+  try {
+    RetrySettings retries;
+    if (has_tokenizer) retries.attempts = 1;  // little is missing, if anything
+    complete_snapshot(settings, name, snapshot, retries);
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error& error) {
+    if (has_tokenizer && !settings.offline) log_warning_once(error.what());
+    return error.what();
+  }
+  return "";
+}
+
 /// From the hub's cache, and into it where it is not there yet.
 ModelFiles open_hub_name(const std::string& text, const HubName& name) {
   const HubSettings settings = hub_settings();
+  const std::vector<std::string> parts = gguf_parts(name.file);
+  const auto is_there = [&](const std::string& file) {
+    HubName part = name;
+    part.file = file;
+    return find_pulled(settings, part).has_value();
+  };
   std::optional<fs::path> found = find_pulled(settings, name);
-  if (!found) {
-    const Pulled pulled = pull_model(settings, name);
+  std::string incomplete;
+  if (!found || !std::all_of(parts.begin(), parts.end(), is_there)) {
+    const Pulled pulled = pull_model(settings, name, parts);
     found = name.file.empty() ? pulled.snapshot : pulled.snapshot / name.file;
+  } else if (name.file.empty()) {
+    incomplete = complete(settings, name, *found);
   }
-  return name.file.empty() ? open_folder(text, *found) : open_file(text, *found);
+  ModelFiles files = name.file.empty() ? open_folder(text, *found) : open_file(text, *found);
+  files.incomplete = std::move(incomplete);
+  return files;
 }
 
 /// A name of three parts and more is a path when its first folder is here: then the file is missing, not the model.

@@ -83,6 +83,17 @@ void HubRepository::set_ref(const std::string& revision, const std::string& comm
   write_file(ref, commit);
 }
 
+bool HubRepository::known_absent(const std::string& commit, const std::string& file) const {
+  std::error_code error;
+  return fs::exists(folder_ / ".no_exist" / commit / file, error);
+}
+
+void HubRepository::set_absent(const std::string& commit, const std::string& file) const {
+  const fs::path mark = folder_ / ".no_exist" / commit / file;
+  make_folders(mark.parent_path());
+  write_file(mark, "");
+}
+
 void HubRepository::link(const std::string& commit, const std::string& file, const std::string& etag) const {
   const fs::path target = snapshot(commit) / file;
   make_folders(target.parent_path());

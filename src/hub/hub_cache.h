@@ -2,6 +2,7 @@
 //   models--ORG--NAME/refs/REVISION             the commit of a branch or tag when it was last requested
 //   models--ORG--NAME/snapshots/COMMIT/FILE     a link to the blob
 //   models--ORG--NAME/blobs/ETAG                the content; ETAG is SHA-256 for large files, else git's SHA-1
+//   models--ORG--NAME/.no_exist/COMMIT/FILE     empty: the commit has no such file
 //   .locks/models--ORG--NAME/ETAG.lock          held by the process that downloads the blob
 #pragma once
 
@@ -38,6 +39,9 @@ class HubRepository {
 
   /// Records the commit of a branch or tag. Does nothing if `revision` is the commit.
   void set_ref(const std::string& revision, const std::string& commit) const;
+  /// Whether the commit is known to have no such file; and to remember that it has not.
+  bool known_absent(const std::string& commit, const std::string& file) const;
+  void set_absent(const std::string& commit, const std::string& file) const;
   /// Adds the blob to the snapshot as a relative link, atomically.
   void link(const std::string& commit, const std::string& file, const std::string& etag) const;
 

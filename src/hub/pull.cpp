@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "hub/download.h"
 #include "kvpress/base/error.h"
 
@@ -24,7 +25,8 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 /// Small files beside the weights; other programs that find the model in the cache read more of them than this one
 /// does.
 constexpr std::string_view kSmallFiles[] = {"config.json",           "generation_config.json",  "tokenizer.json",
-                                            "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
+                                            "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                                            "chat_template.jinja"};
 
 std::string pull_command(const HubName& name) {
   return fmt::format("kvpress pull {}{}{}", name.id, name.revision == "main" ? "" : "@" + name.revision,
@@ -40,7 +42,7 @@ struct Repository {
 Repository list_files(const HubDownloader& hub, const HubName& name, const std::string& endpoint) {
   const std::string answer = hub.ask(fmt::format("/api/models/{}/revision/{}", name.id, url_quoted(name.revision)));
   try {
-    const Json json = Json::parse(answer);
+    const Json json = try_parse_json(answer).value_or(Json());
     Repository repository{json.at("sha").get<std::string>(), {}};
     for (const Json& it : json.at("siblings")) repository.files.push_back(it.at("rfilename").get<std::string>());
     if (is_safe_relative(repository.commit)) return repository;
@@ -53,7 +55,7 @@ Repository list_files(const HubDownloader& hub, const HubName& name, const std::
 std::set<std::string> shards_of(const fs::path& index) {
   std::set<std::string> shards;
   try {
-    const Json json = Json::parse(read_file(index));
+    const Json json = try_parse_json(read_file(index)).value_or(Json());
     for (const auto& [tensor, shard] : json.at("weight_map").items()) {
       shards.insert(shard.get<std::string>());
     }
@@ -77,10 +79,16 @@ std::set<std::string> shards_of(const fs::path& index) {
        kWeights);
 }
 
-std::vector<std::string> small_files_of(const Repository& repository) {
+/// Those that there are; of the others is remembered that there are none.
+std::vector<std::string> small_files_of(const Repository& repository, const HubRepository& local) {
   std::vector<std::string> files;
   for (const std::string_view it : kSmallFiles) {
-    if (repository.has(std::string(it))) files.emplace_back(it);
+    const std::string file(it);
+    if (repository.has(file)) {
+      files.push_back(file);
+    } else if (!local.known_absent(repository.commit, file)) {
+      local.set_absent(repository.commit, file);
+    }
   }
   return files;
 }
@@ -101,7 +109,7 @@ Pulled pull(const HubSettings& settings, const HubName& name, std::vector<std::s
     if (!repository.has("config.json") || (!repository.has(kWeights) && !repository.has(kIndex))) {
       complain_of_weights(name, repository);
     }
-    files = small_files_of(repository);
+    files = small_files_of(repository, local);
     if (repository.has(kWeights)) {
       files.emplace_back(kWeights);
     } else {
@@ -128,6 +136,34 @@ Pulled pull_model(const HubSettings& settings, const HubName& name, const std::v
   } catch (const Unreachable& error) {
     fail("{}: {}; to download it when a network is available, run: {} (the hub's cache is {})", name.text(),
          error.what(), pull_command(name), settings.cache.string());
+  }
+}
+
+void complete_snapshot(const HubSettings& settings, const HubName& name, const fs::path& snapshot,
+                       const RetrySettings& retries) {
+  HubName of_commit = name;
+  of_commit.revision = snapshot.filename().string();
+  const HubRepository local(settings.cache, name.id);
+  std::error_code error;
+  std::string missing;
+  for (const std::string_view it : kSmallFiles) {
+    const std::string file(it);
+    if (fs::exists(snapshot / file, error) || local.known_absent(of_commit.revision, file)) continue;
+    missing += (missing.empty() ? "" : ", ") + file;
+  }
+  if (missing.empty()) return;
+  if (settings.offline) {
+    fail("{}: its snapshot in the hub's cache lacks {}, and HF_HUB_OFFLINE is set; unset it and run: {}", name.text(),
+         missing, pull_command(name));
+  }
+  try {
+    HttpClient http(retries);
+    const HubDownloader hub(settings, http, of_commit);
+    const Repository repository = list_files(hub, of_commit, settings.endpoint);
+    for (const std::string& it : small_files_of(repository, local)) hub.fetch(of_commit.revision, it);
+  } catch (const Unreachable& unreachable) {
+    fail("{}: its snapshot in the hub's cache lacks {}: {}; when a network is available, run: {}", name.text(), missing,
+         unreachable.what(), pull_command(name));
   }
 }
 

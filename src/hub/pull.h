@@ -30,4 +30,10 @@ Pulled pull_model(const HubSettings& settings, const HubName& name, const std::v
 /// some of the weights are missing. Does not contact the hub.
 std::optional<std::filesystem::path> find_pulled(const HubSettings& settings, const HubName& name);
 
+/// Downloads the small files beside the weights (tokenizer, chat template, ...) that `snapshot`, which find_pulled()
+/// gave, lacks: other programs leave snapshots of weights alone. Does not contact the hub if all are there or known not
+/// to exist. Throws Error as pull_model().
+void complete_snapshot(const HubSettings& settings, const HubName& name, const std::filesystem::path& snapshot,
+                       const RetrySettings& retries = {});
+
 }  // namespace kvpress

@@ -93,6 +93,48 @@ TEST_F(PullTest, FetchesNothingTwice) {
   EXPECT_THAT(requests[0].path, HasSubstr("/api/models/"));
 }
 
+TEST_F(PullTest, CompletesWhatAnotherProgramHasLeft) {
+  const HubName name = *parse_hub_name("Some/model");
+  pull("Some/model", {"config.json", kWeights});  // as AutoModel.from_pretrained leaves it
+  const auto snapshot = find_pulled(hub_settings(), name).value();
+  EXPECT_FALSE(fs::exists(snapshot / "tokenizer.json"));
+  complete_snapshot(hub_settings(), name, snapshot, kQuick);
+  EXPECT_EQ(read_file(snapshot / "tokenizer.json"), "{\"a\": 1}");
+  EXPECT_TRUE(fs::exists(snapshot / "tokenizer_config.json"));
+  // What there is not is remembered, as huggingface_hub does.
+  EXPECT_TRUE(fs::exists(hub_.repository() / ".no_exist" / FakeHub::kCommit / "chat_template.jinja"));
+  hub_.server().forget_requests();
+  complete_snapshot(hub_settings(), name, snapshot, kQuick);
+  EXPECT_EQ(hub_.server().requests().size(), 0u);
+}
+
+TEST_F(PullTest, ASnapshotThatIsPulledIsComplete) {
+  const Pulled pulled = pull();
+  hub_.server().forget_requests();
+  complete_snapshot(hub_settings(), *parse_hub_name("Some/model"), pulled.snapshot, kQuick);
+  EXPECT_EQ(hub_.server().requests().size(), 0u);
+}
+
+TEST_F(PullTest, WhatCannotBeCompletedIsNamed) {
+  const HubName name = *parse_hub_name("Some/model");
+  pull("Some/model", {"config.json", kWeights});
+  const auto snapshot = find_pulled(hub_settings(), name).value();
+  HubSettings settings = hub_settings();
+  const auto message = [&] {
+    try {
+      complete_snapshot(settings, name, snapshot, kQuick);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  settings.endpoint = "http://127.0.0.1:9";
+  EXPECT_THAT(message(), HasSubstr("lacks generation_config.json, tokenizer.json, "));
+  EXPECT_THAT(message(), HasSubstr("when a network is available, run: kvpress pull Some/model"));
+  settings.offline = true;
+  EXPECT_THAT(message(), HasSubstr("HF_HUB_OFFLINE is set; unset it and run: kvpress pull Some/model"));
+}
+
 TEST_F(PullTest, FilesByName) {
   EXPECT_THAT(pull("Some/model", {"README.md", "onnx/model.onnx"}).files, ElementsAre("README.md", "onnx/model.onnx"));
   EXPECT_EQ(read_file(hub_.repository() / "snapshots" / FakeHub::kCommit / "onnx/model.onnx"), "o");
