@@ -1,5 +1,6 @@
 #include "kvpress/formats/text_dataset.h"
 
+#include <fcntl.h>
 #include <fmt/ranges.h>
 #include <glob.h>
 #include <nlohmann/json.hpp>
@@ -7,12 +8,16 @@
 
 #include <cerrno>
 #include <memory>
+#include <span>
 #include <system_error>
 #include <utility>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "formats/compressed.h"
+#include "formats/lfs_pointer.h"
 #include "formats/printable.h"
+#include "formats/text_encoding.h"
 #include "hub/rows_service.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -42,13 +47,52 @@ fs::path plain_name(const fs::path& path) {
   return suffix == ".gz" || suffix == ".xz" || suffix == ".zst" ? path.stem() : path.filename();
 }
 
+/// All that a pipe or terminal gives; `name` is what messages call it.
+std::string read_stream(int descriptor, const std::string& name) {
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  for (;;) {
+    check_interrupt();
+    const ssize_t n = ::read(descriptor, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("{}: cannot be read: {}", name, errno_text());
+    if (n == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+}
+
+/// The bytes of a file, or of a pipe, such as that of a process substitution.
+class Content {
+ public:
+  explicit Content(const fs::path& path) {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    if (!fs::exists(status) || fs::is_regular_file(status) || fs::is_directory(status)) {
+      file_.emplace(path);
+      return;
+    }
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) fail("{}: cannot open: {}", path.string(), errno_text());
+    const std::unique_ptr<const int, void (*)(const int*)> guard(&descriptor, [](const int* it) { ::close(*it); });
+    text_ = read_stream(descriptor, path.string());
+  }
+  std::span<const std::byte> bytes() const { return file_ ? file_->bytes() : std::as_bytes(std::span(text_)); }
+
+ private:
+  std::optional<MappedFile> file_;
+  std::string text_;
+};
+
 void read_pieces(const fs::path& path, const TextSink& sink) {
-  const MappedFile file(path);
+  const Content content(path);
+  const std::span<const std::byte> bytes = content.bytes();
   const std::string suffix = path.extension().string();
-  if (suffix == ".gz") return decompress_gzip(file.bytes(), path.string(), sink);
-  if (suffix == ".xz") return decompress_xz(file.bytes(), path.string(), sink);
-  if (suffix == ".zst") return decompress_zstd(file.bytes(), path.string(), sink);
-  sink({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  if (suffix == ".gz") return decompress_gzip(bytes, path.string(), sink);
+  if (suffix == ".xz") return decompress_xz(bytes, path.string(), sink);
+  if (suffix == ".zst") return decompress_zstd(bytes, path.string(), sink);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  refuse_lfs_pointer(text, path.string());
+  sink(text);
 }
 
 /// Rows from pieces of a file, of which any may end in the middle of a row.
@@ -59,6 +103,7 @@ class JsonlReader {
 
   /// False once there are rows enough.
   bool take(std::string_view piece) {
+    if (line_ == 0 && partial_.empty()) refuse_utf16(piece, path_);
     for (;;) {
       if (enough()) return false;
       const auto end = piece.find('\n');
@@ -86,12 +131,7 @@ class JsonlReader {
   void row(std::string_view line) {
     ++line_;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
-    nlohmann::json json;
-    try {
-      json = nlohmann::json::parse(line);
-    } catch (const nlohmann::json::exception&) {
-      fail("{}: line {} is not valid JSON", path_, line_);
-    }
+    nlohmann::json json = parse_json_line(line, path_, static_cast<std::size_t>(line_));
     if (!json.is_object() || !json.contains(column_) || !json[column_].is_string()) {
       fail("{}: line {} has no field \"{}\" that is a string{}", path_, line_, column_, fields_of(json));
     }
@@ -117,10 +157,23 @@ class JsonlReader {
   std::vector<std::string> texts_;
 };
 
+/// Pipes, terminals and what stands for them in /dev and /proc: their names say nothing of what they give.
+bool is_stream(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status) || fs::is_directory(status)) return false;
+  const std::string name = path.string();
+  return !fs::is_regular_file(status) || name.starts_with("/dev/") || name.starts_with("/proc/");
+}
+
 bool is_jsonl(const fs::path& path) { return plain_name(path).extension() == ".jsonl"; }
 
 std::vector<std::string> read_texts(const fs::path& path, const TextRequest& request) {
-  if (!is_jsonl(path)) return {read_text_file(path)};
+  if (!is_jsonl(path)) {
+    std::string text = read_text_file(path);
+    if (text.empty() && is_stream(path)) fail("{}: is empty", path.string());
+    return {std::move(text)};
+  }
   JsonlReader reader(path.string(), request.column, request.max_samples);
   read_pieces(path, [&](std::string_view piece) { return reader.take(piece); });
   return reader.finish();
@@ -170,15 +223,7 @@ TextDataset load_from_hub(const TextRequest& request) {
 
 TextDataset read_standard_input() {
   TextDataset dataset{.name = "-", .texts = {""}, .names = {}, .separator = "", .more = {}};
-  char buffer[1 << 16];
-  for (;;) {
-    check_interrupt();
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("-: standard input cannot be read: {}", errno_text());
-    if (n == 0) break;
-    dataset.texts[0].append(buffer, static_cast<std::size_t>(n));
-  }
+  dataset.texts[0] = checked_utf8(read_stream(STDIN_FILENO, "-: standard input"), "-");
   if (dataset.texts[0].empty()) fail("-: standard input is empty");
   return dataset;
 }
@@ -187,7 +232,7 @@ TextDataset read_standard_input() {
 std::vector<fs::path> files_of(const TextRequest& request) {
   const std::string& name = request.name;
   std::error_code error;
-  if (fs::is_regular_file(name, error)) return {name};
+  if (fs::is_regular_file(name, error) || is_stream(name)) return {name};
   if (name.find_first_of("*?[") != std::string::npos) {
     glob_t found{};
     std::vector<fs::path> files;
@@ -217,7 +262,7 @@ TextDataset load_files(const TextRequest& request) {
   const bool jsonl = is_jsonl(files.front());
   for (const fs::path& path : files) {
     const std::string suffix = plain_name(path).extension().string();
-    if (suffix != ".jsonl" && suffix != ".txt") {
+    if (suffix != ".jsonl" && suffix != ".txt" && !is_stream(path)) {
       fail_usage("{}: unknown kind of text file; use .jsonl or .txt, optionally with .gz, .xz or .zst", path.string());
     }
     if (is_jsonl(path) != jsonl) fail_usage("{}: matches .txt and .jsonl files; use one kind at a time", request.name);
@@ -253,6 +298,9 @@ std::string read_text_file(const fs::path& path) {
     text += piece;
     return true;
   });
+  if (const std::string_view checked = checked_utf8(text, path.string()); checked.size() < text.size()) {
+    text.erase(0, text.size() - checked.size());
+  }
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "formats/mutations.h"
@@ -100,20 +101,60 @@ TEST(TextFiles, CompressedRowsAreReadOnlyAsFarAsWanted) {
   EXPECT_THAT(error_of([&] { load_texts({path.string(), "", "", 0}); }), HasSubstr("is not valid JSON"));
 }
 
+TEST(TextFiles, RowsAreReadAsPythonReadsThem) {
+  const TemporaryFolder folder;
+  const auto texts = [&](const std::string& content) {
+    return load_texts({folder.file("t.jsonl", content).string(), "", "", 0}).texts;
+  };
+  EXPECT_EQ(texts("{\"text\":\"a\", \"score\": NaN}\n{\"score\": [-Infinity, Infinity], \"text\":\"b\"}\n"),
+            (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(texts("{\"text\":\"x\\ud800y\"}")[0], "x\xef\xbf\xbdy");
+  EXPECT_EQ(texts("\xef\xbb\xbf{\"text\":\"a\"}"), std::vector<std::string>{"a"});
+}
+
+TEST(TextFiles, OtherEncodingsAreTold) {
+  const TemporaryFolder folder;
+  const auto text = [&](const std::string& content, const char* name = "t.txt") {
+    return load_texts({folder.file(name, content).string(), "", "", 0}).texts.at(0);
+  };
+  EXPECT_EQ(text("\xef\xbb\xbfplain"), "plain");
+  const std::string utf16("\xff\xfeT\0h\0e\0", 8);
+  EXPECT_THAT(error_of([&] { text(utf16); }), HasSubstr("t.txt: is UTF-16 or UTF-32, not UTF-8"));
+  EXPECT_THAT(error_of([&] { text(utf16.substr(2)); }), HasSubstr("t.txt: is UTF-16 or UTF-32"));
+  EXPECT_THAT(error_of([&] { text(utf16, "t.jsonl"); }), HasSubstr("t.jsonl: is UTF-16 or UTF-32"));
+  EXPECT_THAT(error_of([&] { text("\xfe\xff"); }), HasSubstr("is UTF-16"));
+  EXPECT_EQ(text(std::string("a\0b zero here and there", 23)), std::string("a\0b zero here and there", 23));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(text("caf\xe9 au lait"), "caf\xe9 au lait");
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("t.txt: byte 3 (0xe9) is not UTF-8; such bytes are read as U+FFFD"));
+}
+
+TEST(TextFiles, PipesAreRead) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "through a pipe", 14), 14);
+  ::close(ends[1]);
+  TextRequest request{.name = "/dev/fd/" + std::to_string(ends[0])};
+  request.is_file = true;
+  EXPECT_EQ(load_texts(request).texts, std::vector<std::string>{"through a pipe"});
+  EXPECT_THAT(error_of([&] { load_texts(request); }), HasSubstr("is empty"));
+  ::close(ends[0]);
+}
+
 TEST(TextFiles, ErrorsNameFileAndLine) {
   const TemporaryFolder folder;
   const auto message = [&](const std::string& content) {
     const auto path = folder.file("t.jsonl", content);
     return error_of([&] { load_texts({path.string(), "", "", 0}); }).substr(path.string().size());
   };
-  EXPECT_EQ(message("{\"text\":\"a\"}\n{\"text\":"), ": line 2 is not valid JSON");
-  EXPECT_EQ(message("{\"text\":\"\xff\"}"), ": line 1 is not valid JSON");
-  EXPECT_EQ(message("{\"text\":\"\\ud800\"}"), ": line 1 is not valid JSON");
+  EXPECT_EQ(message("{\"text\":\"a\"}\n{\"text\":"), ": line 2 is not valid JSON (column 9)");
+  EXPECT_EQ(message("{\"text\":\"\xff\"}"), ": line 1 is not valid JSON (column 10)");
   EXPECT_EQ(message("{\"text\":7}"), ": line 1 has no field \"text\" that is a string");
   EXPECT_EQ(message("[]\n"), ": line 1 has no field \"text\" that is a string");
-  EXPECT_EQ(message(std::string(300000, '[')), ": line 1 is not valid JSON");
+  EXPECT_EQ(message(std::string(300000, '[')), ": line 1 is nested deeper than 200 levels");
   EXPECT_EQ(message("{\"text\":" + std::string(100000, '[') + std::string(100000, ']') + "}"),
-            ": line 1 has no field \"text\" that is a string");
+            ": line 1 is nested deeper than 200 levels");
   EXPECT_THROW(load_texts({folder.file("t.csv", "a").string(), "", "", 0}), UsageError);
   EXPECT_THAT(error_of([&] {
                 load_texts({(folder.path() / "no.txt").string(), "", "", 0});
