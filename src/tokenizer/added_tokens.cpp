@@ -88,7 +88,7 @@ const AddedToken* AddedTokenFinder::match(std::string_view text, std::size_t at,
 }
 
 void AddedTokenFinder::split(std::string_view text, const std::function<void(std::string_view)>& on_text,
-                             const std::function<void(std::int32_t)>& on_token) const {
+                             const std::function<void(std::int32_t)>& on_token, bool special_is_text) const {
   std::size_t done = 0;
   if (!nodes_.empty()) {
     for (std::size_t at = 0; at < text.size();) {
@@ -102,6 +102,7 @@ void AddedTokenFinder::split(std::string_view text, const std::function<void(std
       std::size_t end = at + length;
       // As in the reference the search goes on behind the token's own text, whatever else it is refused or takes along.
       at = end;
+      if (token->special && special_is_text) continue;
       if (token->single_word && !stands_alone(text, begin, end)) continue;
       if (token->lstrip) begin = std::max(skip_space_back(text, begin, 0), done);
       if (token->rstrip) end = skip_space(text, end);

@@ -26,9 +26,10 @@ class AddedTokenFinder {
   /// `token` must outlive the finder. Of two tokens with the same pattern the first is used.
   void add(std::string_view pattern, const AddedToken& token);
 
-  /// Calls on_text(part) and on_token(id) in the order of the text. Thread-safe.
+  /// Calls on_text(part) and on_token(id) in the order of the text; with `special_is_text` special tokens are left in
+  /// the text. Thread-safe.
   void split(std::string_view text, const std::function<void(std::string_view)>& on_text,
-             const std::function<void(std::int32_t)>& on_token) const;
+             const std::function<void(std::int32_t)>& on_token, bool special_is_text = false) const;
 
  private:
   /// A trie over bytes; the children of a node are a linked list.

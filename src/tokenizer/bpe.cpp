@@ -4,8 +4,10 @@
 #include <bit>
 #include <limits>
 #include <queue>
+#include <utility>
 
 #include "base/hash.h"
+#include "kvpress/base/error.h"
 
 namespace kvpress {
 namespace {
@@ -106,14 +108,32 @@ void BytePairEncoder::encode(std::string_view word, WordCache& cache, std::vecto
   if (cached) cache.store(word, ids.data() + before, ids.size() - before);
 }
 
+template <typename Put>
+void BytePairEncoder::for_each_token(std::string_view word, Put put) const {
+  bool unknown = false;  // one is yet to be put: as in the reference, behind what others fall back to
+  for (const char c : word) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (const std::int32_t id = byte_ids_[byte]; id >= 0) {
+      if (std::exchange(unknown, false)) put(unknown_);
+      put(id);
+    } else if (!fallbacks_[byte].empty()) {
+      for (const std::int32_t it : fallbacks_[byte]) put(it);
+    } else if (!no_unknown_.empty()) {
+      fail("{}", no_unknown_);
+    } else if (unknown_ >= 0) {
+      if (unknown && !fuses_unknown_) put(unknown_);
+      unknown = true;
+    }
+  }
+  if (unknown) put(unknown_);
+}
+
 void BytePairEncoder::merge_short(std::string_view word, std::vector<std::int32_t>& ids) const {
   constexpr std::int32_t kNever = std::numeric_limits<std::int32_t>::max();
-  std::int32_t tokens[kShortWord];
-  Merge merges[kShortWord];  // of each token with the next
+  std::int32_t tokens[2 * kShortWord];
+  Merge merges[2 * kShortWord];  // of each token with the next
   std::size_t n = 0;
-  for (const char c : word) {
-    if (const std::int32_t id = byte_ids_[static_cast<unsigned char>(c)]; id >= 0) tokens[n++] = id;
-  }
+  for_each_token(word, [&](std::int32_t id) { tokens[n++] = id; });
   const auto look_up = [&](std::size_t i) {
     const Merge* found = i + 1 < n ? find(tokens[i], tokens[i + 1]) : nullptr;
     merges[i] = found != nullptr ? *found : Merge{kNoPair, kNever, 0};
@@ -148,10 +168,7 @@ void BytePairEncoder::merge_long(std::string_view word, std::vector<std::int32_t
   };
   std::vector<Symbol> symbols;
   symbols.reserve(word.size());
-  for (const char c : word) {
-    const std::int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-    if (id >= 0) symbols.push_back({id, symbols.size() - 1, symbols.size() + 1});
-  }
+  for_each_token(word, [&](std::int32_t id) { symbols.push_back({id, symbols.size() - 1, symbols.size() + 1}); });
   if (symbols.empty()) return;
   symbols.back().next = kNone;
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace kvpress {
@@ -38,8 +39,17 @@ class BytePairEncoder {
  public:
   BytePairEncoder();
 
-  /// Sets the id of a byte; -1 for bytes that are not in the vocabulary, which are dropped, as in the reference.
+  /// Sets the id of a byte. Other bytes are dropped, as in the reference, but for what the next three say.
   void set_byte(unsigned char byte, std::int32_t id) { byte_ids_[byte] = id; }
+  /// A byte without an id that becomes these, at most two.
+  void set_fallback(unsigned char byte, std::vector<std::int32_t> ids) { fallbacks_[byte] = std::move(ids); }
+  /// Bytes without anything become `id`; if `fuse`, neighbouring ones become one.
+  void set_unknown(std::int32_t id, bool fuse) {
+    unknown_ = id;
+    fuses_unknown_ = fuse;
+  }
+  /// encode() throws Error with `message` for a byte without anything.
+  void refuse_unknown(std::string message) { no_unknown_ = std::move(message); }
 
   void reserve(std::size_t n_merges);
   /// `left` `right` becomes `merged`; lower ranks are merged first. Adding a pair again replaces its rank.
@@ -60,8 +70,15 @@ class BytePairEncoder {
   Merge& slot_of(std::uint64_t pair);
   void merge_short(std::string_view word, std::vector<std::int32_t>& ids) const;
   void merge_long(std::string_view word, std::vector<std::int32_t>& ids) const;
+  /// Calls put(id) for what the bytes of a word become before any merge.
+  template <typename Put>
+  void for_each_token(std::string_view word, Put put) const;
 
   std::array<std::int32_t, 256> byte_ids_;
+  std::array<std::vector<std::int32_t>, 256> fallbacks_;
+  std::int32_t unknown_ = -1;
+  bool fuses_unknown_ = false;
+  std::string no_unknown_;
   std::vector<Merge> table_;
   std::size_t n_merges_ = 0;
 };

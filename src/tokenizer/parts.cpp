@@ -5,11 +5,29 @@
 
 namespace kvpress {
 
-void set_bytes(TokenizerParts& parts) {
+void set_bytes(TokenizerParts& parts, const MissingBytes& missing, const std::string& path) {
   const ByteAlphabet alphabet;
   for (int byte = 0; byte < 256; ++byte) {
-    const auto id = parts.vocabulary.find(alphabet.character(static_cast<unsigned char>(byte)));
-    parts.encoder.set_byte(static_cast<unsigned char>(byte), id.value_or(-1));
+    const std::string& character = alphabet.character(static_cast<unsigned char>(byte));
+    if (const auto id = parts.vocabulary.find(character)) {
+      parts.encoder.set_byte(static_cast<unsigned char>(byte), *id);
+      continue;
+    }
+    std::vector<std::int32_t> ids;
+    if (missing.fallback) {
+      for (const char c : character) {
+        const auto id = parts.vocabulary.find(fmt::format("<0x{:02X}>", static_cast<unsigned char>(c)));
+        if (id) ids.push_back(*id);
+      }
+    }
+    if (ids.size() == character.size()) parts.encoder.set_fallback(static_cast<unsigned char>(byte), ids);
+  }
+  if (!missing.unk_token) return;
+  if (const auto id = parts.vocabulary.find(*missing.unk_token)) {
+    parts.encoder.set_unknown(*id, missing.fuse_unk);
+  } else {
+    parts.encoder.refuse_unknown(fmt::format("{}: model: unk_token {} is needed, but is not in the vocabulary", path,
+                                             printable(*missing.unk_token)));
   }
 }
 

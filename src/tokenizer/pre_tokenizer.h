@@ -28,6 +28,9 @@ struct DigitsSplit {
 /// Adds a space before a text that does not begin with one.
 struct PrefixSpace {};
 
+/// More steps than this are refused: each takes a stack frame, and nothing known has a tenth of them.
+inline constexpr std::size_t kMaxPreTokenizerSteps = 100;
+
 using PreTokenizerStep = std::variant<RegexSplit, DigitsSplit, PrefixSpace>;
 
 /// The expression of GPT-2, which the reference's ByteLevel uses.

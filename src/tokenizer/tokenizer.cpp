@@ -42,6 +42,7 @@ struct Meaning {
 struct Tokenizer::Impl {
   TokenizerParts parts;
   PreTokenizer pre_tokenizer;
+  std::vector<AddedToken> added_tokens;  // the finders point to them
   AddedTokenFinder raw_tokens, normalized_tokens;
   Vocabulary words;  ///< with ignore_merges: the tokens by their bytes
   std::string meanings_text;
@@ -54,16 +55,17 @@ struct Tokenizer::Impl {
   }
 
   void find_added_tokens() {
-    // Of two tokens that normalize alike the first counts, and special ones come first.
-    for (const bool special : {true, false}) {
-      for (const AddedToken& token : parts.added_tokens) {
-        if (token.special != special) continue;
-        std::string storage;
-        if (token.normalized) {
-          normalized_tokens.add(parts.nfc ? to_nfc(token.content, storage) : token.content, token);
-        } else {
-          raw_tokens.add(token.content, token);
-        }
+    added_tokens = parts.added.tokens();
+    for (AddedToken& token : added_tokens) token.special = parts.added.is_special(token.content);
+    const AddedToken* first = parts.added.tokens().data();
+    // Of two that normalize alike the first counts.
+    for (const AddedVocabulary::Pattern& pattern : parts.added.patterns()) {
+      std::string storage;
+      const AddedToken& token = added_tokens[static_cast<std::size_t>(parts.added.find(pattern.content) - first)];
+      if (pattern.normalized) {
+        normalized_tokens.add(parts.nfc ? to_nfc(pattern.content, storage) : pattern.content, token);
+      } else {
+        raw_tokens.add(pattern.content, token);
       }
     }
   }
@@ -71,7 +73,7 @@ struct Tokenizer::Impl {
   void find_meanings() {
     const ByteAlphabet alphabet;
     std::int32_t end = parts.vocabulary.end_id();
-    for (const AddedToken& token : parts.added_tokens) end = std::max(end, token.id + 1);
+    for (const AddedToken& token : added_tokens) end = std::max(end, token.id + 1);
     meanings.resize(static_cast<std::size_t>(end));
     const auto put = [&](std::int32_t id, std::string_view bytes, bool special) {
       meanings[id] = {static_cast<std::uint32_t>(meanings_text.size()), static_cast<std::uint32_t>(bytes.size()),
@@ -85,7 +87,7 @@ struct Tokenizer::Impl {
       put(id, bytes ? std::string_view(*bytes) : token, false);
       if (parts.ignore_merges && bytes) words.add(*bytes, id);
     }
-    for (const AddedToken& token : parts.added_tokens) put(token.id, token.content, token.special);
+    for (const AddedToken& token : added_tokens) put(token.id, token.content, token.special);
   }
 
   void encode_word(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const {
@@ -98,6 +100,13 @@ struct Tokenizer::Impl {
     parts.encoder.encode(word, cache, ids);
   }
 };
+
+BosChoice parse_bos_choice(std::string_view text, std::string_view option) {
+  if (text == "auto") return BosChoice::automatic;
+  if (text == "yes") return BosChoice::yes;
+  if (text == "no") return BosChoice::no;
+  fail_usage("{}: '{}' is not known; known: auto, yes, no", option, text);
+}
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
@@ -125,9 +134,9 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
       to_valid_utf8(text, valid),
       [&](std::string_view part) {
         if (impl_->parts.nfc) part = to_nfc(part, normalized);
-        impl_->normalized_tokens.split(part, on_normalized, on_token);
+        impl_->normalized_tokens.split(part, on_normalized, on_token, impl_->parts.splits_special);
       },
-      on_token);
+      on_token, impl_->parts.splits_special);
   impl_->caches.give_back(std::move(cache));
   return ids;
 }
@@ -146,11 +155,30 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
 std::int64_t Tokenizer::vocab_size() const { return static_cast<std::int64_t>(impl_->meanings.size()); }
 
 std::optional<std::int32_t> Tokenizer::eos_id() const { return impl_->parts.eos_id; }
+std::optional<std::int32_t> Tokenizer::bos_id() const { return impl_->parts.bos_id; }
+
+TextFrame Tokenizer::frame(BosChoice choice) const {
+  const TokenizerParts& parts = impl_->parts;
+  if (choice == BosChoice::no) return {};
+  TextFrame frame{parts.before_text, parts.after_text};
+  if (!parts.no_bos_reason.empty()) fail("{}", parts.no_bos_reason);
+  if (choice == BosChoice::automatic || !frame.before.empty()) return frame;
+  if (!parts.bos_id) fail_setting("bos", "yes is not possible; the tokenizer has no begin-of-text token");
+  frame.before.push_back(*parts.bos_id);
+  return frame;
+}
+
+std::vector<std::int32_t> Tokenizer::encode(std::string_view text, BosChoice choice) const {
+  TextFrame around = frame(choice);
+  std::vector<std::int32_t> ids = std::move(around.before);
+  const std::vector<std::int32_t> inner = encode(text);
+  ids.insert(ids.end(), inner.begin(), inner.end());
+  ids.insert(ids.end(), around.after.begin(), around.after.end());
+  return ids;
+}
 
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view token) const {
-  for (const AddedToken& added : impl_->parts.added_tokens) {
-    if (added.content == token) return added.id;
-  }
+  if (const AddedToken* added = impl_->parts.added.find(std::string(token))) return added->id;
   return impl_->parts.vocabulary.find(token);
 }
 

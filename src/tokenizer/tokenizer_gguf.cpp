@@ -3,6 +3,7 @@
 
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
+#include "tokenizer/end_tokens.h"
 #include "tokenizer/parts.h"
 #include "tokenizer/unicode.h"
 
@@ -29,6 +30,7 @@ struct Pre {
   bool digits = false;           ///< each digit by itself, before the patterns
   bool nfc = false;
   bool ignore_merges = false;
+  bool add_bos = false;  ///< a begin-of-text token before each text, unless tokenizer.ggml.add_bos_token says otherwise
 };
 constexpr Pre kPres[] = {
     {"gpt-2", {kGpt2Pattern}},
@@ -42,14 +44,14 @@ constexpr Pre kPres[] = {
     {"refact", {kGpt2Pattern}, true},
     {"codeshell", {kGpt2Pattern}, true},
     {"command-r", {kGpt2Pattern}, true, true},
-    {"llama-bpe", {kLlama3Pattern}, false, false, true},
-    {"llama3", {kLlama3Pattern}, false, false, true},
-    {"llama-v3", {kLlama3Pattern}, false, false, true},
+    {"llama-bpe", {kLlama3Pattern}, false, false, true, true},
+    {"llama3", {kLlama3Pattern}, false, false, true, true},
+    {"llama-v3", {kLlama3Pattern}, false, false, true, true},
     {"dbrx", {kLlama3Pattern}},
     {"smaug-bpe", {kLlama3Pattern}},
     {"qwen2", {kQwen2Pattern}, false, true},
     {"deepseek-r1-qwen", {kQwen2Pattern}},
-    {"tekken", {kTekkenPattern}, false, false, true},
+    {"tekken", {kTekkenPattern}, false, false, true, true},
     {"gpt-4o", {kGpt4oPattern}},
     {"llama4", {kGpt4oPattern}},
     {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Pattern, R"(\p{N}+)", R"([0-9][0-9][0-9])"}},
@@ -71,25 +73,51 @@ void read_tokens(const GgufFile& file, TokenizerParts& parts) {
   if (tokens == nullptr) fail("{}: has no tokenizer.ggml.tokens, an array of strings", path);
   if (static_cast<std::int64_t>(tokens->size()) > Vocabulary::kMaxId)
     fail("{}: has more than {} tokens", path, Vocabulary::kMaxId);
-  const auto* types = file.get<std::vector<std::int64_t>>("tokenizer.ggml.token_type");
-  if (types != nullptr && types->size() != tokens->size()) {
+  const auto types = file.integers("tokenizer.ggml.token_type");
+  if (types && types->size() != tokens->size()) {
     fail("{}: tokenizer.ggml.token_type has {} tokens, but there are {}", path, types->size(), tokens->size());
   }
   parts.vocabulary.reserve(tokens->size());
+  std::vector<AddedToken> list;
   for (std::size_t i = 0; i < tokens->size(); ++i) {
-    const std::string& token = (*tokens)[i];
+    // As llama.cpp names them, of which a file may have several.
+    const std::string token = (*tokens)[i].empty() ? fmt::format("[EMPTY_{}]", i) : (*tokens)[i];
     std::string storage;
     if (to_valid_utf8(token, storage).data() != token.data()) fail("{}: token {} is not valid UTF-8", path, i);
     const auto id = static_cast<std::int32_t>(i);
     if (!parts.vocabulary.add(token, id)) fail("{}: token {} appears twice", path, printable(token));
-    const std::int64_t type = types == nullptr ? 1 : (*types)[i];
-    if (token.empty() || (type != kUnknown && type != kControl && type != kUserDefined)) continue;
+    std::int64_t type = types ? (*types)[i] : 1;
+    if (is_control_text(token)) type = kControl;
+    if (is_user_text(token)) type = kUserDefined;
+    if (type != kUnknown && type != kControl && type != kUserDefined) continue;
     AddedToken added;
-    added.id = id;
     added.content = token;
     added.special = type != kUserDefined;
     added.normalized = !added.special;
-    parts.added_tokens.push_back(std::move(added));
+    list.push_back(std::move(added));
+  }
+  parts.added.add(list, parts.vocabulary, path);
+}
+
+/// What llama.cpp puts around a text. (It does not read add_space_prefix for this kind of tokenizer.)
+void read_around(const GgufFile& file, bool add_bos, TokenizerParts& parts) {
+  const std::string& path = file.path();
+  const auto n_tokens = static_cast<std::size_t>(parts.vocabulary.end_id());
+  parts.bos_id = gguf_token_id(file, "tokenizer.ggml.bos_token_id", n_tokens);
+  parts.eos_id = gguf_token_id(file, "tokenizer.ggml.eos_token_id", n_tokens);
+  if (file.flag("tokenizer.ggml.add_bos_token").value_or(add_bos)) {
+    if (parts.bos_id) {
+      parts.before_text.push_back(*parts.bos_id);
+    } else {
+      parts.no_bos_reason = fmt::format(
+          "{}: texts begin with a begin-of-text token, but tokenizer.ggml.bos_token_id is missing; set {} to no to do "
+          "without",
+          path, setting("bos"));
+    }
+  }
+  if (file.flag("tokenizer.ggml.add_eos_token").value_or(false)) {
+    if (!parts.eos_id) fail("{}: tokenizer.ggml.add_eos_token is true, but eos_token_id is missing", path);
+    parts.after_text.push_back(*parts.eos_id);
   }
 }
 
@@ -122,9 +150,7 @@ TokenizerParts read_tokenizer_gguf(const GgufFile& file) {
   MergeReader merges(parts, path);
   for (const std::string& line : *lines) merges.add(line);
 
-  if (const auto* eos = file.get<std::int64_t>("tokenizer.ggml.eos_token_id"); eos != nullptr) {
-    if (*eos >= 0 && *eos < parts.vocabulary.end_id()) parts.eos_id = static_cast<std::int32_t>(*eos);
-  }
+  read_around(file, pre.add_bos, parts);
   set_bytes(parts);
   return parts;
 }

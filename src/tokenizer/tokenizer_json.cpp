@@ -1,14 +1,18 @@
 #include <nlohmann/json.hpp>
 
-#include <system_error>
-#include <unordered_map>
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
 
 #include "base/file.h"
+#include "base/json_text.h"
+#include "formats/lfs_pointer.h"
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "tokenizer/json_events.h"
 #include "tokenizer/parts.h"
+#include "tokenizer/special_tokens.h"
 
 namespace kvpress {
 namespace {
@@ -39,6 +43,14 @@ class Reader {
     if (!it.is_boolean()) fail("{}: {}: {} must be true or false", path_, of, name);
     return it.get<bool>();
   }
+  /// What is there must be known: it could change the tokens.
+  void allow(const json& part, const std::string& of, std::initializer_list<std::string_view> known) const {
+    if (!part.is_object()) return;
+    for (const auto& [key, value] : part.items()) {
+      if (value.is_null() || std::find(known.begin(), known.end(), key) != known.end()) continue;
+      fail("{}: {}{}{} is not known", path_, of, of.empty() ? "" : ": ", printable(key));
+    }
+  }
   [[noreturn]] void unknown(const std::string& of, std::string_view name, std::string_view known) const {
     fail("{}: {} '{}' is not supported; supported: {}", path_, of, printable(name), known);
   }
@@ -55,6 +67,7 @@ void for_each_part(const Reader& reader, const json& part, const std::string& of
     visit(part);
     return;
   }
+  reader.allow(part, of + ": Sequence", {"type", list});
   const json& parts = Reader::field(part, list);
   if (!parts.is_array()) fail("{}: {}: {} must be an array", reader.path(), of, list);
   for (const json& it : parts) for_each_part(reader, it, of, list, visit);
@@ -64,6 +77,7 @@ void read_normalizer(const Reader& reader, const json& rest, TokenizerParts& par
   for_each_part(reader, Reader::field(rest, "normalizer"), "normalizer", "normalizers", [&](const json& part) {
     const std::string type = reader.text(part, "type", "normalizer");
     if (type != "NFC") reader.unknown("normalizer", type, "NFC, Sequence, null");
+    reader.allow(part, "normalizer: NFC", {"type"});
     parts.nfc = true;
   });
 }
@@ -85,7 +99,9 @@ SplitBehavior behavior_of(const Reader& reader, const std::string& name) {
 void read_split(const Reader& reader, const json& part, TokenizerParts& parts) {
   const std::string of = "pre_tokenizer: Split";
   const std::string where = reader.path() + ": " + of;
+  reader.allow(part, of, {"type", "pattern", "behavior", "invert"});
   const json& pattern = Reader::field(part, "pattern");
+  reader.allow(pattern, of + ": pattern", {"Regex", "String"});
   const json& regex = Reader::field(pattern, "Regex");
   const SplitBehavior behavior = behavior_of(reader, reader.text(part, "behavior", of));
   const bool invert = reader.flag(part, "invert", false, of);
@@ -106,14 +122,19 @@ void read_pre_tokenizer(const Reader& reader, const json& rest, TokenizerParts& 
       fail("{}: pre_tokenizer '{}' after ByteLevel is not supported; ByteLevel must be last", reader.path(),
            printable(type));
     }
+    if (parts.steps.size() >= kMaxPreTokenizerSteps) {
+      fail("{}: pre_tokenizer: more than {} steps are not supported", reader.path(), kMaxPreTokenizerSteps);
+    }
     if (type == "ByteLevel") {
       byte_level = true;
+      reader.allow(part, of, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
       if (reader.flag(part, "add_prefix_space", true, of)) parts.steps.push_back(PrefixSpace{});
       if (reader.flag(part, "use_regex", true, of)) {
         parts.steps.push_back(RegexSplit{Regex(kGpt2Pattern, reader.path())});
         names += names.empty() ? "gpt2" : "+gpt2";
       }
     } else if (type == "Digits") {
+      reader.allow(part, of, {"type", "individual_digits"});
       parts.steps.push_back(DigitsSplit{reader.flag(part, "individual_digits", false, of)});
       names += names.empty() ? "digits" : "+digits";
     } else if (type == "Split") {
@@ -127,12 +148,48 @@ void read_pre_tokenizer(const Reader& reader, const json& rest, TokenizerParts& 
   parts.pre_tokenizer_name = names.empty() ? "none" : names;
 }
 
-/// What these would add around a text or do to decoded text is not for us; but they tell whether this is byte-level
-/// BPE.
-void check_around(const Reader& reader, const json& rest) {
+/// Appends what a part of the template stands for to what is before or after the text.
+void read_template(const Reader& reader, const json& processor, TokenizerParts& parts) {
+  const std::string of = "post_processor: TemplateProcessing";
+  reader.allow(processor, of, {"type", "single", "pair", "special_tokens"});
+  const json& single = Reader::field(processor, "single");
+  if (!single.is_array()) fail("{}: {}: single must be an array", reader.path(), of);
+  std::vector<std::int32_t> before, after;
+  bool has_text = false;
+  for (const json& piece : single) {
+    if (const json& sequence = Reader::field(piece, "Sequence"); !sequence.is_null()) {
+      if (has_text || reader.text(sequence, "id", of) != "A") {
+        fail("{}: {}: single must hold the text, Sequence A, once", reader.path(), of);
+      }
+      has_text = true;
+      continue;
+    }
+    const std::string name = reader.text(Reader::field(piece, "SpecialToken"), "id", of);
+    const json& ids = Reader::field(Reader::field(Reader::field(processor, "special_tokens"), name.c_str()), "ids");
+    if (!ids.is_array()) fail("{}: {}: special_tokens has no ids of {}", reader.path(), of, printable(name));
+    for (const json& id : ids) {
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() > Vocabulary::kMaxId) {
+        fail("{}: {}: the ids of {} must be from 0 to {}", reader.path(), of, printable(name), Vocabulary::kMaxId);
+      }
+      (has_text ? after : before).push_back(id.get<std::int32_t>());
+    }
+  }
+  if (!has_text) fail("{}: {}: single must hold the text, Sequence A, once", reader.path(), of);
+  parts.before_text = std::move(before);
+  parts.after_text = std::move(after);
+}
+
+/// What is put around a text; what is done to decoded text tells whether this is byte-level BPE.
+void read_around(const Reader& reader, const json& rest, TokenizerParts& parts) {
+  bool has_template = false;
   for_each_part(reader, Reader::field(rest, "post_processor"), "post_processor", "processors", [&](const json& part) {
     const std::string type = reader.text(part, "type", "post_processor");
-    if (type != "ByteLevel" && type != "TemplateProcessing") {
+    if (type == "TemplateProcessing") {
+      // In the reference the second loses the text.
+      if (std::exchange(has_template, true))
+        fail("{}: post_processor: two TemplateProcessing are not supported", reader.path());
+      read_template(reader, part, parts);
+    } else if (type != "ByteLevel") {
       reader.unknown("post_processor", type, "ByteLevel, TemplateProcessing, Sequence, null");
     }
   });
@@ -142,9 +199,14 @@ void check_around(const Reader& reader, const json& rest) {
   });
 }
 
-void check_model(const Reader& reader, const json& rest, const TokenizerDocument& document, TokenizerParts& parts) {
+/// Returns what becomes of bytes that are not in the vocabulary.
+MissingBytes read_model(const Reader& reader, const json& rest, const TokenizerDocument& document,
+                        TokenizerParts& parts) {
   const json& model = Reader::field(rest, "model");
   if (!model.is_object()) fail("{}: has no model; a BPE model is needed", reader.path());
+  reader.allow(model, "model",
+               {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+                "byte_fallback", "ignore_merges", "vocab", "merges"});
   if (const json& type = Reader::field(model, "type"); !type.is_null()) {
     if (const std::string name = reader.text(model, "type", "model"); name != "BPE") {
       reader.unknown("model", name, "BPE");
@@ -162,6 +224,11 @@ void check_model(const Reader& reader, const json& rest, const TokenizerDocument
     }
   }
   parts.ignore_merges = reader.flag(model, "ignore_merges", false, "model");
+  MissingBytes missing;
+  missing.fallback = reader.flag(model, "byte_fallback", false, "model");
+  missing.fuse_unk = reader.flag(model, "fuse_unk", false, "model");
+  if (!Reader::field(model, "unk_token").is_null()) missing.unk_token = reader.text(model, "unk_token", "model");
+  return missing;
 }
 
 void read_vocabulary(const Reader& reader, const TokenizerDocument& document, TokenizerParts& parts) {
@@ -198,59 +265,37 @@ void read_merges(const Reader& reader, const TokenizerDocument& document, Tokeni
 
 /// Ids are given as the reference gives them: a token that is in the vocabulary keeps its id, the others follow behind
 /// it in their order. (The file's own ids say the same, or the reference warns and goes its way.)
-void read_added_tokens(const Reader& reader, const json& rest, TokenizerParts& parts) {
+std::vector<StatedToken> read_added_tokens(const Reader& reader, const json& rest, TokenizerParts& parts) {
+  std::vector<StatedToken> stated;
+  std::vector<AddedToken> tokens;
   const json& list = Reader::field(rest, "added_tokens");
-  if (list.is_null()) return;
+  if (list.is_null()) return stated;
   if (!list.is_array()) fail("{}: added_tokens must be an array", reader.path());
-  const std::string of = "added_tokens";
-  std::unordered_map<std::string, std::size_t> seen;
-  std::int64_t next_id = static_cast<std::int64_t>(parts.vocabulary.size());
   for (const json& it : list) {
-    AddedToken token;
-    token.content = reader.text(it, "content", of);
-    token.special = reader.flag(it, "special", false, of);
-    token.normalized = reader.flag(it, "normalized", !token.special, of);
-    token.single_word = reader.flag(it, "single_word", false, of);
-    token.lstrip = reader.flag(it, "lstrip", false, of);
-    token.rstrip = reader.flag(it, "rstrip", false, of);
+    AddedToken token = read_added_token(it, reader.path(), "added_tokens");
     if (token.content.empty()) continue;
-    if (const auto before = seen.find(token.content); before != seen.end()) {  // the later one says how it behaves
-      token.id = parts.added_tokens[before->second].id;
-      parts.added_tokens[before->second] = token;
-      continue;
-    }
-    token.id = parts.vocabulary.find(token.content).value_or(static_cast<std::int32_t>(next_id));
-    if (token.id == next_id) ++next_id;
-    if (token.id > Vocabulary::kMaxId) fail("{}: added_tokens: more than {} ids", reader.path(), Vocabulary::kMaxId);
-    if (const json& stated = Reader::field(it, "id"); stated.is_number_integer() && stated != token.id) {
+    const json& id = Reader::field(it, "id");
+    const bool has_id = id.is_number_unsigned() && id.get<std::uint64_t>() <= Vocabulary::kMaxId;
+    tokens.push_back(token);
+    stated.push_back({has_id ? id.get<std::int64_t>() : -1, std::move(token)});
+  }
+  parts.added.add(tokens, parts.vocabulary, reader.path());
+  for (StatedToken& it : stated) {
+    const std::int32_t id = parts.added.find(it.token.content)->id;
+    if (it.id >= 0 && it.id != id) {
       log_warning_once(fmt::format("{}: added_tokens: {} has id {} by its position, but {} in the file", reader.path(),
-                                   printable(token.content), token.id, stated.dump()));
+                                   printable(it.token.content), id, it.id));
     }
-    seen.emplace(token.content, parts.added_tokens.size());
-    parts.added_tokens.push_back(std::move(token));
+    if (it.id < 0) it.id = id;
   }
+  return stated;
 }
 
-std::optional<std::int32_t> id_of(const TokenizerParts& parts, const std::string& content) {
-  for (const AddedToken& token : parts.added_tokens) {
-    if (token.content == content) return token.id;
-  }
-  return parts.vocabulary.find(content);
-}
-
-/// tokenizer.json does not say which token ends a text; the tokenizer_config.json beside it does.
-void read_eos(const std::filesystem::path& tokenizer_json, TokenizerParts& parts) {
-  const std::filesystem::path path = tokenizer_json.parent_path() / "tokenizer_config.json";
-  std::string name = "<|endoftext|>";
-  std::error_code error;
-  if (std::filesystem::is_regular_file(path, error)) {
-    const json config = json::parse(read_file(path), nullptr, false);
-    if (config.is_discarded()) fail("{}: is not valid JSON", path.string());
-    const json& eos = Reader::field(config, "eos_token");
-    const json& content = eos.is_object() ? Reader::field(eos, "content") : eos;
-    if (content.is_string()) name = content.get<std::string>();
-  }
-  parts.eos_id = id_of(parts, name);
+/// The token that the file pads with; transformers takes it for the tokenizer's.
+std::string padding_token(const Reader& reader, const json& rest) {
+  const json& padding = Reader::field(rest, "padding");
+  const json& token = Reader::field(padding, "pad_token");
+  return token.is_null() ? "" : reader.text(padding, "pad_token", "padding");
 }
 
 }  // namespace
@@ -258,21 +303,24 @@ void read_eos(const std::filesystem::path& tokenizer_json, TokenizerParts& parts
 TokenizerParts read_tokenizer_json(const std::filesystem::path& path) {
   const Reader reader(path.string());
   const MappedFile file(path);
-  const auto bytes = file.bytes();
-  const TokenizerDocument document =
-      parse_tokenizer_document({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, reader.path());
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  refuse_lfs_pointer(text, reader.path());
+  const TokenizerDocument document = parse_tokenizer_document(text, reader.path());
   if (!document.rest.is_object()) fail("{}: is not a JSON object", reader.path());
 
   TokenizerParts parts;
-  check_model(reader, document.rest, document, parts);
+  reader.allow(document.rest, "",
+               {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
+                "decoder", "model"});
+  const MissingBytes missing = read_model(reader, document.rest, document, parts);
   read_normalizer(reader, document.rest, parts);
   read_pre_tokenizer(reader, document.rest, parts);
-  check_around(reader, document.rest);
+  read_around(reader, document.rest, parts);
   read_vocabulary(reader, document, parts);
   read_merges(reader, document, parts);
-  read_added_tokens(reader, document.rest, parts);
-  read_eos(path, parts);
-  set_bytes(parts);
+  const std::vector<StatedToken> added = read_added_tokens(reader, document.rest, parts);
+  read_special_tokens(path.parent_path(), added, padding_token(reader, document.rest), parts);
+  set_bytes(parts, missing, reader.path());
   return parts;
 }
 

@@ -62,7 +62,8 @@ TEST(TokenizerGguf, KindsOfTokens) {
 
 TEST(TokenizerGguf, OthersAreNamed) {
   EXPECT_EQ(message(GgufBuilder()), "contains no tokenizer (tokenizer.ggml.model)");
-  EXPECT_EQ(message(GgufBuilder().u32("tokenizer.ggml.model", 1)), "contains no tokenizer (tokenizer.ggml.model)");
+  EXPECT_EQ(message(GgufBuilder().u32("tokenizer.ggml.model", 1)),
+            "metadata tokenizer.ggml.model is a whole number, but must be a string");
   EXPECT_EQ(message(GgufBuilder().text("tokenizer.ggml.model", "llama")),
             "tokenizer.ggml.model 'llama' is not supported; supported: gpt2 (byte-level BPE)");
   const std::string odd =
@@ -83,6 +84,54 @@ TEST(TokenizerGguf, VocabulariesThatLie) {
   EXPECT_EQ(with({"a", "b"}, {"a b"}), "merge 0 needs the token ab, which is not in the vocabulary");
   EXPECT_EQ(with({"a", "b"}, {"ab"}), "merge 0 is 'ab'; it must be two tokens separated by a space");
   EXPECT_EQ(with({"a", "b"}, {""}), "merge 0 is ''; it must be two tokens separated by a space");
+}
+
+TEST(TokenizerGguf, EmptyTokensAreNamed) {
+  const Tokenizer tokenizer = open(gpt2()
+                                       .texts("tokenizer.ggml.tokens", {"a", "", "b", "", "ab"})
+                                       .texts("tokenizer.ggml.merges", {"a b"})
+                                       .i32s("tokenizer.ggml.token_type", {1, 3, 1, 5, 1}));
+  EXPECT_EQ(tokenizer.vocab_size(), 5);
+  EXPECT_EQ(tokenizer.id_of("[EMPTY_3]"), 3);
+  EXPECT_EQ(tokenizer.encode("ab"), Ids{4});
+}
+
+TEST(TokenizerGguf, TextsBeginAsInLlamaCpp) {
+  const auto with = [](const char* pre) {
+    GgufBuilder builder;
+    builder.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", pre);
+    return builder.texts("tokenizer.ggml.tokens", {"a", "<s>", "</s>"})
+        .texts("tokenizer.ggml.merges", {})
+        .i32s("tokenizer.ggml.token_type", {1, 3, 3});
+  };
+  const auto encoded = [](GgufBuilder builder, BosChoice bos = BosChoice::automatic) {
+    return open(builder.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2)).encode("a", bos);
+  };
+  const char* add_bos = "tokenizer.ggml.add_bos_token";
+  const char* add_eos = "tokenizer.ggml.add_eos_token";
+  EXPECT_EQ(encoded(with("gpt-2")), Ids{0});
+  EXPECT_EQ(encoded(with("gpt-2"), BosChoice::yes), (Ids{1, 0}));
+  EXPECT_EQ(encoded(with("llama-bpe")), (Ids{1, 0}));
+  EXPECT_EQ(encoded(with("tekken")), (Ids{1, 0}));
+  EXPECT_EQ(encoded(with("llama-bpe"), BosChoice::no), Ids{0});
+  EXPECT_EQ(encoded(with("llama-bpe").flag(add_bos, false)), Ids{0});
+  EXPECT_EQ(encoded(with("gpt-2").flag(add_bos, true)), (Ids{1, 0}));
+  EXPECT_EQ(encoded(with("gpt-2").u32(add_bos, 1)), (Ids{1, 0}));
+  EXPECT_EQ(encoded(with("gpt-2").flag(add_bos, true).flag(add_eos, true)), (Ids{1, 0, 2}));
+  EXPECT_EQ(encoded(with("gpt-2").flag("tokenizer.ggml.add_space_prefix", true)), Ids{0});
+  EXPECT_THAT(message(with("gpt-2").text(add_bos, "yes")), HasSubstr("add_bos_token is a string, but must be true or"));
+  EXPECT_EQ(open(with("llama-bpe")).encode("a"), Ids{0});
+  EXPECT_THAT(test::error_of([&] { open(with("llama-bpe")).encode("a", BosChoice::automatic); }),
+              HasSubstr("tokenizer.ggml.bos_token_id is missing"));
+}
+
+TEST(TokenizerGguf, TokensThatLookLikeControlAreControl) {
+  const Tokenizer tokenizer = open(gpt2()
+                                       .texts("tokenizer.ggml.tokens", {"a", "<|im_end|>", "<|start|>"})
+                                       .texts("tokenizer.ggml.merges", {})
+                                       .i32s("tokenizer.ggml.token_type", {1, 1, 3}));
+  EXPECT_EQ(tokenizer.encode("a<|im_end|><|start|>"), (Ids{0, 1, 2}));
+  EXPECT_EQ(tokenizer.decode(Ids{0, 1, 2}), "a<|start|>");
 }
 
 TEST(TokenizerGguf, AnEndThatIsNoTokenIsNone) {

@@ -92,6 +92,47 @@ TEST(TokenizerJson, OtherPipelines) {
             "decoder 'Metaspace' is not supported; supported: ByteLevel, Sequence, null");
 }
 
+TEST(TokenizerJson, WhatIsNotUnderstoodIsNamed) {
+  EXPECT_EQ(error_with("/lowercase", true), "lowercase is not known");
+  EXPECT_EQ(error_with("/lowercase", nullptr), "no error");
+  EXPECT_EQ(error_with("/model/cased", false), "model: cased is not known");
+  EXPECT_EQ(error_with("/pre_tokenizer/trim", true), "pre_tokenizer: ByteLevel: trim is not known");
+  EXPECT_EQ(error_with("/truncation", {{"max_length", 4}}), "no error");  // not of plain encoding
+  const json template_of = {{"type", "TemplateProcessing"}};
+  const auto processor = [&](const json& changes) {
+    json part = template_of;
+    part.update(changes);
+    return error_with("/post_processor", part);
+  };
+  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+  EXPECT_EQ(processor({{"single", {text}}}), "no error");
+  json both = template_of;
+  both["single"] = {text};
+  EXPECT_EQ(error_with("/post_processor", {{"type", "Sequence"}, {"processors", {both, both}}}),
+            "post_processor: two TemplateProcessing are not supported");
+  EXPECT_EQ(processor(json::object()), "post_processor: TemplateProcessing: single must be an array");
+  EXPECT_EQ(processor({{"single", {text, text}}}),
+            "post_processor: TemplateProcessing: single must hold the text, Sequence A, once");
+  EXPECT_EQ(processor({{"single", json::array()}}),
+            "post_processor: TemplateProcessing: single must hold the text, Sequence A, once");
+  EXPECT_EQ(processor({{"single", {bos, text}}}),
+            "post_processor: TemplateProcessing: special_tokens has no ids of <s>");
+  EXPECT_EQ(processor({{"single", {bos, text}}, {"special_tokens", {{"<s>", {{"ids", {-1}}}}}}}),
+            "post_processor: TemplateProcessing: the ids of <s> must be from 0 to 4194303");
+}
+
+TEST(TokenizerJson, StepsOfThePreTokenizerAreLimited) {
+  const auto steps = [](std::size_t n) {
+    json list = json::array();
+    for (std::size_t i = 1; i < n; ++i) list.push_back({{"type", "Digits"}, {"individual_digits", true}});
+    list.push_back({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
+    return error_with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", list}});
+  };
+  EXPECT_EQ(steps(100), "no error");
+  EXPECT_EQ(steps(60'000), "pre_tokenizer: more than 100 steps are not supported");
+}
+
 TEST(TokenizerJson, Vocabularies) {
   EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":1,"ab":2)", R"("a b")")), "no error");
   EXPECT_EQ(test::error_of_document(tiny(R"("a":0,"b":0)", "")), "model.vocab: token b or id 0 appears twice");
@@ -145,13 +186,17 @@ TEST(TokenizerJson, AddedTokensTakeTheNextIds) {
   EXPECT_EQ(tokenizer.id_of("<newer>"), 1001);
   EXPECT_EQ(tokenizer.encode("<newer><new>"), (Ids{1001, 1000}));
   EXPECT_EQ(tokenizer.encode("the"), Ids{*tokenizer.id_of("the")});
-  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a<new>b")), "a<new>b");
+  // Once special it stays so, as in the reference.
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a<new>b")), "ab");
 }
 
 TEST(TokenizerJson, AddedTokensThatAreNone) {
   EXPECT_EQ(error_with("/added_tokens", nullptr), "no error");
   EXPECT_EQ(error_with("/added_tokens", 7), "added_tokens must be an array");
-  EXPECT_EQ(error_with("/added_tokens", {7}), "added_tokens: content must be a string");
+  EXPECT_EQ(error_with("/added_tokens", {7}), "added_tokens is 7; it must be an object");
+  EXPECT_EQ(error_with("/added_tokens", {{{"content", 7}}}), "added_tokens: content must be a string");
+  EXPECT_EQ(error_with("/added_tokens", {{{"content", "x"}, {"strip", true}}}),
+            "added_tokens: strip is not known of a token");
   EXPECT_EQ(error_with("/added_tokens", {{{"content", "x"}, {"special", 1}}}),
             "added_tokens: special must be true or false");
 }
@@ -168,7 +213,7 @@ TEST(TokenizerJson, TheTokenThatEndsATextIsInTheFileBeside) {
   EXPECT_EQ(eos(R"({"eos_token":null})"), 0);
   EXPECT_EQ(eos(R"({"eos_token":"e"})"), test::small_json()["model"]["vocab"]["e"].get<std::int32_t>());
   EXPECT_EQ(eos(R"({"eos_token":{"content":"<|endoftext|>"}})"), 0);
-  EXPECT_EQ(eos(R"({"eos_token":"</s>"})"), std::nullopt);
+  EXPECT_EQ(eos(R"({"eos_token":"</s>"})"), 1000);  // becomes a token
   EXPECT_THAT(test::error_of([&] { eos("{"); }), HasSubstr("tokenizer_config.json: is not valid JSON"));
 }
 

@@ -15,6 +15,20 @@
 
 namespace kvpress {
 
+/// Whether tokens are put around a text.
+enum class BosChoice : std::uint8_t {
+  automatic,  ///< what the reference puts there: the post-processor of tokenizer.json, llama.cpp's rules for a GGUF
+  yes,        ///< the same, and the begin-of-text token where the reference puts nothing before the text
+  no          ///< nothing
+};
+/// "auto", "yes" or "no". Throws UsageError naming `option`.
+BosChoice parse_bos_choice(std::string_view text, std::string_view option);
+
+/// The tokens that are put around a text.
+struct TextFrame {
+  std::vector<std::int32_t> before, after;
+};
+
 /// A tokenizer. All const functions are thread-safe.
 class Tokenizer {
  public:
@@ -30,6 +44,10 @@ class Tokenizer {
   /// The ids of `text`. Special tokens in the text are recognized (as in the reference); none are added. `text` may
   /// contain any bytes: invalid UTF-8 is read as U+FFFD, as with Python's errors="replace".
   std::vector<std::int32_t> encode(std::string_view text) const;
+  /// The same, between the tokens of frame(choice).
+  std::vector<std::int32_t> encode(std::string_view text, BosChoice choice) const;
+  /// Throws Error or UsageError if a begin-of-text token is wanted and there is none.
+  TextFrame frame(BosChoice choice) const;
 
   /// The bytes of `ids`. Unknown ids and, with `skip_special`, special tokens are skipped. The result may begin or end
   /// inside a UTF-8 sequence.
@@ -37,8 +55,10 @@ class Tokenizer {
 
   /// The largest id plus 1.
   std::int64_t vocab_size() const;
-  /// The end-of-text token; empty if there is none.
+  /// The end-of-text token; empty if there is none. A model may end its texts by others too (ModelConfig::eos_ids).
   std::optional<std::int32_t> eos_id() const;
+  /// The begin-of-text token; empty if there is none.
+  std::optional<std::int32_t> bos_id() const;
   std::optional<std::int32_t> id_of(std::string_view token) const;
   /// A description for `kvpress inspect`: "byte-level BPE, pre-tokenizer gpt2, NFC, 50277 ids".
   std::string description() const;
