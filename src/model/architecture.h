@@ -2,8 +2,6 @@
 // write src/model/<name>.cpp beside llama.cpp and name it in architectures().
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
-
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,13 +9,15 @@
 #include "kvpress/formats/gguf.h"
 #include "kvpress/model/config.h"
 #include "kvpress/model/weights.h"
+#include "model/config_json.h"
 
 namespace kvpress {
 
 struct Architecture {
   std::string_view model_type;  ///< transformers' name, in config.json
   std::string_view gguf_name;   ///< llama.cpp's name, in general.architecture; empty: not read from GGUF
-  ModelConfig (*config_from_json)(const nlohmann::json& json, const std::string& path);
+  /// Reads what it knows; the caller refuses what was not read.
+  ModelConfig (*config_from_json)(const JsonConfig& from);
   ModelConfig (*config_from_gguf)(const GgufFile& file);
   DecoderWeights (*weights)(const ModelConfig& config, const TensorFile& file, bool is_gguf, const Numerics& numerics);
 };

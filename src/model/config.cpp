@@ -6,11 +6,17 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 
 #include "base/file.h"
+#include "base/json_text.h"
+#include "formats/lfs_pointer.h"
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
 #include "kvpress/formats/model_files.h"
 #include "model/architecture.h"
+#include "model/config_json.h"
 
 namespace kvpress {
 namespace {
@@ -32,7 +38,7 @@ const Architecture& architecture_by_model_type(std::string_view model_type, cons
   for (const Architecture* it : architectures()) {
     if (it->model_type == model_type) return *it;
   }
-  fail("{}: architecture '{}' is not known; known: {}", path, model_type, fmt::join(known_names(), ", "));
+  fail("{}: architecture '{}' is not known; known: {}", path, printable(model_type), fmt::join(known_names(), ", "));
 }
 
 const Architecture& architecture_by_gguf_name(std::string_view name, const std::string& path) {
@@ -43,7 +49,7 @@ const Architecture& architecture_by_gguf_name(std::string_view name, const std::
   for (const Architecture* it : architectures()) {
     if (!it->gguf_name.empty()) known.push_back(it->gguf_name);
   }
-  fail("{}: architecture '{}' is not known in GGUF files; known: {}", path, name, fmt::join(known, ", "));
+  fail("{}: architecture '{}' is not known in GGUF files; known: {}", path, printable(name), fmt::join(known, ", "));
 }
 
 void ModelConfig::set_layers(std::int64_t n, const LayerSpec& each) {
@@ -107,6 +113,24 @@ void check_supported(const ModelConfig& config, const std::string& path) {
 
 namespace {
 
+nlohmann::json read_json_object(const std::filesystem::path& path) {
+  const std::string text = read_file(path);
+  refuse_lfs_pointer(text, path.string());
+  nlohmann::json json = parse_json(text, path.string());
+  if (!json.is_object()) fail("{}: is not a JSON object", path.string());
+  return json;
+}
+
+/// The tokens that end what the model writes: transformers takes those of generation_config.json, where there is one.
+void read_end_tokens(const JsonConfig& config, ModelConfig& to) {
+  to.eos_ids = config.ids("eos_token_id");
+  const std::filesystem::path path = std::filesystem::path(config.path()).parent_path() / "generation_config.json";
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return;
+  const JsonConfig generation(read_json_object(path), path.string());
+  if (generation.has("eos_token_id")) to.eos_ids = generation.ids("eos_token_id");
+}
+
 ModelConfig read_any_config(const ModelFiles& files) {
   if (files.gguf != nullptr) {
     const auto* name = files.gguf->get<std::string>("general.architecture");
@@ -114,16 +138,13 @@ ModelConfig read_any_config(const ModelFiles& files) {
     return architecture_by_gguf_name(*name, files.path.string()).config_from_gguf(*files.gguf);
   }
   const std::string path = files.config_json.string();
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(read_file(files.config_json));
-  } catch (const nlohmann::json::exception& error) {
-    fail("{}: is not valid JSON: {}", path, error.what());
-  }
-  if (!json.is_object() || !json.contains("model_type") || !json["model_type"].is_string()) {
-    fail("{}: 'model_type' is missing; a transformers config.json is needed", path);
-  }
-  return architecture_by_model_type(json["model_type"].get<std::string>(), path).config_from_json(json, path);
+  const JsonConfig from(read_json_object(files.config_json), path);
+  const auto model_type = from.text("model_type");
+  if (!model_type) fail("{}: 'model_type' is missing; a transformers config.json is needed", path);
+  ModelConfig config = architecture_by_model_type(*model_type, path).config_from_json(from);
+  read_end_tokens(from, config);
+  from.refuse_unread();
+  return config;
 }
 
 }  // namespace

@@ -1,56 +1,108 @@
 #include "model/config_json.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <map>
+#include <set>
 
+#include "base/json_text.h"
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
 #include "kvpress/ops/rope.h"
+#include "model/harmless_keys.h"
 
 namespace kvpress {
 
-std::int64_t JsonConfig::size(const std::string& key) const {
-  if (!has(key)) fail("{}: '{}' is missing", path_, key);
-  const auto& value = json_.at(key);
-  if (!value.is_number_integer()) fail("{}: '{}' is {}, it must be a whole number", path_, key, value.dump());
-  const auto number = value.get<std::int64_t>();
-  if (number < 1 || number > std::numeric_limits<std::int32_t>::max()) {
-    fail("{}: '{}' is {}, it must be between 1 and 2147483647", path_, key, number);
-  }
+struct JsonConfig::State {
+  nlohmann::json json;
+  std::set<std::string> read;
+  std::map<std::string, JsonConfig> objects;
+};
+
+JsonConfig::JsonConfig(nlohmann::json json, std::string path, std::string prefix)
+    : state_(std::make_shared<State>()), path_(std::move(path)), prefix_(std::move(prefix)) {
+  state_->json = std::move(json);
+}
+
+const nlohmann::json* JsonConfig::find(const std::string& key) const {
+  state_->read.insert(key);
+  const auto it = state_->json.find(key);
+  return it == state_->json.end() || it->is_null() ? nullptr : &*it;
+}
+
+bool JsonConfig::is_null(const std::string& key) const {
+  const auto it = state_->json.find(key);
+  return it != state_->json.end() && it->is_null();
+}
+
+void JsonConfig::refuse(const std::string& key, const nlohmann::json& value, std::string_view wanted) const {
+  fail("{}: '{}{}' is {}, it must be {}", path_, prefix_, key, brief(value), wanted);
+}
+
+std::int64_t JsonConfig::size(const std::string& key, std::int64_t most) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) fail("{}: '{}{}' is missing", path_, prefix_, key);
+  if (!value->is_number_integer()) refuse(key, *value, "a whole number");
+  const bool fits = !value->is_number_unsigned() || value->get<std::uint64_t>() <= static_cast<std::uint64_t>(most);
+  if (!fits || value->get<std::int64_t>() < 1) refuse(key, *value, fmt::format("between 1 and {}", most));
+  return value->get<std::int64_t>();
+}
+
+std::int64_t JsonConfig::size_or(const std::string& key, std::int64_t fallback, std::int64_t most) const {
+  return has(key) ? size(key, most) : fallback;
+}
+
+std::optional<double> JsonConfig::number(const std::string& key) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_number()) refuse(key, *value, "a number");
+  const auto number = value->get<double>();
+  if (!std::isfinite(number)) fail("{}: '{}{}' is {}, it must be finite", path_, prefix_, key, number);
   return number;
 }
 
-double JsonConfig::number_or(const std::string& key, double fallback) const {
-  if (!has(key)) return fallback;
-  if (!json_.at(key).is_number()) fail("{}: '{}' is {}, it must be a number", path_, key, json_.at(key).dump());
-  return json_.at(key).get<double>();
-}
-
 bool JsonConfig::flag_or(const std::string& key, bool fallback) const {
-  if (!has(key)) return fallback;
-  if (!json_.at(key).is_boolean()) fail("{}: '{}' is {}, it must be true or false", path_, key, json_.at(key).dump());
-  return json_.at(key).get<bool>();
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) refuse(key, *value, "true or false");
+  return value->get<bool>();
 }
 
-std::string JsonConfig::text_or(const std::string& key, const std::string& fallback) const {
-  if (!has(key)) return fallback;
-  if (!json_.at(key).is_string()) fail("{}: '{}' is {}, it must be a string", path_, key, json_.at(key).dump());
-  return json_.at(key).get<std::string>();
+std::optional<std::string> JsonConfig::text(const std::string& key) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_string()) refuse(key, *value, "a string");
+  return value->get<std::string>();
 }
 
 JsonConfig JsonConfig::object(const std::string& key) const {
-  if (!has(key)) return {nlohmann::json::object(), path_};
-  if (!json_.at(key).is_object()) fail("{}: '{}' must be an object", path_, key);
-  return {json_.at(key), path_};
+  if (const auto it = state_->objects.find(key); it != state_->objects.end()) return it->second;
+  const nlohmann::json* value = find(key);
+  if (value != nullptr && !value->is_object()) refuse(key, *value, "an object");
+  JsonConfig object(value == nullptr ? nlohmann::json::object() : *value, path_, prefix_ + key + ".");
+  state_->objects.emplace(key, object);
+  return object;
 }
 
 std::vector<std::int32_t> JsonConfig::ids(const std::string& key) const {
-  if (!has(key)) return {};
-  const auto& value = json_.at(key);
-  const auto list = value.is_array() ? value : nlohmann::json::array({value});
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return {};
   std::vector<std::int32_t> ids;
-  for (const auto& id : list) {
-    if (!id.is_number_integer()) fail("{}: '{}' is {}, it must be an id or a list of ids", path_, key, value.dump());
-    ids.push_back(id.get<std::int32_t>());
+  const auto take = [&](const nlohmann::json& id) {
+    if (!id.is_number_integer()) refuse(key, *value, "an id or a list of ids");
+    constexpr std::int32_t kMost = std::numeric_limits<std::int32_t>::max();
+    if (id.is_number_unsigned() && id.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost)) {
+      fail("{}: '{}{}' holds {}, an id is at most {}", path_, prefix_, key, brief(id), kMost);
+    }
+    if (id.get<std::int64_t>() >= 0) ids.push_back(id.get<std::int32_t>());
+  };
+  if (value->is_array()) {
+    for (const auto& id : *value) take(id);
+  } else {
+    take(*value);
   }
   return ids;
 }
@@ -61,38 +113,21 @@ Activation JsonConfig::activation(const std::string& key, const std::string& fal
   if (name == "gelu_new" || name == "gelu_fast" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
   if (name == "relu") return Activation::relu;
   if (name == "silu" || name == "swish") return Activation::silu;
-  fail("{}: '{}' is '{}'; known: gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu", path_, key, name);
+  fail("{}: '{}' is '{}'; known: gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu", path_, key,
+       printable(name));
 }
 
-std::vector<float> JsonConfig::rope(std::int64_t head_dim, double default_partial) const {
-  const JsonConfig newer = object("rope_parameters");
-  const JsonConfig scaling = has("rope_parameters") ? newer : object("rope_scaling");
-  const double base = newer.number_or("rope_theta", number_or("rope_theta", number_or("rotary_emb_base", 10000.0)));
-  const double partial = newer.number_or("partial_rotary_factor",
-                                         number_or("partial_rotary_factor", number_or("rotary_pct", default_partial)));
-  if (!(partial > 0 && partial <= 1))
-    fail("{}: the rotary share of a head is {}, it must be in (0, 1]", path_, partial);
-  if (!(base > 1)) fail("{}: the rotary base is {}, it must be above 1", path_, base);
-  const auto rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * partial);
-  if (rotary_dim < 2 || rotary_dim % 2 != 0)
-    fail("{}: {} rotary channels; an even number is needed", path_, rotary_dim);
-
-  std::vector<float> frequencies = rope_frequencies(rotary_dim, base);
-  const std::string type = scaling.text_or("rope_type", scaling.text_or("type", "default"));
-  if (type == "linear") {
-    const double factor = scaling.number_or("factor", 1.0);
-    for (float& frequency : frequencies) frequency = static_cast<float>(frequency / factor);
-  } else if (type == "llama3") {
-    Llama3Scaling llama3;
-    llama3.factor = scaling.number_or("factor", llama3.factor);
-    llama3.low_frequency_factor = scaling.number_or("low_freq_factor", llama3.low_frequency_factor);
-    llama3.high_frequency_factor = scaling.number_or("high_freq_factor", llama3.high_frequency_factor);
-    llama3.original_context = scaling.number_or("original_max_position_embeddings", llama3.original_context);
-    scale_frequencies(frequencies, llama3);
-  } else if (type != "default") {
-    fail("{}: rotary scaling '{}' is not supported; known: default, linear, llama3", path_, type);
+void JsonConfig::refuse_unread() const {
+  for (const auto& [key, value] : state_->json.items()) {
+    if (value.is_null() || state_->read.contains(key)) continue;
+    if (prefix_.empty() && is_harmless_config_key(key, value)) continue;
+    if (key == "quantization_config") {
+      fail("{}: 'quantization_config': weights quantized this way are not supported; use weights in float or a GGUF",
+           path_);
+    }
+    fail("{}: '{}{}' is not known here; results without it could be wrong", path_, prefix_, printable(key));
   }
-  return frequencies;
+  for (const auto& [key, object] : state_->objects) object.refuse_unread();
 }
 
 void check_config(const ModelConfig& config, const std::string& path) {
@@ -100,11 +135,24 @@ void check_config(const ModelConfig& config, const std::string& path) {
     fail("{}: {} query heads cannot share {} KV heads evenly", path, config.n_heads, config.n_kv_heads);
   }
   if (config.head_dim % 2 != 0) fail("{}: heads of {} channels; an even number is needed", path, config.head_dim);
+  if (config.n_heads * config.head_dim > kMaxSize) {
+    fail("{}: {} heads of {} channels are more than the {} supported", path, config.n_heads, config.head_dim, kMaxSize);
+  }
+  if (!(config.final_norm_eps > 0) || !std::isfinite(config.final_norm_eps)) {
+    fail("{}: the last norm's epsilon is {}, it must be above 0", path, config.final_norm_eps);
+  }
   for (const LayerSpec& it : config.layers) {
     if (it.rope.rotary_dim() > config.head_dim) {
       fail("{}: {} rotary channels in heads of {}", path, it.rope.rotary_dim(), config.head_dim);
     }
-    if (!(it.norm_eps > 0)) fail("{}: the norm's epsilon is {}, it must be above 0", path, it.norm_eps);
+    if (!(it.norm_eps > 0) || !std::isfinite(it.norm_eps)) {
+      fail("{}: the norm's epsilon is {}, it must be above 0", path, it.norm_eps);
+    }
+    const auto& turns = it.rope.inverse_frequencies;
+    const auto is_usable = [](float frequency) { return std::isfinite(frequency) && frequency >= 0; };
+    if (!std::all_of(turns.begin(), turns.end(), is_usable)) {
+      fail("{}: its rotary positions are scaled to frequencies that are not finite", path);
+    }
   }
 }
 

@@ -4,7 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,33 +15,57 @@
 
 namespace kvpress {
 
+/// Limits that keep every product of sizes within 64 bits; no model comes near them.
+inline constexpr std::int64_t kMaxSize = std::int64_t{1} << 23;
+inline constexpr std::int64_t kMaxLayers = 4096;
+inline constexpr std::int64_t kMaxVocabulary = std::int64_t{1} << 31;
+
+/// An object and which of its keys were read. Copies share both.
 class JsonConfig {
  public:
-  JsonConfig(const nlohmann::json& json, std::string path) : json_(json), path_(std::move(path)) {}
+  JsonConfig(nlohmann::json json, std::string path) : JsonConfig(std::move(json), std::move(path), "") {}
 
-  /// Absent and null read the same.
-  bool has(const std::string& key) const { return json_.contains(key) && !json_.at(key).is_null(); }
-  /// A whole number from 1 to 2^31; throws Error otherwise.
-  std::int64_t size(const std::string& key) const;
-  std::int64_t size_or(const std::string& key, std::int64_t fallback) const { return has(key) ? size(key) : fallback; }
-  double number_or(const std::string& key, double fallback) const;
+  /// Absent and null read the same, but for is_null().
+  bool has(const std::string& key) const { return find(key) != nullptr; }
+  bool is_null(const std::string& key) const;
+  /// A whole number from 1 to `most`; throws Error otherwise.
+  std::int64_t size(const std::string& key, std::int64_t most = kMaxSize) const;
+  std::int64_t size_or(const std::string& key, std::int64_t fallback, std::int64_t most = kMaxSize) const;
+  /// Finite; throws Error otherwise.
+  std::optional<double> number(const std::string& key) const;
+  double number_or(const std::string& key, double fallback) const { return number(key).value_or(fallback); }
   bool flag_or(const std::string& key, bool fallback) const;
-  std::string text_or(const std::string& key, const std::string& fallback) const;
+  std::optional<std::string> text(const std::string& key) const;
+  std::string text_or(const std::string& key, const std::string& fallback) const {
+    return text(key).value_or(fallback);
+  }
   /// An object's keys under the same rules; an empty one when absent.
   JsonConfig object(const std::string& key) const;
-  /// One id or a list of them; none when absent.
+  /// One id or a list of them; none when absent. Negative ones stand for none.
   std::vector<std::int32_t> ids(const std::string& key) const;
 
   /// transformers' name for an activation.
   Activation activation(const std::string& key, const std::string& fallback) const;
-  /// The inverse frequencies, by the newer rope_parameters or the older flat keys and rope_scaling.
-  std::vector<float> rope(std::int64_t head_dim, double default_partial) const;
+  /// The inverse frequencies, by rope_parameters, rope_scaling, or the flat keys. What is said in several places must
+  /// agree.
+  std::vector<float> rope(std::int64_t head_dim, double default_partial, std::int64_t max_positions) const;
+
+  /// Throws Error for the first key, of this object or of those that object() gave, that was neither read nor is
+  /// known not to change what a model computes: it could compute something else.
+  void refuse_unread() const;
 
   const std::string& path() const { return path_; }
 
  private:
-  nlohmann::json json_;
+  struct State;
+  JsonConfig(nlohmann::json json, std::string path, std::string prefix);
+  /// The value, which counts as read; nullptr when absent or null.
+  const nlohmann::json* find(const std::string& key) const;
+  [[noreturn]] void refuse(const std::string& key, const nlohmann::json& value, std::string_view wanted) const;
+
+  std::shared_ptr<State> state_;
   std::string path_;
+  std::string prefix_;  ///< of keys in messages: "rope_scaling."
 };
 
 /// What the parts of every configuration must satisfy; throws Error naming the file.

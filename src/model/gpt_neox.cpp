@@ -10,15 +10,15 @@
 namespace kvpress {
 namespace {
 
-ModelConfig config_from_json(const nlohmann::json& json, const std::string& path) {
-  const JsonConfig from(json, path);
+ModelConfig config_from_json(const JsonConfig& from) {
+  const std::string& path = from.path();
   ModelConfig config;
   config.architecture = kGptNeox.model_type;
   config.hidden_size = from.size("hidden_size");
   config.n_heads = from.size("num_attention_heads");
   config.n_kv_heads = config.n_heads;
-  config.vocab_size = from.size("vocab_size");
-  config.max_positions = from.size_or("max_position_embeddings", 2048);
+  config.vocab_size = from.size("vocab_size", kMaxVocabulary);
+  config.max_positions = from.size_or("max_position_embeddings", 2048, kMaxVocabulary);
   config.tied_output = from.flag_or("tie_word_embeddings", false);
   config.final_norm_eps = static_cast<float>(from.number_or("layer_norm_eps", 1e-5));
   if (config.hidden_size % config.n_heads != 0) {
@@ -32,9 +32,8 @@ ModelConfig config_from_json(const nlohmann::json& json, const std::string& path
   layer.biases = {attention_bias, attention_bias, attention_bias, attention_bias, true, true};
   layer.activation = from.activation("hidden_act", "gelu");
   layer.intermediate_size = from.size("intermediate_size");
-  layer.rope.inverse_frequencies = from.rope(config.head_dim, 0.25);
-  config.set_layers(from.size("num_hidden_layers"), layer);
-  config.eos_ids = from.ids("eos_token_id");
+  layer.rope.inverse_frequencies = from.rope(config.head_dim, 0.25, config.max_positions);
+  config.set_layers(from.size("num_hidden_layers", kMaxLayers), layer);
   check_config(config, path);
   return config;
 }
@@ -51,11 +50,11 @@ std::int64_t source_row(const ModelConfig& config, std::int64_t row) {
 /// Buffers that published checkpoints carry along with their weights.
 bool is_buffer(std::string_view name) {
   return name.ends_with(".attention.bias") || name.ends_with(".attention.masked_bias") ||
-         name.ends_with(".rotary_emb.inv_freq");
+         name.ends_with("rotary_emb.inv_freq");
 }
 
 DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool /*is_gguf*/, const Numerics& numerics) {
-  WeightReader reader(file, numerics);
+  WeightReader reader(file, numerics, "gpt_neox.");
   const std::int64_t hidden = config.hidden_size;
   DecoderWeights result;
   result.embedding = reader.tensor("gpt_neox.embed_in.weight", {config.vocab_size, hidden});

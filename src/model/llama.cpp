@@ -3,14 +3,18 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <string>
+#include <vector>
 
+#include "formats/printable.h"
 #include "kvpress/base/error.h"
 #include "kvpress/formats/gguf.h"
 #include "kvpress/ops/rope.h"
 #include "model/architecture.h"
+#include "model/config_gguf.h"
 #include "model/config_json.h"
+#include "tokenizer/end_tokens.h"
 
 namespace kvpress {
 namespace {
@@ -33,15 +37,15 @@ ModelConfig llama_model() {
 
 }  // namespace
 
-ModelConfig llama_config_from_json(const nlohmann::json& json, const std::string& path) {
-  const JsonConfig from(json, path);
+ModelConfig llama_config_from_json(const JsonConfig& from) {
+  const std::string& path = from.path();
   ModelConfig config = llama_model();
   config.hidden_size = from.size("hidden_size");
   config.n_heads = from.size("num_attention_heads");
   config.n_kv_heads = from.size_or("num_key_value_heads", config.n_heads);
   config.head_dim = from.size_or("head_dim", std::max<std::int64_t>(1, config.hidden_size / config.n_heads));
-  config.vocab_size = from.size("vocab_size");
-  config.max_positions = from.size_or("max_position_embeddings", 2048);
+  config.vocab_size = from.size("vocab_size", kMaxVocabulary);
+  config.max_positions = from.size_or("max_position_embeddings", 2048, kMaxVocabulary);
   config.final_norm_eps = static_cast<float>(from.number_or("rms_norm_eps", 1e-6));
   config.tied_output = from.flag_or("tie_word_embeddings", false);
   if (from.activation("hidden_act", "silu") != Activation::silu) {
@@ -53,75 +57,101 @@ ModelConfig llama_config_from_json(const nlohmann::json& json, const std::string
   const bool mlp = from.flag_or("mlp_bias", false);
   layer.biases = {attention, attention, attention, attention, mlp, mlp};
   layer.intermediate_size = from.size("intermediate_size");
-  layer.rope.inverse_frequencies = from.rope(config.head_dim, 1.0);
-  config.set_layers(from.size("num_hidden_layers"), layer);
-  config.eos_ids = from.ids("eos_token_id");
+  layer.rope.inverse_frequencies = from.rope(config.head_dim, 1.0, config.max_positions);
+  config.set_layers(from.size("num_hidden_layers", kMaxLayers), layer);
   check_config(config, path);
   return config;
 }
 
 namespace {
 
-std::int64_t gguf_size(const GgufFile& file, const std::string& key) {
-  const auto* value = file.get<std::int64_t>(key);
-  if (value == nullptr) fail("{}: metadata {} is missing or not a whole number", file.path(), key);
-  if (*value < 1 || *value > (1LL << 31))
-    fail("{}: metadata {} is {}, it must be at least 1", file.path(), key, *value);
-  return *value;
+/// RoPE as the metadata describe it, by llama.cpp's rules.
+std::vector<float> gguf_rope(GgufConfig& from, std::int64_t head_dim) {
+  const std::string& path = from.path();
+  const std::int64_t rotary = from.size_or("rope.dimension_count", kMaxSize, head_dim);
+  if (rotary != head_dim || rotary % 2 != 0) {
+    fail("{}: metadata {} is {}, but heads have {} channels", path, from.full("rope.dimension_count"), rotary,
+         head_dim);
+  }
+  const double base = from.number("rope.freq_base").value_or(10000.0);
+  if (!(base > 1)) fail("{}: metadata {} is {}, it must be above 1", path, from.full("rope.freq_base"), base);
+  std::vector<float> frequencies = rope_frequencies(rotary, base);
+  // A factor without a type is linear; the old name of it is no other.
+  const auto newer = from.number("rope.scaling.factor");
+  const auto older = from.number("rope.scale_linear");
+  const std::string type = from.text("rope.scaling.type").value_or("linear");
+  if (type != "linear" && type != "none") {
+    fail("{}: rotary scaling '{}' is not supported; known: none, linear, llama3's rope_freqs", path, printable(type));
+  }
+  from.require("rope.scaling.attn_factor", 1);
+  from.require("rope.scaling.alpha", 0);
+  const double factor = newer.value_or(older.value_or(1.0));
+  if (!(factor > 0)) {
+    fail("{}: metadata {} is {}, it must be above 0", path,
+         from.full(newer ? "rope.scaling.factor" : "rope.scale_linear"), factor);
+  }
+  if (type == "linear") {
+    for (float& frequency : frequencies) frequency = static_cast<float>(frequency / factor);
+  }
+  const GgufFile& file = from.file();
+  if (file.find("rope_freqs.weight") == nullptr) return frequencies;
+  // Llama 3's stretching, already worked out per frequency.
+  std::vector<float> factors(static_cast<std::size_t>(rotary / 2));
+  const TensorInfo& stored = file.at("rope_freqs.weight");
+  if (stored.n_elements() != rotary / 2) {
+    fail("{}: tensor rope_freqs.weight has {} values, {} are needed", path, stored.n_elements(), rotary / 2);
+  }
+  decode_to_f32(stored, 0, factors);
+  for (std::size_t i = 0; i < factors.size(); ++i) frequencies[i] /= factors[i];
+  return frequencies;
 }
 
-double gguf_number(const GgufFile& file, const std::string& key, double fallback) {
-  const auto* value = file.get<double>(key);
-  return value == nullptr ? fallback : *value;
+/// A layer has the biases that the file has.
+void read_biases(const GgufFile& file, ModelConfig& config) {
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    const auto has = [&](std::string_view name) {
+      return file.find(fmt::format("blk.{}.{}.bias", l, name)) != nullptr;
+    };
+    BiasSpec& biases = config.layers[l].biases;
+    biases.query = has("attn_q");
+    biases.key = has("attn_k");
+    biases.value = has("attn_v");
+    biases.attention_out = has("attn_output");
+    biases.mlp_in = has("ffn_gate") || has("ffn_up");
+    biases.mlp_out = has("ffn_down");
+  }
 }
 
 ModelConfig config_from_gguf(const GgufFile& file) {
+  GgufConfig from(file, kLlama.gguf_name);
   ModelConfig config = llama_model();
   LayerSpec layer = llama_layer();
-  config.hidden_size = gguf_size(file, "llama.embedding_length");
-  config.n_heads = gguf_size(file, "llama.attention.head_count");
-  config.n_kv_heads = file.metadata().contains("llama.attention.head_count_kv")
-                          ? gguf_size(file, "llama.attention.head_count_kv")
-                          : config.n_heads;
-  config.head_dim = file.metadata().contains("llama.attention.key_length")
-                        ? gguf_size(file, "llama.attention.key_length")
-                        : std::max<std::int64_t>(1, config.hidden_size / config.n_heads);
-  layer.intermediate_size = gguf_size(file, "llama.feed_forward_length");
-  config.max_positions = gguf_size(file, "llama.context_length");
-  layer.norm_eps = static_cast<float>(gguf_number(file, "llama.attention.layer_norm_rms_epsilon", 1e-5));
+  config.hidden_size = from.size("embedding_length", kMaxSize);
+  config.n_heads = from.size("attention.head_count", kMaxSize);
+  config.n_kv_heads = from.size_or("attention.head_count_kv", kMaxSize, config.n_heads);
+  config.head_dim =
+      from.size_or("attention.key_length", kMaxSize, std::max<std::int64_t>(1, config.hidden_size / config.n_heads));
+  from.require("attention.value_length", static_cast<double>(config.head_dim));
+  from.require("attention.causal", 1);
+  from.require("expert_count", 0);
+  from.require("expert_used_count", 0);
+  layer.intermediate_size = from.size("feed_forward_length", kMaxSize);
+  config.max_positions = from.size("context_length", kMaxVocabulary);
+  const auto eps = from.number("attention.layer_norm_rms_epsilon");
+  if (!eps) fail("{}: metadata {} is missing", file.path(), from.full("attention.layer_norm_rms_epsilon"));
+  layer.norm_eps = static_cast<float>(*eps);
   config.final_norm_eps = layer.norm_eps;
   const TensorInfo& embedding = file.at("token_embd.weight");
   if (embedding.shape.size() != 2) fail("{}: tensor token_embd.weight is not a matrix", file.path());
   config.vocab_size = embedding.shape[0];
+  if (config.vocab_size > kMaxVocabulary) fail("{}: tensor token_embd.weight has too many rows", file.path());
   config.tied_output = file.find("output.weight") == nullptr;
-  const std::int64_t rotary = file.metadata().contains("llama.rope.dimension_count")
-                                  ? gguf_size(file, "llama.rope.dimension_count")
-                                  : config.head_dim;
-  const double base = gguf_number(file, "llama.rope.freq_base", 10000.0);
-  if (rotary % 2 != 0 || !(base > 1))
-    fail("{}: rotary dimension {} or base {} out of range", file.path(), rotary, base);
-  std::vector<float>& frequencies = layer.rope.inverse_frequencies;
-  frequencies = rope_frequencies(rotary, base);
-  const auto* scaling = file.get<std::string>("llama.rope.scaling.type");
-  if (scaling != nullptr && *scaling == "linear") {
-    const double factor = gguf_number(file, "llama.rope.scaling.factor", 1.0);
-    for (float& frequency : frequencies) frequency = static_cast<float>(frequency / factor);
-  } else if (scaling != nullptr && *scaling != "none") {
-    fail("{}: rotary scaling '{}' is not supported; known: none, linear, llama3's rope_freqs", file.path(), *scaling);
-  }
-  if (file.find("rope_freqs.weight") != nullptr) {  // Llama 3's stretching, already worked out per frequency
-    std::vector<float> factors(static_cast<std::size_t>(rotary / 2));
-    const TensorInfo& stored = file.at("rope_freqs.weight");
-    if (stored.n_elements() != rotary / 2) {
-      fail("{}: tensor rope_freqs.weight has {} values, {} are needed", file.path(), stored.n_elements(), rotary / 2);
-    }
-    decode_to_f32(stored, 0, factors);
-    for (std::size_t i = 0; i < factors.size(); ++i) frequencies[i] /= factors[i];
-  }
-  config.set_layers(gguf_size(file, "llama.block_count"), layer);
-  if (const auto* eos = file.get<std::int64_t>("tokenizer.ggml.eos_token_id")) {
-    config.eos_ids.push_back(static_cast<std::int32_t>(*eos));
-  }
+  layer.rope.inverse_frequencies = gguf_rope(from, config.head_dim);
+  config.set_layers(from.size("block_count", kMaxLayers), layer);
+  read_biases(file, config);
+  config.eos_ids = gguf_end_tokens(file);
+  from.refuse_unread({"vocab_size", "tensor_data_layout", "use_parallel_residual", "rope.scaling.finetuned",
+                      "rope.scaling.original_context_length", "attention.layer_norm_epsilon"});
   check_config(config, file.path());
   return config;
 }
@@ -180,7 +210,7 @@ DecoderWeights llama_weights(const ModelConfig& config, const TensorFile& file, 
                              const Numerics& numerics) {
   const Names& names = is_gguf ? kGguf : kTransformers;
   const auto named = [](std::string_view name) { return std::string(name); };
-  WeightReader reader(file, numerics);
+  WeightReader reader(file, numerics, is_gguf ? "" : "model.");
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t permuted = is_gguf ? config.head_dim : 0;
   DecoderWeights result;
@@ -202,8 +232,11 @@ DecoderWeights llama_weights(const ModelConfig& config, const TensorFile& file, 
     layer.attention_out = reader.linear(in_layer(names.attention_out), hidden, q_rows, spec.biases.attention_out);
     layer.attention_out_rows = reader.rows(in_layer(names.attention_out), hidden, q_rows);
     Stack gate_up;
-    gate_up.add(reader, in_layer(names.gate), spec.intermediate_size, hidden, spec.biases.mlp_in);
-    gate_up.add(reader, in_layer(names.up), spec.intermediate_size, hidden, spec.biases.mlp_in);
+    for (const std::string_view name : {names.gate, names.up}) {
+      // A GGUF may have the bias of one alone.
+      const bool bias = spec.biases.mlp_in && (!is_gguf || reader.has(in_layer(name) + ".bias"));
+      gate_up.add(reader, in_layer(name), spec.intermediate_size, hidden, bias);
+    }
     layer.mlp_in = gate_up.product(reader, hidden);
     layer.mlp_out = reader.linear(in_layer(names.down), hidden, spec.intermediate_size, spec.biases.mlp_out);
     result.layers.push_back(std::move(layer));
@@ -212,7 +245,7 @@ DecoderWeights llama_weights(const ModelConfig& config, const TensorFile& file, 
   const bool tied = config.tied_output && !reader.has(named(names.output) + ".weight");
   result.output = reader.output(named(tied ? names.embedding : names.output), config.vocab_size, hidden);
   reader.refuse_unused(
-      [](std::string_view name) { return name == "rope_freqs.weight" || name.ends_with(".rotary_emb.inv_freq"); });
+      [](std::string_view name) { return name == "rope_freqs.weight" || name.ends_with("rotary_emb.inv_freq"); });
   return result;
 }
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
+#include "formats/printable.h"
 #include "formats/quants.h"
 #include "kvpress/base/error.h"
 #include "ops/product/half_weights.h"
@@ -104,8 +106,31 @@ HeldWeights parse_held_weights(std::string_view text, std::string_view option) {
   fail_usage("{}: '{}' is not known; float, file, int8 and int4 are", option, text);
 }
 
+WeightReader::WeightReader(const TensorFile& file, const Numerics& numerics, std::string base_prefix)
+    : file_(file), numerics_(numerics), base_prefix_(std::move(base_prefix)) {
+  constexpr std::string_view kCompiled = "_orig_mod.";
+  for (const TensorInfo& tensor : file.tensors()) {
+    std::string name = tensor.name;
+    for (auto at = name.find(kCompiled); at != name.npos; at = name.find(kCompiled)) name.erase(at, kCompiled.size());
+    has_prefix_ = has_prefix_ || (!base_prefix_.empty() && name.starts_with(base_prefix_));
+    const auto [it, is_new] = by_name_.emplace(std::move(name), &tensor);
+    if (!is_new) {
+      fail("{}: tensors {} and {} are the same one", file.path(), printable(it->second->name), printable(tensor.name));
+    }
+  }
+}
+
+const TensorInfo* WeightReader::find(const std::string& name) const {
+  auto it = by_name_.find(name);
+  if (it == by_name_.end() && !has_prefix_ && name.starts_with(base_prefix_)) {
+    it = by_name_.find(name.substr(base_prefix_.size()));
+  }
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
 const TensorInfo& WeightReader::tensor(const std::string& name, const std::vector<std::int64_t>& shape) {
-  const TensorInfo& found = file_.at(name);
+  const TensorInfo* there = find(name);
+  const TensorInfo& found = there == nullptr ? file_.at(name) : *there;
   if (found.shape != shape) {
     fail("{}: tensor {} has shape [{}], the configuration asks for [{}]", file_.path(), name,
          fmt::join(found.shape, ", "), fmt::join(shape, ", "));
@@ -113,7 +138,7 @@ const TensorInfo& WeightReader::tensor(const std::string& name, const std::vecto
   if (found.type == StoredType::other) {
     fail("{}: tensor {} is stored as {}; {} can be read", file_.path(), name, found.type_name, kReadableTypes);
   }
-  used_.insert(name);
+  used_.insert(found.name);
   return found;
 }
 
@@ -181,7 +206,7 @@ void WeightReader::refuse_unused(const std::function<bool(std::string_view)>& is
   for (const TensorInfo& it : file_.tensors()) {
     if (used_.contains(it.name) || is_buffer(it.name)) continue;
     fail("{}: tensor {} is not part of this architecture as it is known here; results without it would be wrong",
-         file_.path(), it.name);
+         file_.path(), printable(it.name));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -72,9 +73,12 @@ using RowMap = std::vector<std::pair<const TensorInfo*, std::int64_t>>;
 /// Finds tensors by name, checks their shapes, and remembers which were used.
 class WeightReader {
  public:
-  WeightReader(const TensorFile& file, const Numerics& numerics) : file_(file), numerics_(numerics) {}
+  /// Names are those of a model saved with its head. A file of the model without it lacks `base_prefix` of all names
+  /// ("model."), and one of a compiled model has "_orig_mod." in them; both are found. Throws Error if two tensors have
+  /// one name then.
+  WeightReader(const TensorFile& file, const Numerics& numerics, std::string base_prefix = "");
 
-  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+  bool has(const std::string& name) const { return find(name) != nullptr; }
   /// Throws Error naming file and tensor when it is missing, of another shape, or of a type that cannot be decoded.
   const TensorInfo& tensor(const std::string& name, const std::vector<std::int64_t>& shape);
   AlignedVector<float> vector(const std::string& name, std::int64_t n);
@@ -95,8 +99,13 @@ class WeightReader {
   void refuse_unused(const std::function<bool(std::string_view)>& is_buffer) const;
 
  private:
+  const TensorInfo* find(const std::string& name) const;
+
   const TensorFile& file_;
   Numerics numerics_;
+  std::string base_prefix_;
+  bool has_prefix_ = false;  ///< whether names in the file begin with it
+  std::map<std::string, const TensorInfo*> by_name_;
   PageArena arena_;
   std::set<std::string> used_;
 };
