@@ -221,8 +221,8 @@ void run(BreakEvenOptions& options) {
   for (const std::int64_t it : options.contexts) most = std::max(most, it + scored_after(options, it, trained));
 
   const TextDataset dataset = load_texts(options.text.request());
-  const std::vector<TokenizedText> texts =
-      long_enough(tokenize_texts(tokenizer, dataset, most), dataset.name, options.contexts.back());
+  const std::vector<TokenizedText> texts = long_enough(
+      tokenize_texts(tokenizer, dataset, most, options.text.bos.choice()), dataset.name, options.contexts.back());
   const std::int64_t deepest = std::max(most, options.contexts.back() + options.decode_tokens);
   const LoadedModel loaded = load_model(opened, options.compute.load_settings(), most, deepest);
   compression.cache_format = loaded.cache_format;

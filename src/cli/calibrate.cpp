@@ -56,7 +56,8 @@ void run(const CalibrateOptions& options) {
     log_warning_once(
         fmt::format("--max-length {} exceeds the {} tokens that fit into the trained context", max_length, longest));
   }
-  const auto texts = cut_into_pieces(tokenize_texts(tokenizer, dataset, options.max_tokens), max_length);
+  const auto texts =
+      cut_into_pieces(tokenize_texts(tokenizer, dataset, options.max_tokens, options.text.bos.choice()), max_length);
   const std::int64_t n_tokens = progress_total(texts);
   const std::int64_t n_cached = method.repeats_text ? 2 * max_length + 64 : max_length;
   const LoadedModel loaded = load_model(opened, options.compute.load_settings(), max_length, n_cached);

@@ -99,7 +99,8 @@ void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) 
   const Tokenizer tokenizer = opened.tokenizer();
   const std::vector<NamedPress> presses = chosen_presses(options, opened, settings, tokenizer);
   const TextDataset dataset = load_texts(options.text.request());
-  const PreparedTexts texts = prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config);
+  const PreparedTexts texts =
+      prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config, 0, options.text.bos.choice());
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
   const LoadedModel loaded = load_model(opened, options.compute.load_settings(), n_cached, n_cached);
 

@@ -95,7 +95,8 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
   for (const std::string& it : datasets) {
     TextRequest request = options.text.request();
     request.name = it;
-    prepared.push_back(prepare_dataset(request, max_tokens, tokenizer, protocol, opened.config));
+    prepared.push_back(
+        prepare_dataset(request, max_tokens, tokenizer, protocol, opened.config, options.text.bos.choice()));
     longest = std::max(longest, longest_cache(protocol, prepared.back().longest()));
   }
   const LoadedModel loaded = load_model(opened, options.compute.load_settings(), longest, longest);

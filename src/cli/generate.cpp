@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
@@ -24,11 +25,13 @@ struct GenerateOptions {
   std::string press = "no_press";
   double compression_ratio = 0.5;
   BudgetOptions budget;
+  BosOption bos;
 };
 
 void check(const GenerateOptions& options) {
   check_ratio(options.compression_ratio, "--compression-ratio");
   check_settings(options.settings);
+  options.bos.choice();
   if (options.prompt.empty() == options.prompt_file.empty()) {
     fail_usage("--prompt: exactly one of --prompt and --prompt-file is needed");
   }
@@ -42,7 +45,7 @@ void run(const GenerateOptions& options) {
   const Tokenizer tokenizer = opened.tokenizer();
   opened.prepare(press, &tokenizer);
   const std::string prompt = options.prompt_file.empty() ? options.prompt : read_text_file(options.prompt_file);
-  const std::vector<std::int32_t> ids = tokenizer.encode(prompt);
+  const std::vector<std::int32_t> ids = tokenizer.encode(prompt, options.bos.choice());
   if (ids.empty()) fail_setting("prompt", "is empty; at least one token is needed");
   CompressionSettings compression = options.budget.settings(options.compute, opened.config)
                                         .with(press, options.budget.ratio(options.compression_ratio));
@@ -92,6 +95,7 @@ void add_generate_command(CLI::App& program) {
       ->add_option("--compression-ratio", options->compression_ratio,
                    "Compression ratio: share of the prompt to evict, in [0, 1)")
       ->capture_default_str();
+  options->bos.add_to(*command);
   options->budget.add_to(*command, "Compress again after this many tokens");
   command->add_option("--temperature", options->settings.temperature, "0: always the most likely next token")
       ->capture_default_str();

@@ -73,7 +73,8 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
   const Tokenizer tokenizer = opened.tokenizer();
   check_settings(protocol, settings.compression.with(press, ratio));
   opened.prepare(press, &tokenizer);
-  const PreparedTexts texts = prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config);
+  const PreparedTexts texts =
+      prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config, 0, options.text.bos.choice());
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());
   const LoadedModel loaded = load_model(opened, options.compute.load_settings(), n_cached, n_cached);
 

@@ -81,6 +81,7 @@ void SweepOptions::add_to(CLI::App& command) {
   command.add_option("--prefill-only", prefill_only, "true: runtime_sec includes only prefill and compression")
       ->capture_default_str();
   command.add_option("--timeline", timeline, kTimelineHelp)->capture_default_str();
+  bos.add_to(command);
   protocol.add_to(command);
   command.get_option("--protocol")
       ->description("Protocols, separated by commas: window, chunked, continuation, decode");
@@ -114,6 +115,7 @@ SweepPlan SweepOptions::plan() const {
     return settings;
   };
   plan.max_samples = max_samples;
+  plan.bos = bos.choice();
   if (max_tokens >= 0) plan.max_tokens = max_tokens;
   return plan;
 }

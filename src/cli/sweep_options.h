@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/run_options.h"
+#include "cli/text_options.h"
 #include "eval/sweep_runner.h"
 #include "report/documents/json.h"
 
@@ -23,6 +24,7 @@ struct SweepOptions {
   std::int64_t max_tokens = -1;  ///< -1: as each data set has it
   bool prefill_only = false;
   bool timeline = false;
+  BosOption bos;
 
   /// The options that make up a plan.
   void add_to(CLI::App& command);

@@ -4,6 +4,14 @@
 
 namespace kvpress {
 
+void BosOption::add_to(CLI::App& command) {
+  command
+      .add_option("--bos", bos,
+                  "Begin texts with the begin-of-text token: auto (as transformers and llama.cpp do with this model), "
+                  "yes, or no (add no tokens)")
+      ->capture_default_str();
+}
+
 void TextOptions::add_to(CLI::App& command, const std::string& dataset_names) {
   CLI::Option* option = command
                             .add_option(dataset_names, dataset,
@@ -28,9 +36,11 @@ void add_text_options(TextOptions& options, CLI::App& command, CLI::Option* data
       ->capture_default_str();
   command.add_option("--max-samples", options.max_samples, "Use only this many rows or books; 0: all")
       ->capture_default_str();
+  options.bos.add_to(command);
 }
 
 void TextOptions::check() const {
+  bos.choice();
   if (max_samples < 0) fail_usage("--max-samples: {} is negative; 0 means all", max_samples);
   parse_rows_as(rows, "--rows");
 }

@@ -7,10 +7,19 @@
 #include <string>
 
 #include "kvpress/formats/text_dataset.h"
+#include "kvpress/tokenizer/tokenizer.h"
 
 namespace kvpress {
 
-/// --dataset, --text, --dataset-config, --split, --rows, --text-column, --max-samples.
+/// --bos: what is put around a text.
+struct BosOption {
+  std::string bos = "auto";
+
+  void add_to(CLI::App& command);
+  BosChoice choice() const { return parse_bos_choice(bos, "--bos"); }
+};
+
+/// --dataset, --text, --dataset-config, --split, --rows, --text-column, --max-samples, --bos.
 struct TextOptions {
   std::string dataset = "wikitext";
   std::string text;
@@ -19,6 +28,7 @@ struct TextOptions {
   std::string rows = "auto";
   std::string column = "text";
   std::int64_t max_samples = 0;
+  BosOption bos;
 
   /// `dataset_names` is what the option of the data set is called.
   void add_to(CLI::App& command, const std::string& dataset_names);

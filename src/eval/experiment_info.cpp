@@ -15,6 +15,8 @@ ExperimentInfo experiment_info(const LoadedModel& loaded, const PreparedTexts& t
   }
   info.n_tokens = progress_total(texts.texts);
   for (const TokenizedText& it : texts.texts) info.text_names.push_back(it.name);
+  info.before_text = texts.before;
+  info.after_text = texts.after;
   info.prefill_only = prefill_only;
   info.load_sec = loaded.load_sec;
   info.tokenize_sec = texts.tokenize_sec;

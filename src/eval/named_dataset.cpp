@@ -29,13 +29,13 @@ NamedDataset dataset_by_name(const std::string& name, const std::string& option)
 void check_dataset_name(const std::string& name, const std::string& option) { dataset_by_name(name, option); }
 
 PreparedTexts prepare_dataset(TextRequest request, std::optional<std::int64_t> max_tokens, const Tokenizer& tokenizer,
-                              const ProtocolSettings& protocol, const ModelConfig& config) {
+                              const ProtocolSettings& protocol, const ModelConfig& config, BosChoice bos) {
   const std::string name = request.name;
   const NamedDataset named = request.is_file ? of_ones_own(name) : dataset_by_name(name, setting("dataset"));
   request.name = named.source;
   if (request.max_samples == 0) request.max_samples = named.max_samples;
   const TextDataset dataset = load_texts(request);
-  PreparedTexts prepared = prepare_texts(tokenizer, dataset, max_tokens, protocol, config, named.max_tokens);
+  PreparedTexts prepared = prepare_texts(tokenizer, dataset, max_tokens, protocol, config, named.max_tokens, bos);
   prepared.name = name;
   return prepared;
 }

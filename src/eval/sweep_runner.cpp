@@ -31,7 +31,7 @@ SweepRunner::SweepRunner(SweepPlan plan) : plan_(std::move(plan)) {
   for (const std::string& dataset : grid.datasets) {
     for (const RunSettings& run : protocols_) {
       texts_.push_back(prepare_dataset({.name = dataset, .max_samples = plan_.max_samples}, plan_.max_tokens,
-                                       *tokenizer_, run.protocol, opened_.config));
+                                       *tokenizer_, run.protocol, opened_.config, plan_.bos));
       longest_ = std::max(longest_, longest_cache(run.protocol, texts_.back().longest()));
     }
   }

@@ -25,6 +25,7 @@ struct SweepPlan {
   std::function<RunSettings(const std::string& protocol, const ModelConfig& config)> settings;
   std::int64_t max_samples = 0;            ///< 0: the default of each data set
   std::optional<std::int64_t> max_tokens;  ///< empty: the default of each data set
+  BosChoice bos = BosChoice::automatic;
 };
 
 class SweepRunner {

@@ -1,5 +1,7 @@
 #include "kvpress/eval/text_input.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <optional>
@@ -8,6 +10,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
+#include "kvpress/base/log.h"
 #include "kvpress/base/timer.h"
 
 namespace kvpress {
@@ -41,26 +44,57 @@ class TextsInOrder {
   std::size_t at_ = 0;
 };
 
-TokenizedText finished(const Tokenizer& tokenizer, std::vector<std::int32_t> ids, std::size_t wanted) {
-  TokenizedText result;
-  result.ids = std::move(ids);
-  if (wanted > 0 && result.ids.size() > wanted) result.ids.resize(wanted);
-  for (const std::int32_t id : result.ids) {
-    result.n_bytes.push_back(static_cast<std::int32_t>(tokenizer.decode({&id, 1}, false).size()));
-  }
-  return result;
-}
+/// The tokens of a text, and what is put around them.
+class Framer {
+ public:
+  Framer(const Tokenizer& tokenizer, BosChoice bos) : tokenizer_(tokenizer), frame_(tokenizer.frame(bos)) {}
 
-TokenizedText tokenize(const Tokenizer& tokenizer, std::string_view text, std::size_t wanted) {
-  std::string_view part = text;
-  if (wanted > 0) part = text.substr(0, wanted * kBytesPerTokenAtMost);
-  std::vector<std::int32_t> ids = tokenizer.encode(part);
-  if (part.size() < text.size() && ids.size() < wanted + kTokensToSpare) ids = tokenizer.encode(text);
-  return finished(tokenizer, std::move(ids), wanted);
+  /// `ids` are of the whole text, or of its beginning; of that the tokens near its end are not to be used.
+  TokenizedText finished(std::vector<std::int32_t> ids, std::size_t wanted, bool is_whole) const {
+    TokenizedText result;
+    if (ids.empty()) return result;
+    result.ids = frame_.before;
+    result.n_bytes.assign(result.ids.size(), 0);
+    for (const std::int32_t id : ids) {
+      if (wanted > 0 && result.ids.size() >= wanted) break;
+      result.ids.push_back(id);
+      result.n_bytes.push_back(static_cast<std::int32_t>(tokenizer_.decode({&id, 1}, false).size()));
+    }
+    if (is_whole) result.ids.insert(result.ids.end(), frame_.after.begin(), frame_.after.end());
+    if (wanted > 0 && result.ids.size() > wanted) result.ids.resize(wanted);
+    result.n_bytes.resize(result.ids.size(), 0);
+    return result;
+  }
+
+  TokenizedText tokenize(std::string_view text, std::size_t wanted) const {
+    std::string_view part = text;
+    if (wanted > 0) part = text.substr(0, wanted * kBytesPerTokenAtMost);
+    std::vector<std::int32_t> ids = tokenizer_.encode(part);
+    bool is_whole = part.size() == text.size();
+    if (!is_whole && ids.size() < wanted + kTokensToSpare) {
+      ids = tokenizer_.encode(text);
+      is_whole = true;
+    }
+    return finished(std::move(ids), wanted, is_whole);
+  }
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const TextFrame& frame() const { return frame_; }
+
+ private:
+  const Tokenizer& tokenizer_;
+  TextFrame frame_;
+};
+
+std::vector<std::string> strings_of(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
+  std::vector<std::string> strings;
+  for (const std::int32_t id : ids) strings.push_back(tokenizer.decode({&id, 1}, false));
+  return strings;
 }
 
 /// All rows as one text, read only as far as it takes.
-TokenizedText tokenize_joined(const Tokenizer& tokenizer, const TextDataset& dataset, std::size_t wanted) {
+TokenizedText tokenize_joined(const Framer& framer, const TextDataset& dataset, std::size_t wanted) {
+  const Tokenizer& tokenizer = framer.tokenizer();
   TextsInOrder rows(dataset);
   std::string text;
   bool first = true;
@@ -75,18 +109,23 @@ TokenizedText tokenize_joined(const Tokenizer& tokenizer, const TextDataset& dat
       text += *row;
     }
     // One row may be a whole book.
-    if (ended) return tokenize(tokenizer, text, wanted);
+    if (ended) return framer.tokenize(text, wanted);
     const std::string_view part = std::string_view(text).substr(0, (wanted + kTokensToSpare) * kBytesPerTokenAtMost);
     std::vector<std::int32_t> ids = tokenizer.encode(part);
     if (ids.size() < wanted + kTokensToSpare && part.size() < text.size()) ids = tokenizer.encode(text);
-    if (ids.size() >= wanted + kTokensToSpare) return finished(tokenizer, std::move(ids), wanted);
+    if (ids.size() >= wanted + kTokensToSpare) return framer.finished(std::move(ids), wanted, false);
   }
 }
 
 }  // namespace
 
 std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
-                                          std::int64_t max_tokens) {
+                                          std::int64_t max_tokens, BosChoice bos) {
+  const Framer framer(tokenizer, bos);
+  if (const TextFrame& frame = framer.frame(); !frame.before.empty() || !frame.after.empty()) {
+    log_info(fmt::format("each text is read as {}TEXT{}", fmt::join(strings_of(tokenizer, frame.before), ""),
+                         fmt::join(strings_of(tokenizer, frame.after), "")));
+  }
   std::vector<TokenizedText> result;
   const auto wanted = static_cast<std::size_t>(max_tokens);
   const auto take = [&](TokenizedText tokens, std::string name) {
@@ -94,10 +133,10 @@ std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const Text
     if (!tokens.ids.empty()) result.push_back(std::move(tokens));
   };
   if (!dataset.separator.empty()) {
-    take(tokenize_joined(tokenizer, dataset, wanted), dataset.name);
+    take(tokenize_joined(framer, dataset, wanted), dataset.name);
   } else {
     TextsInOrder texts(dataset);
-    while (const std::optional<std::string> text = texts.next()) take(tokenize(tokenizer, *text, wanted), texts.name());
+    while (const std::optional<std::string> text = texts.next()) take(framer.tokenize(*text, wanted), texts.name());
   }
   if (result.empty()) fail_usage("{}: contains no text to score", dataset.name);
   return result;
@@ -111,7 +150,7 @@ std::int64_t PreparedTexts::longest() const {
 
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                             std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
-                            const ModelConfig& config, std::int64_t default_tokens) {
+                            const ModelConfig& config, std::int64_t default_tokens, BosChoice bos) {
   std::int64_t wanted = max_tokens.value_or(default_tokens);
   if (wanted < 0) fail_setting("max_tokens", "{} is negative; give a number of tokens, or 0 for no limit", wanted);
   // These protocols take a text whole: cut it to what the model was trained for, unless told otherwise.
@@ -127,7 +166,10 @@ PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& datas
   const Timer timer;
   PreparedTexts prepared;
   prepared.name = dataset.name;
-  prepared.texts = tokenize_texts(tokenizer, dataset, wanted);
+  prepared.texts = tokenize_texts(tokenizer, dataset, wanted, bos);
+  const TextFrame frame = tokenizer.frame(bos);
+  prepared.before = strings_of(tokenizer, frame.before);
+  prepared.after = strings_of(tokenizer, frame.after);
   prepared.tokenize_sec = timer.seconds();
   return prepared;
 }

@@ -15,6 +15,7 @@ void check_dataset_name(const std::string& name, const std::string& what);
 /// Loads and tokenizes the requested data set. The result has the requested name. max_samples 0 and an empty max_tokens
 /// mean the defaults of the data set. Throws as prepare_texts().
 PreparedTexts prepare_dataset(TextRequest request, std::optional<std::int64_t> max_tokens, const Tokenizer& tokenizer,
-                              const ProtocolSettings& protocol, const ModelConfig& config);
+                              const ProtocolSettings& protocol, const ModelConfig& config,
+                              BosChoice bos = BosChoice::automatic);
 
 }  // namespace kvpress

@@ -70,6 +70,7 @@ Json describe_experiment(const ExperimentInfo& info) {
   json["threads"] = threads();
   json["seed"] = compression.seed;
   json["n_tokens"] = info.n_tokens;
+  json["added_tokens"] = {{"before", info.before_text}, {"after", info.after_text}};
   json["load_sec"] = info.load_sec;
   json["tokenize_sec"] = info.tokenize_sec;
   json["version"] = version();
