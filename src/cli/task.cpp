@@ -346,7 +346,7 @@ void run(TaskOptions& options) {
   TaskReport report;
   report.scorer = task_scorer(scorer_of(options));
   report.set = make_task(options, tokenizer, [&](std::string_view context) {
-    return static_cast<std::int64_t>(tokenizer.encode(settings.chat.before + std::string(context)).size());
+    return static_cast<std::int64_t>(tokenizer.encode(settings.chat.begin(context)).size());
   });
   for (TaskSample& it : report.set.samples) {
     if (options.max_new_tokens > 0) it.max_new_tokens = options.max_new_tokens;
@@ -421,7 +421,9 @@ void add_task_command(CLI::App& program) {
                       "Truncate contexts to this many tokens; 0: the trained context");
   command->add_flag("--query-aware", options->query_aware,
                     "Make the question part of the context, so that the press sees it");
-  command->add_option("--chat-format", options->chat, "Chat format: auto (that of the model), plain, chatml, llama3")
+  command
+      ->add_option("--chat-format", options->chat,
+                   "Chat format: auto (the model's chat template), plain, chatml, llama3")
       ->capture_default_str();
   command->add_option("-o,--output", options->output,
                       "Folder for predictions and metrics of each run, table and picture");

@@ -88,7 +88,7 @@ TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample,
   const std::string& question = sample.question;
   TaskTokens tokens;
   tokens.context =
-      tokenizer.encode(settings.chat.before + sample.context + (settings.query_aware ? question : std::string()));
+      tokenizer.encode(settings.chat.begin(sample.context) + (settings.query_aware ? question : std::string()));
   tokens.question =
       tokenizer.encode((settings.query_aware ? std::string() : question) + settings.chat.after + sample.answer_prefix);
   const auto most = static_cast<std::size_t>(settings.max_context_length);

@@ -1,104 +1,100 @@
 #include "kvpress/tokenizer/chat_format.h"
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <optional>
 
-#include <string_view>
-
-#include "base/file.h"
 #include "kvpress/base/error.h"
+#include "kvpress/tokenizer/chat_template.h"
+#include "tokenizer/jinja/text.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {
 
-namespace fs = std::filesystem;
+constexpr std::string_view kChatmlTurn = "<|im_start|>user\n";
+constexpr std::string_view kLlama3Turn = "<|start_header_id|>user<|end_header_id|>\n\n";
 
-struct Templates {
-  std::string chat;   ///< the Jinja template; empty: none
-  std::string begin;  ///< the token that begins a text; empty: none
+struct Split {
+  std::string before, after;
 };
 
-Templates from_gguf(const GgufFile& file) {
-  Templates result;
-  if (const auto* text = file.get<std::string>("tokenizer.chat_template")) result.chat = *text;
-  const auto* id = file.get<std::int64_t>("tokenizer.ggml.bos_token_id");
-  const auto* tokens = file.get<std::vector<std::string>>("tokenizer.ggml.tokens");
-  if (id != nullptr && tokens != nullptr && *id >= 0 && *id < static_cast<std::int64_t>(tokens->size())) {
-    result.begin = (*tokens)[*id];
+/// What the template writes around a text. The placeholder is longer than any run of its character in a template, and
+/// so is no part of what the template itself writes.
+Split split_at_text(const ChatTemplate& chat, const std::string& begin) {
+  constexpr std::size_t kLength = 4096;
+  const std::string placeholder(kLength, '#');
+  const ChatMessage message{"user", begin + "x" + placeholder};
+  const std::string text = chat.render({&message, 1});
+  const std::string mark = "x" + placeholder;
+  const std::size_t at = text.find(mark);
+  if (at == std::string::npos) fail("the chat template does not write the user's text as it is");
+  if (text.find(placeholder, at + mark.size()) != std::string::npos) {
+    fail("the chat template writes the user's text more than once");
   }
-  return result;
+  return {text.substr(0, at), text.substr(at + mark.size())};
 }
 
-Templates from_folder(const ModelFiles& files) {
-  Templates result;
-  const fs::path folder = files.config_json.parent_path();
-  const fs::path config = folder / "tokenizer_config.json";
-  if (fs::is_regular_file(folder / "chat_template.jinja")) result.chat = read_file(folder / "chat_template.jinja");
-  if (!fs::is_regular_file(config)) return result;
-  const auto json = nlohmann::json::parse(read_file(config), nullptr, false);
-  if (!json.is_object()) fail("{}: is not a JSON object", config.string());
-  const auto chat = json.find("chat_template");
-  if (chat != json.end() && chat->is_string() && result.chat.empty()) result.chat = chat->get<std::string>();
-  // Either the token, or an object with it and how it is matched.
-  auto begin = json.find("bos_token");
-  if (begin != json.end() && begin->is_object()) {
-    const auto content = begin->find("content");
-    if (content != begin->end() && content->is_string()) result.begin = content->get<std::string>();
-  } else if (begin != json.end() && begin->is_string()) {
-    result.begin = begin->get<std::string>();
-  }
-  return result;
+ChatFormat from_template(const ChatTemplate& chat) {
+  Split split = split_at_text(chat, "");
+  const bool trims = split_at_text(chat, " \n").before == split.before;
+  const auto ends_with = [&](std::string_view turn) {
+    return split.before.size() >= turn.size() && split.before.substr(split.before.size() - turn.size()) == turn;
+  };
+  const std::string name = ends_with(kChatmlTurn) ? "chatml" : ends_with(kLlama3Turn) ? "llama3" : "template";
+  return {name, std::move(split.before), std::move(split.after), trims};
 }
 
-/// The system message that a ChatML template writes by itself when the user gives none.
-std::string own_system_message(std::string_view chat) {
-  constexpr std::string_view kEnd = "<|im_end|>";
-  for (const std::string_view begin : {"<|im_start|>system\n", "<|im_start|>system\\n"}) {
-    const auto at = chat.find(begin);
-    if (at == std::string_view::npos) continue;
-    const auto from = at + begin.size();
-    const auto end = chat.find(kEnd, from);
-    if (end == std::string_view::npos) continue;
-    const std::string_view message = chat.substr(from, end - from);
-    // A quote ends the template's string: what follows is an expression, and so the message is the user's.
-    if (message.find_first_of("'\"{") == std::string_view::npos) return std::string(message);
+/// The system message that the template writes by itself, with the turn of that name around it; empty if it writes
+/// none, or is of another format, or cannot be run.
+std::string own_system_turn(const ChatTemplate& chat, std::string_view user_turn) {
+  if (chat.empty()) return {};
+  try {
+    const std::string before = split_at_text(chat, "").before;
+    if (before.size() < user_turn.size() || before.substr(before.size() - user_turn.size()) != user_turn) return {};
+    return before.substr(0, before.size() - user_turn.size());
+  } catch (const Error&) {
+    return {};
   }
-  return {};
 }
 
-ChatFormat plain(const Templates& templates) { return {"plain", templates.begin, "\n"}; }
-
-ChatFormat chatml(const Templates& templates) {
-  const std::string system = own_system_message(templates.chat);
-  return {"chatml", (system.empty() ? "" : "<|im_start|>system\n" + system + "<|im_end|>\n") + "<|im_start|>user\n",
-          "<|im_end|>\n<|im_start|>assistant\n"};
-}
-
-ChatFormat llama3(const Templates& templates) {
-  const auto turn = [](const std::string& role) { return "<|start_header_id|>" + role + "<|end_header_id|>\n\n"; };
-  std::string before = templates.begin;
-  // Llama 3.1 and later write dates where no system message is given; the second is the template's own default.
-  if (templates.chat.find("Cutting Knowledge Date") != std::string::npos) {
-    before += turn("system") + "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n<|eot_id|>";
-  }
-  return {"llama3", before + turn("user"), "<|eot_id|>" + turn("assistant")};
+std::string token(const ChatTemplate& chat, const std::string& name) {
+  const auto it = chat.special_tokens().find(name);
+  return it == chat.special_tokens().end() ? std::string() : it->second;
 }
 
 }  // namespace
+
+std::string ChatFormat::begin(std::string_view text) const {
+  if (!trims_begin) return before + std::string(text);
+  std::string storage;
+  return before + std::string(jinja::strip(to_valid_utf8(text, storage), nullptr, true, false));
+}
 
 ChatFormat chat_format(const ModelFiles& files, const std::string& name, const std::string& option) {
   constexpr std::string_view kKnown = "auto, plain, chatml, llama3";
   if (name != "auto" && name != "plain" && name != "chatml" && name != "llama3") {
     fail_usage("{}: '{}' is not known; known: {}", option, name, kKnown);
   }
-  const Templates templates = files.gguf != nullptr ? from_gguf(*files.gguf) : from_folder(files);
-  const auto has = [&](std::string_view token) { return templates.chat.find(token) != std::string::npos; };
-  if (name == "chatml" || (name == "auto" && has("<|im_start|>"))) return chatml(templates);
-  if (name == "llama3" || (name == "auto" && has("<|start_header_id|>"))) return llama3(templates);
-  if (name == "auto" && !templates.chat.empty()) {
-    fail_usage("{}: the chat template of {} is not recognized; choose one with {}: {}", option, files.path.string(),
-               option, kKnown);
+  const ChatTemplate chat(files);
+  const std::string begin = token(chat, "bos_token");
+  if (name == "auto" && !chat.empty()) {
+    try {
+      return from_template(chat);
+    } catch (const Error& error) {
+      fail_usage("{}: {}: the chat template cannot be used: {}; choose a format with {}: plain, chatml, llama3", option,
+                 files.path.string(), error.what(), option);
+    }
   }
-  return plain(templates);
+  if (name == "chatml") {
+    return {"chatml", own_system_turn(chat, kChatmlTurn) + std::string(kChatmlTurn),
+            "<|im_end|>\n<|im_start|>assistant\n"};
+  }
+  if (name == "llama3") {
+    std::string before = own_system_turn(chat, kLlama3Turn);
+    if (before.empty()) before = begin;
+    return {"llama3", before + std::string(kLlama3Turn), "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"};
+  }
+  return {"plain", begin, "\n"};
 }
 
 }  // namespace kvpress

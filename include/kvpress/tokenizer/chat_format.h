@@ -2,21 +2,27 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "kvpress/formats/model_files.h"
 
 namespace kvpress {
 
 struct ChatFormat {
-  std::string name;    ///< "plain", "chatml", "llama3"
-  std::string before;  ///< before the user's text, including the system message of the template
-  std::string after;   ///< after it: ends the user's turn and begins the answer
+  std::string name;          ///< "plain", "chatml", "llama3"; "template": that of the model, none of these
+  std::string before;        ///< before the user's text, including the system message of the template
+  std::string after;         ///< after it: ends the user's turn and begins the answer
+  bool trims_begin = false;  ///< the template drops white space at the beginning of the user's text
+
+  /// A chat up to the end of a text that goes on: what comes before it, and the text.
+  std::string begin(std::string_view text) const;
 };
 
-/// With `name` "auto" the format is that of the model's chat template (tokenizer.chat_template of a GGUF, else
-/// chat_template.jinja or tokenizer_config.json in its folder), or "plain" if there is none: the begin-of-text token,
-/// if the model has one, before, and a newline after. Templates are recognized by their special tokens and not
-/// executed. Throws UsageError with `option` for an unknown name and for a template that is not recognized.
+/// With `name` "auto" the model's chat template (chat_template.h) is run on a single message of the user, and what it
+/// writes is split at the message's text, as kvpress's pipeline does; without a template the format is "plain": the
+/// begin-of-text token, if the model has one, before, and a newline after. "chatml" and "llama3" are written without
+/// running the template. Throws UsageError with `option` for an unknown name, and for a template that cannot be run or
+/// that does not write the text once, with the reason and the names that remain.
 ChatFormat chat_format(const ModelFiles& files, const std::string& name, const std::string& option);
 
 }  // namespace kvpress
