@@ -3,9 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "base/closest.h"
+#include "base/utf8_stream.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
@@ -13,6 +18,7 @@
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/formats/text_dataset.h"
+#include "kvpress/tokenizer/chat_template.h"
 
 namespace kvpress {
 namespace {
@@ -26,6 +32,8 @@ struct GenerateOptions {
   double compression_ratio = 0.5;
   BudgetOptions budget;
   BosOption bos;
+  std::string chat = "auto";
+  bool echo = false;
 };
 
 void check(const GenerateOptions& options) {
@@ -35,6 +43,43 @@ void check(const GenerateOptions& options) {
   if (options.prompt.empty() == options.prompt_file.empty()) {
     fail_usage("--prompt: exactly one of --prompt and --prompt-file is needed");
   }
+  static const std::vector<std::string> kChoices = {"auto", "yes", "no"};
+  if (std::find(kChoices.begin(), kChoices.end(), options.chat) == kChoices.end()) {
+    fail_usage("--chat: {}", is_not_known(options.chat, kChoices));
+  }
+}
+
+std::string prompt_of(const GenerateOptions& options) {
+  if (options.prompt_file.empty()) return options.prompt;
+  return read_text_file(options.prompt_file == "-" ? "/dev/stdin" : options.prompt_file);
+}
+
+/// The prompt as the model reads it: a message of the user where it has a chat template, which then also says how the
+/// text begins, else a text to continue.
+std::vector<std::int32_t> prompt_ids(const GenerateOptions& options, const OpenedModel& opened,
+                                     const Tokenizer& tokenizer, const std::string& prompt) {
+  if (options.chat == "no") return tokenizer.encode(prompt, options.bos.choice());
+  const ChatTemplate chat(*opened.files);
+  if (chat.empty() && options.chat == "yes") {
+    fail_usage("--chat: {} has no chat template; use --chat no to continue a text", options.compute.model);
+  }
+  if (chat.empty()) return tokenizer.encode(prompt, options.bos.choice());
+  if (options.bos.choice() != BosChoice::automatic) {
+    fail_usage("--bos: the chat template of {} says how the text begins; use --chat no with it", options.compute.model);
+  }
+  log_info("the prompt is a message of the user in the model's chat template; --chat no continues it as a text");
+  return tokenizer.encode(chat.render(std::vector<ChatMessage>{{"user", prompt}}));
+}
+
+/// Why there is no new token, if there is none, or why there are fewer than asked for.
+std::string end_of(const Generated& generated, const Tokenizer& tokenizer) {
+  if (!generated.end) return "";
+  const std::int32_t id = *generated.end;
+  const std::string token = fmt::format("{} ({})", id, tokenizer.decode({&id, 1}, false));
+  if (generated.ids.empty()) {
+    return fmt::format("; the first token was one that ends the text, {}: --ignore-eos goes on after it", token);
+  }
+  return fmt::format("; ended by token {}", token);
 }
 
 void run(const GenerateOptions& options) {
@@ -44,8 +89,8 @@ void run(const GenerateOptions& options) {
   const OpenedModel opened = open_model(options.compute.model);
   const Tokenizer tokenizer = opened.tokenizer();
   opened.prepare(press, &tokenizer);
-  const std::string prompt = options.prompt_file.empty() ? options.prompt : read_text_file(options.prompt_file);
-  const std::vector<std::int32_t> ids = tokenizer.encode(prompt, options.bos.choice());
+  const std::string prompt = prompt_of(options);
+  const std::vector<std::int32_t> ids = prompt_ids(options, opened, tokenizer, prompt);
   if (ids.empty()) fail_setting("prompt", "is empty; at least one token is needed");
   CompressionSettings compression = options.budget.settings(options.compute, opened.config)
                                         .with(press, options.budget.ratio(options.compression_ratio));
@@ -61,16 +106,18 @@ void run(const GenerateOptions& options) {
   GenerateSettings settings = options.settings;
   settings.seed = options.compute.seed;
 
-  fmt::print("{}", prompt);
-  std::fflush(stdout);
+  const auto show = [](const std::string& text) {
+    fmt::print("{}", text);
+    std::fflush(stdout);
+  };
+  if (options.echo) show(prompt);
   Sequence sequence(*loaded.model, compression);
   sequence.append(ids);
   const SequenceTimes context = sequence.times();
-  const Generated generated = generate(sequence, settings, [&](std::int32_t id) {
-    fmt::print("{}", tokenizer.decode({&id, 1}));
-    std::fflush(stdout);
-  });
-  fmt::print("\n");
+  Utf8Stream stream;  // a token may be part of a character
+  const Generated generated = generate(
+      sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
+  show(stream.finish() + "\n");
   const auto n_new = static_cast<double>(generated.ids.size());
   log_info(
       fmt::format("{}: prefill {} tokens in {:.3f} s ({:.0f} tokens/s), press {:.3f} s, {} new tokens in {:.3f} s "
@@ -78,7 +125,7 @@ void run(const GenerateOptions& options) {
                   press.text, n_prompt, context.prefill, static_cast<double>(n_prompt) / context.prefill,
                   context.compress, generated.ids.size(), generated.seconds, n_new / generated.seconds,
                   sequence.cache_tokens(), format_bytes(static_cast<double>(sequence.cache_bytes())),
-                  generated.end ? "; stopped at an end-of-text token" : ""));
+                  end_of(generated, tokenizer)));
 }
 
 }  // namespace
@@ -88,7 +135,13 @@ void add_generate_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("generate", "Continue a text with a press, greedily or by sampling");
   options->compute.add_to(*command, "-m,--model");
   command->add_option("-p,--prompt", options->prompt, "Text to continue");
-  command->add_option("--prompt-file", options->prompt_file, "File with the text to continue (also .gz, .xz, .zst)");
+  command->add_option("--prompt-file", options->prompt_file, "File with the text to continue (also .gz, .xz, .zst); -: standard input");
+  command
+      ->add_option("--chat", options->chat,
+                   "Whether the prompt is a message of the user in the model's chat template: auto (if it has one), yes, "
+                   "no")
+      ->capture_default_str();
+  command->add_flag("--echo", options->echo, "Print the prompt before the new text");
   command->add_option("-n,--max-new-tokens", options->settings.max_new_tokens)->capture_default_str();
   command->add_option("--press,--press-name", options->press, "Press; see kvpress presses")->capture_default_str();
   command
