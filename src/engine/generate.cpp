@@ -1,6 +1,7 @@
 #include "kvpress/engine/generate.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <random>
 
@@ -14,9 +15,12 @@ namespace kvpress {
 
 std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, double draw) {
   const auto n = static_cast<std::int64_t>(logits.size());
-  if (settings.temperature <= 0) return static_cast<std::int32_t>(argmax(logits.data(), n));
-  scale(logits.data(), n, static_cast<float>(1 / settings.temperature));
-  const float sum = exp_shifted(logits.data(), n, max_value(logits.data(), n));
+  // A temperature whose inverse is no float: what it leaves beside the largest logit is far below what float32 holds.
+  const double factor = settings.temperature > 0 ? 1 / settings.temperature : std::numeric_limits<double>::infinity();
+  if (factor > std::numeric_limits<float>::max()) return static_cast<std::int32_t>(argmax(logits.data(), n));
+  const float largest = max_value(logits.data(), n);
+  for (float& it : logits) it = (it - largest) * static_cast<float>(factor);  // scaled first, it might be infinite
+  const float sum = exp_shifted(logits.data(), n, 0);
   // Sorting a vocabulary costs more than a small model's pass: only what may be drawn is sorted, if anything.
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
@@ -30,10 +34,17 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
   });
   if (n_ranked > 0) order.resize(static_cast<std::size_t>(n_ranked));
   const auto probability = [&](std::int32_t token) { return static_cast<double>(logits[token]) / sum; };
+  // top_p is a share of what top_k has left, as in transformers.
+  double wanted = settings.top_p;
+  if (settings.top_k > 0) {
+    double left = 0;
+    for (const std::int32_t token : order) left += probability(token);
+    wanted *= left;
+  }
   double mass = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
     mass += probability(order[i]);
-    if (settings.top_p < 1 && mass >= settings.top_p) order.resize(i + 1);
+    if (settings.top_p < 1 && mass >= wanted) order.resize(i + 1);
   }
   double left = draw * mass;
   for (const std::int32_t token : order) {

@@ -62,5 +62,35 @@ TEST(Sample, TopKAndTopPLeaveOutTheUnlikely) {
   }
 }
 
+/// As transformers' TopKLogitsWarper, then TopPLogitsWarper.
+TEST(Sample, TopPIsAShareOfWhatTopKLeaves) {
+  // Of the best three 0.665, 0.245, 0.090; of all 0.644, 0.237, 0.087.
+  EXPECT_EQ(draw(with(1, 3, 0.66), 0.9999999), 1);
+  EXPECT_EQ(draw(with(1, 3, 0.67), 0.9999999), 3);
+  EXPECT_EQ(draw(with(1, 3, 0.90), 0.9999999), 3);  // 0.665 + 0.245 = 0.910; of all they are 0.881
+  EXPECT_EQ(draw(with(1, 3, 0.92), 0.9999999), 2);
+  EXPECT_EQ(draw(with(1, 2, 0.73), 0.9999999), 1);    // of the best two 0.731
+  EXPECT_EQ(draw(with(1, 100, 0.95), 0.9999999), 2);  // more than there are: of all
+}
+
+TEST(Sample, AnyTemperatureNearZeroIsGreedy) {
+  for (const double temperature : {1e-3, 1e-20, 1e-37, 1e-38, 1e-39, 1e-45, 1e-300, 5e-324}) {
+    for (const double uniform : {0.0, 0.5, 0.9999999}) {
+      EXPECT_EQ(draw(with(temperature), uniform), 1) << temperature;
+      EXPECT_EQ(draw(with(temperature, 3, 0.9), uniform), 1) << temperature;
+    }
+  }
+}
+
+TEST(Sample, LogitsOfAnySizeGiveAToken) {
+  for (const float size : {1.0f, 1e10f, 1e38f}) {
+    std::vector<float> logits = {-size, size, 0.5f * size};
+    const std::int32_t token = sample(logits, with(1e-6), 0.4);
+    EXPECT_EQ(token, 1) << size;
+  }
+  std::vector<float> logits = {-3e38f, 3e38f, 0};
+  EXPECT_EQ(sample(logits, with(0.7), 0.9999), 1);
+}
+
 }  // namespace
 }  // namespace kvpress

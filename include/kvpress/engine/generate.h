@@ -14,8 +14,8 @@ namespace kvpress {
 struct GenerateSettings {
   std::int64_t max_new_tokens = 128;
   double temperature = 0;  ///< 0: greedy, the most likely token
-  double top_p = 1;        ///< nucleus: the most likely tokens up to this total probability
-  std::int64_t top_k = 0;  ///< at most this many tokens; 0: no limit
+  double top_p = 1;        ///< nucleus: the most likely tokens up to this share of the probability that top_k leaves
+  std::int64_t top_k = 0;  ///< at most this many tokens, the most likely; applied before top_p; 0: no limit
   bool ignore_eos = false;
   bool eos_may_come_first = true;  ///< false: the first token never ends the text, as in kvpress
   std::uint64_t seed = 0;
