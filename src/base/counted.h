@@ -3,14 +3,15 @@
 
 #include <fmt/format.h>
 
-#include <cstddef>
+#include <concepts>
 #include <string>
 #include <string_view>
 
 namespace kvpress {
 
 /// The number and the noun, "1 run" or "2 runs". The plural is the noun with an s, or es after an s ("2 presses").
-inline std::string counted(std::size_t n, std::string_view noun) {
+template <std::integral Number>
+std::string counted(Number n, std::string_view noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : noun.ends_with('s') ? "es" : "s");
 }
 

@@ -15,9 +15,19 @@ Compressor::Compressor(const CompressionPlan& plan, std::uint64_t seed)
 
 void Compressor::add_part(Part& part, const Press& press) {
   part.press = press.clone();
-  const PressNeeds needs = part.press->needs();
+  part.needs = part.press->needs();
   part.first_carried = needs_.n_carried;
-  needs_ = needs_ + needs;
+  needs_ = needs_ + part.needs;
+}
+
+template <typename Body>
+void Compressor::ask(std::optional<std::int64_t> layer, Body&& body) const {
+  try {
+    body();
+  } catch (const PressError& error) {
+    throw Error(
+        fmt::format("press {}: {}{}", plan_.name, layer ? fmt::format("layer {}: ", *layer) : "", error.what()));
+  }
 }
 
 KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) {
@@ -60,8 +70,10 @@ void Compressor::end_pass(const Model& model, KVCache& cache) {
   if (pass_watcher_) pass_watcher_(PassMoment::attended, cache);
   {
     const ScopedTimer timer(seconds_);
-    current().press->compress_context(
-        {model, cache, tokens_, n_newest_, budget_view(), &watcher_, first_carried(current())});
+    ask({}, [&] {
+      current().press->compress_context(
+          {model, cache, tokens_, n_newest_, budget_view(), &watcher_, first_carried(current()), rights(current())});
+    });
   }
   if (pass_watcher_) pass_watcher_(PassMoment::compressed, cache);
 }
@@ -108,18 +120,23 @@ void Compressor::press_layer(const AttentionBlock& block) {
   if (!block.is_last) return;
   const auto seen_by = [&](const Part& part) {
     view.first_carried = first_carried(part);
+    view.rights = rights(part);
     return view;
   };
-  for (const Part* part : {&prefill_, &decoding_}) {
-    if (*part && part->press->needs().every_block) part->press->observe(seen_by(*part));
-  }
-  if (compresses()) current().press->compress(seen_by(current()));
+  ask(block.layer, [&] {
+    for (const Part* part : {&prefill_, &decoding_}) {
+      if (*part && part->needs.every_block) part->press->observe(seen_by(*part));
+    }
+    if (compresses()) current().press->compress(seen_by(current()));
+  });
 }
 
 void Compressor::after_layer(const LayerOutput& output) {
   const ScopedTimer timer(seconds_);
   for (const Part* part : {&prefill_, &decoding_}) {
-    if (*part && part->press->needs().layer_outputs) part->press->observe_output(output);
+    if (*part && part->needs.layer_outputs) {
+      ask(output.layer, [&] { part->press->observe_output(output); });
+    }
   }
 }
 

@@ -1,9 +1,14 @@
 #include "kvpress/press/press.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
+#include "base/counted.h"
 #include "kvpress/base/threads.h"
+#include "ops/rowwise.h"
 #include "ops/topk.h"
 
 namespace kvpress {
@@ -52,16 +57,81 @@ std::int64_t LayerView::longest() const {
   return longest;
 }
 
+const float* RecentQueriesView::row(std::int64_t i) const {
+  if (i < 0 || i >= rows) {
+    throw PressError(
+        fmt::format("reads recent query {} of {}; needs().recent_queries must say how many it reads", i, rows));
+  }
+  return Matrix::row(i);
+}
+
+void PressRights::check_carried(std::int64_t channel) const {
+  if (needs == nullptr) return;
+  const std::int64_t first = end_carried - needs->n_carried;
+  if (channel >= first && channel < end_carried) return;
+  throw PressError(
+      fmt::format("uses carried float {}, but needs().n_carried is {}", channel - first, needs->n_carried));
+}
+
+void PressRights::check_accumulated_attention() const {
+  if (needs == nullptr || needs->accumulated_attention) return;
+  throw PressError("reads accumulated attention, which its needs() do not ask for");
+}
+
+void PressRights::check_recent_queries() const {
+  if (needs == nullptr || needs->recent_queries > 0) return;
+  throw PressError("reads recent queries, which its needs() do not ask for");
+}
+
+std::span<const float> LayerView::accumulated_attention(std::int64_t kv_head) const {
+  rights.check_accumulated_attention();
+  return head(kv_head).carried(0);
+}
+
 std::span<float> LayerView::carried(std::int64_t kv_head, std::int64_t channel) const {
+  rights.check_carried(first_carried + channel);
   return mutable_head(kv_head).carried(first_carried + channel);
 }
 
 void LayerView::write_value(std::int64_t kv_head, std::int64_t j, const float* value) const {
+  // What float16 rounds to infinity, and the scales of quantized values with it.
+  const CacheFormat& format = block.cache.shape().format;
+  const float limit = format.type == DType::f16 || format.bits > 0 ? 65520.0f : std::numeric_limits<float>::infinity();
+  for (std::int64_t i = 0; i < block.config.head_dim; ++i) {
+    if (std::abs(value[i]) < limit) continue;
+    throw PressError(fmt::format("writes {} as a value of KV head {}, which a cache in {} does not hold", value[i],
+                                 kv_head, to_string(format)));
+  }
   mutable_head(kv_head).write_value(j, value);
 }
 
+namespace {
+
+/// `size_of(h)`: entries of a head.
+template <typename Size>
+void check_kept(const Kept& kept, std::int64_t n_heads, Size size_of) {
+  if (std::ssize(kept) != n_heads) {
+    throw PressError(fmt::format("keeps entries of {}; the model has {}", counted(kept.size(), "KV head"), n_heads));
+  }
+  for (std::int64_t h = 0; h < n_heads; ++h) {
+    const std::int64_t n = size_of(h);
+    std::int64_t before = -1;
+    for (const std::int32_t it : kept[static_cast<std::size_t>(h)]) {
+      if (it < 0 || it >= n) throw PressError(fmt::format("keeps entry {} of KV head {}, which has {}", it, h, n));
+      if (it == before) throw PressError(fmt::format("keeps entry {} of KV head {} twice", it, h));
+      if (it < before) {
+        throw PressError(fmt::format("keeps entry {} of KV head {} after {}; indices must ascend", it, h, before));
+      }
+      before = it;
+    }
+  }
+}
+
+}  // namespace
+
 void LayerView::keep(const Kept& kept) const {
   if (kept.empty()) return;
+  check_kept(kept, n_kv_heads(), [&](std::int64_t h) { return head(h).size(); });
   if (watcher != nullptr && watcher->kept) watcher->kept(block.layer, kept);
   for (std::int64_t h = 0; h < n_kv_heads(); ++h) {
     const auto& indices = kept[h];
@@ -75,6 +145,11 @@ void LayerView::keep(const Kept& kept) const {
 
 void ContextView::keep(std::int64_t layer, const Kept& kept) const {
   if (kept.empty()) return;
+  try {
+    check_kept(kept, cache.shape().n_kv_heads, [&](std::int64_t h) { return cache.head(layer, h).size(); });
+  } catch (const PressError& error) {
+    throw PressError(fmt::format("layer {}: {}", layer, error.what()));
+  }
   if (watcher != nullptr && watcher->kept) watcher->kept(layer, kept);
   for (std::size_t h = 0; h < kept.size(); ++h) cache.keep(layer, static_cast<std::int64_t>(h), kept[h]);
 }
@@ -90,17 +165,30 @@ Kept Press::select(const LayerView& layer) {
 
 void Press::compress(const LayerView& layer) { layer.keep(select(layer)); }
 
+void refuse_nan(const Scores& scores) {
+  for (std::size_t h = 0; h < scores.size(); ++h) {
+    const auto& row = scores[h];
+    if (all_finite(row.data(), std::ssize(row))) continue;
+    const auto found = std::find_if(row.begin(), row.end(), [](float score) { return std::isnan(score); });
+    if (found != row.end()) {
+      throw PressError(fmt::format("the score of entry {} of KV head {} is not a number", found - row.begin(), h));
+    }
+  }
+}
+
 Scores scores_of(Press& press, const LayerView& layer) {
   Scores scores(static_cast<std::size_t>(layer.n_kv_heads()));
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
     scores[h].resize(static_cast<std::size_t>(layer.head(h).size()));
   }
   press.score(layer, scores);
+  refuse_nan(scores);
   if (layer.watcher != nullptr && layer.watcher->scored) layer.watcher->scored(layer.block.layer, scores);
   return scores;
 }
 
 Kept best_of_each_head(const Scores& scores, std::span<const std::int64_t> n_kept) {
+  refuse_nan(scores);
   Kept kept(scores.size());
   parallel_for(static_cast<std::int64_t>(scores.size()), [&](std::int64_t h) {
     const auto at = static_cast<std::size_t>(h);

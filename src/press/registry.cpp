@@ -153,6 +153,7 @@ void NamedPress::prepare(const PressSetup& setup) const {
 CompressionPlan NamedPress::plan(const Budget& budget, std::int64_t compression_interval,
                                  const Budget& decoding_budget) const {
   CompressionPlan plan;
+  plan.name = text;
   // With nothing to evict ever, a press is not even asked: such a run is the full cache's, bit for bit.
   if (!budget.keeps_all()) plan.prefill = press.get();
   plan.prefill_budget = budget;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -101,9 +102,11 @@ class Compressor : public AttentionListener {
   struct Part {
     std::unique_ptr<Press> press;
     std::int64_t first_carried = 0;
+    PressNeeds needs;
     explicit operator bool() const { return press != nullptr; }
     Part() = default;
-    Part(const Part& other) : press(other.press ? other.press->clone() : nullptr), first_carried(other.first_carried) {}
+    Part(const Part& other)
+        : press(other.press ? other.press->clone() : nullptr), first_carried(other.first_carried), needs(other.needs) {}
     Part(Part&&) noexcept = default;
     Part& operator=(Part&&) noexcept = default;
     ~Part() = default;
@@ -113,6 +116,11 @@ class Compressor : public AttentionListener {
   std::int64_t first_carried(const Part& part) const {
     return part.first_carried + (needs_.accumulated_attention ? 1 : 0);
   }
+  /// What the press may read.
+  PressRights rights(const Part& part) const { return {&part.needs, first_carried(part) + part.needs.n_carried}; }
+  /// Runs `body`, which asks a press; its PressError becomes an Error that names the press.
+  template <typename Body>
+  void ask(std::optional<std::int64_t> layer, Body&& body) const;
   /// The press of the current phase.
   const Part& current() const { return decodes_ && !same_press_ ? decoding_ : prefill_; }
 

@@ -11,12 +11,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kvpress/base/error.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/kv_cache.h"
 #include "kvpress/model/attention_listener.h"
@@ -40,9 +42,16 @@ struct PressNeeds {
 /// The needs of two presses together; the numbers of carried floats are added.
 PressNeeds operator+(const PressNeeds& a, const PressNeeds& b);
 
-/// scores[h][j]: the score of entry j of KV head h. The highest are kept.
+/// A press that breaks the rules of this interface. The compressor puts "press <text>: layer <i>: " before the message
+/// and throws it on as an Error.
+class PressError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// scores[h][j]: the score of entry j of KV head h. The highest are kept. They may be infinite, but not NaN.
 using Scores = std::vector<AlignedVector<float>>;
-/// kept[h]: the entries of KV head h that are kept, ascending. Without rows, all entries are kept.
+/// kept[h]: the entries of KV head h that are kept, ascending, each once. Without rows, all entries are kept.
 using Kept = std::vector<std::vector<std::int32_t>>;
 
 /// Callbacks for tests and pictures: the scores of a layer, if it has any, and the kept entries, before the others are
@@ -62,14 +71,34 @@ struct BudgetView {
   std::int64_t n_prompt = 0;
 };
 
+/// The last queries before RoPE, [<= needs().recent_queries, n_heads * head_dim], the newest last.
+struct RecentQueriesView : Matrix<const float> {
+  RecentQueriesView() = default;
+  RecentQueriesView(const Matrix<const float>& of) : Matrix(of) {}  // NOLINT(google-explicit-constructor)
+  /// Throws PressError for a query that was not asked for.
+  const float* row(std::int64_t i) const;
+};
+
+/// What a press may read beside keys, values and positions: what it asked for. Without `needs`, everything.
+struct PressRights {
+  const PressNeeds* needs = nullptr;
+  std::int64_t end_carried = std::numeric_limits<std::int64_t>::max();  ///< behind its last channel of carried floats
+
+  /// Throw PressError.
+  void check_carried(std::int64_t channel) const;
+  void check_accumulated_attention() const;
+  void check_recent_queries() const;
+};
+
 /// One layer after the attention of a block. A view: valid only during the call.
 struct LayerView {
   const AttentionBlock& block;
   BudgetView budget;
-  Matrix<const float> recent_queries = {};  ///< [<= needs().recent_queries, n_heads * head_dim], the newest last
-  std::int64_t first_carried = 0;           ///< first channel of the press's carried floats
-  std::vector<KVHead>* part = nullptr;      ///< if set, these heads replace those of the layer (LayerPart)
+  RecentQueriesView recent_queries = {};
+  std::int64_t first_carried = 0;       ///< first channel of the press's carried floats
+  std::vector<KVHead>* part = nullptr;  ///< if set, these heads replace those of the layer (LayerPart)
   const Watcher* watcher = nullptr;
+  PressRights rights = {};
 
   std::int64_t n_kv_heads() const { return block.config.n_kv_heads; }
   const KVHead& head(std::int64_t kv_head) const;
@@ -87,11 +116,14 @@ struct LayerView {
     return it.size() > 0 ? it.rope_position(it.size() - 1) + 1 : 0;  // of a part: where its last entry stands
   }
 
-  /// One carried float per entry of a head. Those of new tokens are 0 until the press writes them.
+  /// One carried float per entry of a head. Those of new tokens are 0 until the press writes them. Throws PressError
+  /// for a channel that needs().n_carried does not have.
   std::span<float> carried(std::int64_t kv_head, std::int64_t channel) const;
-  std::span<const float> accumulated_attention(std::int64_t kv_head) const { return head(kv_head).carried(0); }
+  /// Throws PressError unless needs().accumulated_attention is set.
+  std::span<const float> accumulated_attention(std::int64_t kv_head) const;
 
-  /// Replaces the value of entry j, [head_dim]. For presses that merge evicted entries into kept ones.
+  /// Replaces the value of entry j, [head_dim]. For presses that merge evicted entries into kept ones. Throws
+  /// PressError for a number that is not finite, or that the cache's type does not hold.
   void write_value(std::int64_t kv_head, std::int64_t j, const float* value) const;
 
   /// Removes all other channels from the keys of a head (KVCache::thin_keys()). Not for a LayerPart.
@@ -99,7 +131,8 @@ struct LayerView {
     block.cache.thin_keys(block.layer, kv_head, channels);
   }
 
-  /// Evicts all other entries and frees their memory. This is the only function that evicts.
+  /// Evicts all other entries and frees their memory. This is the only function that evicts. Throws PressError, and
+  /// evicts nothing, unless `kept` has a row for each head with indices of its entries, ascending, each once.
   void keep(const Kept& kept) const;
 
  private:
@@ -115,12 +148,14 @@ struct ContextView {
   BudgetView budget;
   const Watcher* watcher = nullptr;
   std::int64_t first_carried = 0;  ///< first channel of the press's carried floats
+  PressRights rights = {};
 
-  /// The carried floats of the entries of a head.
+  /// The carried floats of the entries of a head. As LayerView::carried().
   std::span<float> carried(std::int64_t layer, std::int64_t kv_head, std::int64_t channel) const {
+    rights.check_carried(first_carried + channel);
     return cache.head(layer, kv_head).carried(first_carried + channel);
   }
-  /// Evicts all other entries of a layer and frees their memory.
+  /// Evicts all other entries of a layer and frees their memory. As LayerView::keep().
   void keep(std::int64_t layer, const Kept& kept) const;
 };
 
@@ -200,10 +235,12 @@ class ContextPress : public PressOf<Derived, PressKind::context> {
   void compress(const LayerView& /*layer*/) override {}  // waits for the whole cache
 };
 
-/// The scores of a layer: allocates them and calls press.score().
+/// The scores of a layer: allocates them and calls press.score(). Throws PressError if one is NaN.
 Scores scores_of(Press& press, const LayerView& layer);
+/// Throws PressError if a score is NaN, which has no place among others. For scores that scores_of() did not make.
+void refuse_nan(const Scores& scores);
 
-/// The n_kept (or n_kept[h]) entries of each head with the highest scores.
+/// The n_kept (or n_kept[h]) entries of each head with the highest scores. Throws PressError if one is NaN.
 Kept best_of_each_head(const Scores& scores, std::int64_t n_kept);
 Kept best_of_each_head(const Scores& scores, std::span<const std::int64_t> n_kept);
 

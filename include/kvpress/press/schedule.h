@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "kvpress/press/budget.h"
 #include "kvpress/press/press.h"
@@ -27,6 +28,7 @@ struct CompressionPlan {
   const Press* decoding = nullptr;
   Budget decoding_budget;
   std::int64_t compression_interval = 0;
+  std::string name = "(not named)";  ///< the presses as written, for errors
 };
 
 }  // namespace kvpress

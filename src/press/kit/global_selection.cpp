@@ -1,5 +1,7 @@
 #include "press/kit/global_selection.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ops/topk.h"
@@ -7,11 +9,20 @@
 namespace kvpress {
 namespace {
 
+void refuse_nan_of(std::int64_t layer, const Scores& scores) {
+  try {
+    refuse_nan(scores);
+  } catch (const PressError& error) {
+    throw PressError(fmt::format("layer {}: {}", layer, error.what()));
+  }
+}
+
 /// Keeps the `n_left` best entries of layers [first, first + n) together.
 void keep_best_of(const ContextView& context, const std::vector<Scores>& scores, std::size_t first, std::size_t n,
                   std::int64_t n_left) {
   AlignedVector<float> all;
   for (std::size_t l = first; l < first + n; ++l) {
+    refuse_nan_of(static_cast<std::int64_t>(l), scores[l]);
     for (const auto& row : scores[l]) all.insert(all.end(), row.begin(), row.end());
   }
   if (n_left >= static_cast<std::int64_t>(all.size())) return;

@@ -14,6 +14,7 @@ LayerPart::LayerPart(const LayerView& whole, std::vector<KVHead>& heads)
     : whole_(whole), block_(whole.block), view{block_, whole.budget} {
   view.recent_queries = whole.recent_queries;
   view.first_carried = whole.first_carried;
+  view.rights = whole.rights;
   view.part = &heads;
 }
 

@@ -11,6 +11,7 @@ namespace kvpress {
 std::int64_t window_attention(const LayerView& layer, std::int64_t window, Scores& scores, WindowRows which) {
   const ModelConfig& config = layer.block.config;
   // The last `used` entries of every head must be the queries' own tokens for "up to its own" to be a matter of slots.
+  layer.rights.check_recent_queries();
   std::int64_t used = std::min(window, layer.recent_queries.rows);
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
     const auto positions = layer.head(h).positions();
