@@ -444,6 +444,20 @@ double KVCache::mean_tokens() const {
   return heads_.empty() ? 0 : sum / static_cast<double>(heads_.size());
 }
 
+double KVCache::mean_entries() const {
+  double sum = 0;
+  for (const KVHead& it : heads_) {
+    const auto lost = static_cast<double>(shape_.head_dim - std::ssize(it.channels()));
+    const double share = it.n_thin() > 0 ? lost / static_cast<double>(2 * shape_.head_dim) : 0.0;
+    sum += static_cast<double>(it.size()) - share * static_cast<double>(it.n_thin());
+  }
+  return sum / static_cast<double>(heads_.size());
+}
+
+bool KVCache::has_quantized() const {
+  return std::any_of(heads_.begin(), heads_.end(), [](const KVHead& it) { return it.n_quantized() > 0; });
+}
+
 std::size_t KVCache::bytes_per_token(const CacheShape& shape) {
   const auto heads = static_cast<std::size_t>(shape.n_layers * shape.n_kv_heads);
   const std::int64_t d = shape.head_dim;

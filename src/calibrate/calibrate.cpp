@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <numeric>
 
 #include "kvpress/base/error.h"
 #include "kvpress/engine/sequence.h"
@@ -44,15 +46,43 @@ std::vector<TokenizedText> cut_into_pieces(const std::vector<TokenizedText>& tex
   std::vector<TokenizedText> pieces;
   for (const TokenizedText& text : texts) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
+    std::size_t first_byte = 0;
     for (std::int64_t first = 0; first < n; first += max_length) {
       const std::int64_t end = std::min(first + max_length, n);
       if (first > 0 && end - first < max_length / 2) break;
       TokenizedText& piece = pieces.emplace_back();
       piece.ids.assign(text.ids.begin() + first, text.ids.begin() + end);
       piece.n_bytes.assign(text.n_bytes.begin() + first, text.n_bytes.begin() + end);
+      piece.name = first == 0 ? text.name : fmt::format("{}, from token {} on", text.name, first);
+      const auto n_bytes =
+          static_cast<std::size_t>(std::accumulate(piece.n_bytes.begin(), piece.n_bytes.end(), std::int64_t{0}));
+      if (first_byte < text.decoded.size()) piece.decoded = text.decoded.substr(first_byte, n_bytes);
+      first_byte += n_bytes;
     }
   }
   return pieces;
+}
+
+void read(const TokenizedText& text, Sequence& sequence, std::span<const std::int32_t> tokens) {
+  try {
+    sequence.append(tokens);
+  } catch (const NotFinite& error) {
+    throw text.located(error);
+  }
+}
+
+std::vector<NamedTensor> calibrated(const CalibrationMethod& method, const Calibration& calibration) {
+  std::vector<NamedTensor> tensors = method.run(calibration);
+  for (const NamedTensor& it : tensors) {
+    const auto bad =
+        std::find_if_not(it.values.begin(), it.values.end(), [](float value) { return std::isfinite(value); });
+    if (bad == it.values.end()) continue;
+    fail(
+        "calibrate {}: value {} of {} is not finite: sums over these texts are too large, or the model is damaged; use "
+        "other or fewer texts, or another {}",
+        method.name, bad - it.values.begin(), it.name, setting("dtype"));
+  }
+  return tensors;
 }
 
 void read_texts(const Calibration& calibration, const std::function<void(const AttentionBlock&)>& on_block,
@@ -65,7 +95,8 @@ void read_texts(const Calibration& calibration, const std::function<void(const A
     const auto n = static_cast<std::int64_t>(text.ids.size());
     for (std::int64_t first = 0; first < n; first += kBlock) {
       const std::int64_t length = std::min(kBlock, n - first);
-      sequence.append(std::span(text.ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length)));
+      read(text, sequence,
+           std::span(text.ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length)));
       if (calibration.on_progress) calibration.on_progress(length);
     }
     if (after_text) after_text();

@@ -10,6 +10,7 @@
 
 #include "formats/safetensors.h"
 #include "kvpress/base/dtype.h"
+#include "kvpress/engine/sequence.h"
 #include "kvpress/eval/run.h"
 #include "kvpress/model/attention_listener.h"
 #include "kvpress/model/model.h"
@@ -44,9 +45,15 @@ std::vector<NamedTensor> calibrate_expected_attention(const Calibration& calibra
 std::vector<NamedTensor> calibrate_duo_attention(const Calibration& calibration);
 std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration);
 
+/// Runs a method. Throws Error, which names the method and the tensor, for a value that is NaN or infinite.
+std::vector<NamedTensor> calibrated(const CalibrationMethod& method, const Calibration& calibration);
+
 /// Cuts texts into pieces of at most max_length tokens. The last piece of a text that was cut is dropped if it is
 /// shorter than half of max_length.
 std::vector<TokenizedText> cut_into_pieces(const std::vector<TokenizedText>& texts, std::int64_t max_length);
+
+/// Sequence::append() of tokens of a text, whose name NotFinite then says.
+void read(const TokenizedText& text, Sequence& sequence, std::span<const std::int32_t> tokens);
 
 /// Reads each text with a new cache. Calls `on_block` for each block of each layer, and `after_text` after each text.
 void read_texts(const Calibration& calibration, const std::function<void(const AttentionBlock&)>& on_block,

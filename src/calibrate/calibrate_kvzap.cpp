@@ -112,7 +112,7 @@ std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) 
   settings.cache_format = calibration.cache_format;
   for (const TokenizedText& text : calibration.texts) {
     Sequence sequence(model, settings);
-    sequence.append(text.ids);
+    read(text, sequence, text.ids);
     if (calibration.on_progress) calibration.on_progress(sequence.n_tokens());
   }
   std::vector<NamedTensor> tensors;

@@ -5,8 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
 #include "kvpress/base/timer.h"
+#include "kvpress/model/not_finite.h"
 #include "ops/cross_entropy.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 
@@ -55,6 +59,11 @@ std::span<const float> Sequence::logits() {
     const std::int64_t n = model_->config().vocab_size;
     logits_.resize(static_cast<std::size_t>(n));
     model_->logits(last_hidden(), {logits_.data(), 1, n});
+    if (!all_finite(logits_.data(), n)) {
+      logits_.clear();
+      throw NotFinite(n_tokens() - 1, tokens().back(), "the logits that follow it are not finite",
+                      remedy_for(model_->dtype()));
+    }
   }
   return logits_;
 }
@@ -106,6 +115,29 @@ void Sequence::rewind(const Mark& mark) {
   decodes_ = mark.decodes_;
   last_hidden_ = mark.last_hidden_;
   logits_.clear();
+}
+
+Sequence::Held Sequence::held() const {
+  const ModelConfig& config = model_->config();
+  double whole = 0;
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    // A layer with a window holds no more than that, and no press asks it to hold less.
+    const bool presses = config.layer(l).window == 0;
+    for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
+      whole += static_cast<double>(presses ? n_tokens() : cache_.head(l, h).size());
+    }
+  }
+  return {cache_.mean_entries(), whole / static_cast<double>(config.n_layers * config.n_kv_heads)};
+}
+
+void warn_if_nothing_is_quantized(const Sequence& sequence) {
+  if (!sequence.quantizes_nothing()) return;
+  const CacheFormat& format = sequence.settings().cache_format;
+  log_warning_once(fmt::format(
+      "{} {} saves nothing: the newest {} tokens of each head are not quantized ({}), and a head holds {:.0f}; "
+      "use a smaller {}, or longer texts",
+      setting("cache_dtype"), to_string(format), format.residual, setting("cache_residual"), sequence.cache_tokens(),
+      setting("cache_residual")));
 }
 
 SequenceTimes Sequence::times() const { return {prefill_sec_, decode_sec_, compressor_.seconds()}; }

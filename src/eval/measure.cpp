@@ -1,15 +1,18 @@
 #include "eval/measure.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "base/median.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/engine/sequence.h"
+#include "kvpress/model/not_finite.h"
 #include "kvpress/ops/attention/attention.h"
 #include "model/attention_args.h"
 #include "ops/cross_entropy.h"
 #include "ops/output_loss.h"
+#include "ops/rowwise.h"
 
 namespace kvpress {
 namespace {
@@ -56,6 +59,11 @@ PrefillSpeed measure_prefill(const Model& model, std::int64_t n_tokens, const Co
     const Timer loss_timer;
     if (with_loss) {
       output_cross_entropy(states.block(0, n_tokens - 1), model.output(), std::span(tokens).subspan(1), nll);
+      for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
+        if (std::isfinite(nll[i])) continue;
+        throw NotFinite(static_cast<std::int64_t>(i), tokens[i], "the logits that follow it are not finite",
+                        remedy_for(model.dtype()));
+      }
     }
     if (repeat < 0) continue;
     prefill.push_back(sequence.times().prefill);
@@ -80,6 +88,7 @@ DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const Compres
   speed.batch = batch;
   speed.cache_tokens = first.cache_tokens();
   speed.cache_bytes = first.cache_bytes();
+  if (depth > 0) warn_if_nothing_is_quantized(first);
 
   std::vector<Sequence> sequences;
   for (int i = 1; i < batch; ++i) sequences.push_back(first.fork());
@@ -104,6 +113,10 @@ DecodeSpeed measure_decode(const Model& model, std::int64_t depth, const Compres
     together.append(items);
     model.logits(states, {logits.data(), n, vocab});
     for (std::int64_t s = 0; s < n; ++s) {
+      if (!all_finite(logits.data() + s * vocab, vocab)) {
+        throw NotFinite(sequences[static_cast<std::size_t>(s)].n_tokens() - 1, newest[static_cast<std::size_t>(s)],
+                        "the logits that follow it are not finite", remedy_for(model.dtype()));
+      }
       newest[s] = static_cast<std::int32_t>(argmax(logits.data() + s * vocab, vocab));
     }
     if (i >= 0) seconds.push_back(timer.seconds());

@@ -45,6 +45,24 @@ class Runner {
   }
 
   void run_text(const TokenizedText& text, std::int64_t index) {
+    try {
+      run_segments(text, index);
+    } catch (const NotFinite& error) {
+      throw text.located(error, result_.segments.back().first_token);
+    }
+  }
+
+  RunResult finish() {
+    for (const SegmentResult& it : result_.segments) {
+      if (it.cache_tokens <= result_.cache_tokens) continue;
+      result_.cache_tokens = it.cache_tokens;
+      result_.cache_bytes = it.cache_bytes;
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void run_segments(const TokenizedText& text, std::int64_t index) {
     const auto n = static_cast<std::int64_t>(text.ids.size());
     text_ = &text;
     switch (settings_.protocol.protocol) {
@@ -68,16 +86,6 @@ class Runner {
     }
   }
 
-  RunResult finish() {
-    for (const SegmentResult& it : result_.segments) {
-      if (it.cache_tokens <= result_.cache_tokens) continue;
-      result_.cache_tokens = it.cache_tokens;
-      result_.cache_bytes = it.cache_bytes;
-    }
-    return std::move(result_);
-  }
-
- private:
   /// For one segment.
   Sequence new_sequence() {
     Sequence sequence(model_, settings_.compression);
@@ -92,7 +100,7 @@ class Runner {
 
   SegmentResult& begin_segment(std::int64_t text, std::int64_t first, std::int64_t length) {
     const auto scored = static_cast<std::int64_t>(result_.nll.size());
-    return result_.segments.emplace_back(SegmentResult{text, first, length, scored, 0, 0, 0});
+    return result_.segments.emplace_back(SegmentResult{text, first, length, scored, 0, 0, 0, {}});
   }
 
   Ids ids(std::int64_t first, std::int64_t n) const { return {text_->ids.data() + first, static_cast<std::size_t>(n)}; }
@@ -111,6 +119,8 @@ class Runner {
   void end_compressing(const Sequence& sequence, SegmentResult& segment) {
     segment.cache_tokens = sequence.cache_tokens();
     segment.cache_bytes = sequence.cache_bytes();
+    segment.held = sequence.held();
+    warn_if_nothing_is_quantized(sequence);
   }
 
   void end_segment(const Sequence& sequence, SegmentResult& segment) {
@@ -198,6 +208,7 @@ class Runner {
       output_cross_entropy(hidden.block(at, n), model_.output(), targets.subspan(first, count),
                            std::span(result_.nll).subspan(n_before + first, count),
                            std::span(result_.log_sums).subspan(n_before + first, count));
+      refuse_not_finite(n_before + first, count, first_target + at);
       record(Phase::score, sequence);
     }
     result_.times.score += timer.seconds();
@@ -205,6 +216,16 @@ class Runner {
     result_.hidden.insert(result_.hidden.end(), hidden.data, hidden.data + hidden.rows * hidden.cols);
     for (std::int64_t i = 0; i < hidden.rows; ++i) {
       result_.n_bytes += text_->n_bytes[first_target + i];
+    }
+  }
+
+  /// Of `count` losses from `first` on, of tokens from `target` of the text on.
+  void refuse_not_finite(std::size_t first, std::size_t count, std::int64_t target) const {
+    for (std::size_t i = first; i < first + count; ++i) {
+      if (std::isfinite(result_.nll[i]) && std::isfinite(result_.log_sums[i])) continue;
+      const std::int64_t read = target + static_cast<std::int64_t>(i - first) - 1;
+      throw NotFinite(read - result_.segments.back().first_token, text_->ids[static_cast<std::size_t>(read)],
+                      "the logits that follow it, or the loss, are not finite", remedy_for(model_.dtype()));
     }
   }
 
@@ -229,6 +250,38 @@ class Runner {
 };
 
 }  // namespace
+
+std::string_view TokenizedText::token_text(std::int64_t position) const {
+  if (position < 0 || position >= std::ssize(n_bytes)) return {};
+  const auto begin =
+      static_cast<std::size_t>(std::accumulate(n_bytes.begin(), n_bytes.begin() + position, std::int64_t{0}));
+  if (begin >= decoded.size()) return {};
+  return std::string_view(decoded).substr(begin, static_cast<std::size_t>(n_bytes[static_cast<std::size_t>(position)]));
+}
+
+NotFinite TokenizedText::located(const NotFinite& error, std::int64_t first) const {
+  return error.in(name, token_text(first + error.position()), first);
+}
+
+std::vector<TokenPlace> places_of(const RunResult& run) {
+  std::vector<TokenPlace> places;
+  places.reserve(run.nll.size());
+  for (const SegmentResult& it : run.segments) {
+    for (std::int64_t i = it.n_tokens - it.n_scored; i < it.n_tokens; ++i)
+      places.push_back({it.text, it.first_token + i});
+  }
+  return places;
+}
+
+double RunResult::evicted_share() const {
+  double held = 0;
+  double whole = 0;
+  for (const SegmentResult& it : segments) {
+    held += it.held.held;
+    whole += it.held.whole;
+  }
+  return whole > 0 ? std::max(0.0, 1 - held / whole) : 0.0;
+}
 
 double RunResult::mean_nll() const {
   return std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
@@ -276,6 +329,10 @@ RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& tex
   }
   RunResult result = runner.finish();
   if (result.nll.empty()) fail_usage("no text to score: give a text of at least 2 tokens");
+  if (!std::isfinite(result.perplexity())) {
+    fail("the mean loss of {:.0f} nats has no finite perplexity; the model's weights or the text do not fit",
+         result.mean_nll());
+  }
   result.peak_rss_bytes = peak_resident_bytes();
   result.cache_format = settings.compression.cache_format;
   return result;

@@ -58,7 +58,9 @@ class Framer {
     for (const std::int32_t id : ids) {
       if (wanted > 0 && result.ids.size() >= wanted) break;
       result.ids.push_back(id);
-      result.n_bytes.push_back(static_cast<std::int32_t>(tokenizer_.decode({&id, 1}, false).size()));
+      const std::string decoded = tokenizer_.decode({&id, 1}, false);
+      result.n_bytes.push_back(static_cast<std::int32_t>(decoded.size()));
+      result.decoded += decoded;
     }
     if (is_whole) result.ids.insert(result.ids.end(), frame_.after.begin(), frame_.after.end());
     if (wanted > 0 && result.ids.size() > wanted) result.ids.resize(wanted);

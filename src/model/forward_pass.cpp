@@ -8,6 +8,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
+#include "kvpress/model/not_finite.h"
 #include "ops/gates.h"
 #include "ops/rowwise.h"
 
@@ -91,6 +92,7 @@ void ForwardPass::run() {
   for (std::int64_t l = 0; l < config_.n_layers; ++l) {
     check_interrupt();
     run_layer(l);
+    refuse_not_finite(l);
   }
   write_hidden_states();
 }
@@ -159,6 +161,18 @@ void ForwardPass::finish_layer(std::int64_t l) {
       output.attention_output = {it.attention_output.data(), it.n_new, config_.hidden_size};
     }
     step.listener->after_layer(output);
+  }
+}
+
+/// Products of quantized rows and softmaxes can make plain numbers of what is none: it is looked for layer by layer.
+void ForwardPass::refuse_not_finite(std::int64_t layer) const {
+  for (const Sequence& it : sequences_) {
+    const Matrix<float> rows = residual_.block(it.first_row, it.n_new).as_float();
+    if (all_finite(rows.data, rows.rows * rows.cols)) continue;
+    std::int64_t row = 0;
+    while (all_finite(rows.row(row), rows.cols)) ++row;
+    throw NotFinite(it.step->first_position + row, it.step->tokens[static_cast<std::size_t>(row)],
+                    fmt::format("layer {} gives numbers that are not finite", layer), remedy_for(numerics_.storage));
   }
 }
 
@@ -235,6 +249,12 @@ void ForwardPass::write_hidden_states() const {
     const Matrix<float> last = residual_.as_float().block(it.first_row + it.n_new - hidden.rows, hidden.rows);
     norm(weights_.final_norm, config_.final_norm, config_.final_norm_eps, last,
          {hidden.data, DType::f32, hidden.rows, hidden.cols});
+    for (std::int64_t row = 0; row < hidden.rows; ++row) {
+      if (all_finite(hidden.row(row), hidden.cols)) continue;
+      const std::int64_t token = it.n_new - hidden.rows + row;
+      throw NotFinite(it.step->first_position + token, it.step->tokens[static_cast<std::size_t>(token)],
+                      "the final norm gives numbers that are not finite", remedy_for(numerics_.storage));
+    }
   }
 }
 

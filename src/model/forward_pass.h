@@ -64,6 +64,8 @@ class ForwardPass {
   void prepare_rope();
   void run_layer(std::int64_t layer);
   void write_hidden_states() const;
+  /// Throws NotFinite for the first row of the residual stream, after `layer`, with a number that is none.
+  void refuse_not_finite(std::int64_t layer) const;
   void norm(const NormWeights& norm, NormKind kind, float eps, Matrix<const float> x, const Activations& out) const;
   /// What attention or feed-forward read: x after the norm, or as it is, in the products' type.
   void read(const LayerSpec& spec, const NormWeights& norm, Matrix<const float> x, const Activations& out) const;
@@ -80,6 +82,8 @@ class ForwardPass {
   Activations attend(std::int64_t layer, const Part& part);
   void norm_queries_and_keys(const LayerSpec& spec, const LayerWeights& weights, float* qkv) const;
   void store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const;
+  /// The error of a row of a part whose queries, keys or values the pass cannot go on with.
+  [[noreturn]] void fail_row(std::int64_t layer, const Part& part, std::int64_t row, const float* qkv) const;
   FirstSeen first_seen(std::int64_t layer, std::span<const Piece> pieces) const;
   static bool attends_with(const Piece& piece, const Piece& other);
   void attend_together(std::int64_t layer, std::span<const Piece> pieces, const Projections& made,

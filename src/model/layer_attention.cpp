@@ -1,13 +1,33 @@
 // The attention of a layer, within a forward pass.
 #include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
 #include <optional>
 
+#include "kvpress/model/not_finite.h"
 #include "kvpress/ops/attention/attention.h"
 #include "model/attention_args.h"
 #include "model/forward_pass.h"
 #include "ops/rowwise.h"
 
 namespace kvpress {
+namespace {
+
+/// What a number of a cache must stay below: float16 rounds all from 65520 on to infinity, and the scales of a
+/// quantized cache are float16 too.
+float cache_limit(const CacheFormat& format) {
+  return format.type == DType::f16 || format.bits > 0 ? 65520.0f : std::numeric_limits<float>::infinity();
+}
+
+/// False for NaN as well.
+bool all_below(const float* x, std::int64_t n, float limit) {
+  bool below = true;
+  for (std::int64_t i = 0; i < n; ++i) below &= std::abs(x[i]) < limit;
+  return below;
+}
+
+}  // namespace
 
 void ForwardPass::begin_layer(std::int64_t layer, Sequence& sequence) const {
   const Step& step = *sequence.step;
@@ -63,6 +83,7 @@ void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, co
   const LayerSpec& spec = config_.layer(layer);
   std::vector<const Piece*> piece_of;
   for (const Piece& it : part.pieces) piece_of.insert(piece_of.end(), static_cast<std::size_t>(it.n), &it);
+  std::atomic<std::int64_t> first_bad = part.n_rows;
 #pragma omp parallel for schedule(static) if (part.n_rows > 1)
   for (std::int64_t row = 0; row < part.n_rows; ++row) {
     thread_local AlignedVector<float> key;
@@ -73,6 +94,9 @@ void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, co
     const std::int64_t token = piece.first + row - piece.row;
     float* const qkv = made.qkv.as_float().row(row);
     norm_queries_and_keys(spec, weights_.layers[layer], qkv);
+    const float limit = cache_limit(cache.shape().format);
+    bool fits = all_finite(qkv, made.qkv.cols) &&
+                all_below(qkv + (config_.n_heads + config_.n_kv_heads) * d, config_.n_kv_heads * d, limit);
     float* const query = made.queries.as_float().row(row);
     std::copy_n(qkv, made.queries.cols, query);
     for (std::int64_t h = 0; h < config_.n_heads; ++h) {
@@ -81,10 +105,32 @@ void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, co
     for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
       std::copy_n(qkv + (config_.n_heads + h) * d, d, key.data());
       rope.apply(key.data(), sequence.next[h] + token);
+      fits &= all_below(key.data(), d, limit);
       const std::int64_t at = cache.head(layer, h).size() - sequence.n_new + token;
       cache.write_row(layer, h, at, key.data(), qkv + (config_.n_heads + config_.n_kv_heads + h) * d);
     }
+    std::int64_t first = first_bad.load(std::memory_order_relaxed);
+    while (!fits && row < first && !first_bad.compare_exchange_weak(first, row)) {
+    }
   }
+  if (first_bad < part.n_rows) fail_row(layer, part, first_bad, made.qkv.as_float().row(first_bad));
+}
+
+void ForwardPass::fail_row(std::int64_t layer, const Part& part, std::int64_t row, const float* qkv) const {
+  const auto piece = std::find_if(part.pieces.begin(), part.pieces.end(),
+                                  [&](const Piece& it) { return row >= it.row && row < it.row + it.n; });
+  const Step& step = *piece->sequence->step;
+  const std::int64_t at = piece->first + row - piece->row;
+  const std::int32_t token = step.tokens[static_cast<std::size_t>(at)];
+  if (!all_finite(qkv, (config_.n_heads + 2 * config_.n_kv_heads) * config_.head_dim)) {
+    throw NotFinite(step.first_position + at, token,
+                    fmt::format("queries, keys or values of layer {} are not finite", layer),
+                    remedy_for(numerics_.storage));
+  }
+  throw NotFinite(step.first_position + at, token,
+                  fmt::format("a key or value of layer {} is beyond 65504, which a cache in {} does not hold", layer,
+                              to_string(step.cache.shape().format)),
+                  fmt::format("use {} float32 or bfloat16", setting("cache_dtype")));
 }
 
 /// Single tokens over caches of one type are one attention of as many times more heads. Column sums take a pass of

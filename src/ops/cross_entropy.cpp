@@ -116,12 +116,14 @@ CrossEntropyRows::CrossEntropyRows(std::span<const std::int32_t> targets)
     : targets_(targets),
       max_(targets.size(), -std::numeric_limits<float>::infinity()),
       target_(targets.size(), 0.0f),
-      sum_(targets.size(), 0.0) {}
+      sum_(targets.size(), 0.0),
+      finite_(targets.size(), 1) {}
 
 void CrossEntropyRows::add(Matrix<const float> logits, std::int64_t first) {
   parallel_for(logits.rows, [&](std::int64_t i) {
     const float* row = logits.row(i);
     const auto at = static_cast<std::size_t>(i);
+    if (!all_finite(row, logits.cols)) finite_[at] = 0;
     const float max = std::max(max_[at], max_value(row, logits.cols));
     if (max > -std::numeric_limits<float>::infinity()) {
       sum_[at] = sum_[at] * std::exp(static_cast<double>(max_[at]) - static_cast<double>(max)) +
@@ -151,6 +153,7 @@ ComparedRows::ComparedRows(std::span<const float> p_logs, std::span<const float>
     : p_logs_(p_logs),
       q_logs_(q_logs),
       kl_(p_logs.size(), 0.0),
+      finite_(p_logs.size(), 1),
       p_top_(p_logs.size(), Top{-std::numeric_limits<float>::infinity(), 0}),
       q_top_(p_top_) {}
 
@@ -162,6 +165,7 @@ void ComparedRows::take_top(const float* row, std::int64_t n, std::int64_t first
 void ComparedRows::add(Matrix<const float> p, Matrix<const float> q, std::int64_t first) {
   parallel_for(p.rows, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
+    if (!all_finite(p.row(i), p.cols) || !all_finite(q.row(i), q.cols)) finite_[at] = 0;
     kl_[at] += HWY_DYNAMIC_DISPATCH(Divergence)(p.row(i), q.row(i), p.cols, p_logs_[at], q_logs_[at]);
     take_top(p.row(i), p.cols, first, p_top_[at]);
     take_top(q.row(i), q.cols, first, q_top_[at]);

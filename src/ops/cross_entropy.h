@@ -19,11 +19,14 @@ class CrossEntropyRows {
   void add(Matrix<const float> logits, std::int64_t first);
   /// nll[i] = -log softmax(row i)[targets[i]], in nats; log_sums[i] = log of the softmax's denominator, unless empty.
   void finish(std::span<float> nll, std::span<float> log_sums = {}) const;
+  /// Whether all logits of a row were finite. The losses of others mean nothing.
+  bool is_finite(std::size_t row) const { return finite_[row] != 0; }
 
  private:
   std::span<const std::int32_t> targets_;
   std::vector<float> max_, target_;
   std::vector<double> sum_;  // of exp(logit - max)
+  std::vector<std::uint8_t> finite_;
 };
 
 /// How rows of two models' logits compare, which come a block of columns at a time.
@@ -35,6 +38,8 @@ class ComparedRows {
   /// kl[i] = KL(softmax(p[i]) || softmax(q[i])) in nats, never below 0 and 0 for equal rows; same_top[i] = 1 where both
   /// have the same largest logit (the first of equals), else 0.
   void finish(std::span<float> kl, std::span<std::uint8_t> same_top) const;
+  /// Whether all logits of a row were finite, in both. What is said of others means nothing.
+  bool is_finite(std::size_t row) const { return finite_[row] != 0; }
 
  private:
   struct Top {
@@ -44,6 +49,7 @@ class ComparedRows {
   static void take_top(const float* row, std::int64_t n, std::int64_t first, Top& top);
   std::span<const float> p_logs_, q_logs_;
   std::vector<double> kl_;
+  std::vector<std::uint8_t> finite_;
   std::vector<Top> p_top_, q_top_;
 };
 

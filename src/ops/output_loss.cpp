@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "kvpress/base/error.h"
 #include "ops/cross_entropy.h"
@@ -54,6 +55,25 @@ std::span<T> part(std::span<T> values, std::int64_t first, std::int64_t n) {
   return values.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n));
 }
 
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+/// The losses of rows; NaN where a logit was not finite, whatever became of it in sums and maxima.
+void finish(const CrossEntropyRows& rows, std::span<float> nll, std::span<float> log_sums) {
+  rows.finish(nll, log_sums);
+  for (std::size_t i = 0; i < nll.size(); ++i) {
+    if (rows.is_finite(i)) continue;
+    nll[i] = kNaN;
+    if (!log_sums.empty()) log_sums[i] = kNaN;
+  }
+}
+
+void finish(const ComparedRows& rows, std::span<float> kl, std::span<std::uint8_t> same_top) {
+  rows.finish(kl, same_top);
+  for (std::size_t i = 0; i < kl.size(); ++i) {
+    if (!rows.is_finite(i)) kl[i] = kNaN;
+  }
+}
+
 }  // namespace
 
 void output_logits(Matrix<const float> hidden, const Linear& head, Matrix<float> out) {
@@ -74,14 +94,14 @@ void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::s
     output_logits(hidden, head, logits);
     CrossEntropyRows rows(targets);
     rows.add(logits, 0);
-    rows.finish(nll, log_sums);
+    finish(rows, nll, log_sums);
     return;
   }
   for_row_blocks(hidden.rows, head, [&](std::int64_t first, std::int64_t n) {
     CrossEntropyRows rows(part(targets, first, n));
     for_column_blocks<1>({hidden.block(first, n)}, head,
                          [&](std::int64_t column, const auto& logits) { rows.add(logits[0], column); });
-    rows.finish(part(nll, first, n), sums_of(first, n));
+    finish(rows, part(nll, first, n), sums_of(first, n));
   });
 }
 
@@ -91,7 +111,7 @@ void output_compare(const ScoredStates& full, const ScoredStates& compressed, co
     ComparedRows rows(part(full.log_sums, first, n), part(compressed.log_sums, first, n));
     for_column_blocks<2>({full.hidden.block(first, n), compressed.hidden.block(first, n)}, head,
                          [&](std::int64_t column, const auto& logits) { rows.add(logits[0], logits[1], column); });
-    rows.finish(part(kl, first, n), part(same_top, first, n));
+    finish(rows, part(kl, first, n), part(same_top, first, n));
   });
 }
 

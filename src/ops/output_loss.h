@@ -17,7 +17,7 @@ inline constexpr std::int64_t kOutputRows = 1024;
 void output_logits(Matrix<const float> hidden, const Linear& head, Matrix<float> out);
 
 /// nll[i] = -log softmax(head(hidden[i]))[targets[i]], in nats; log_sums[i] = log of the softmax's denominator, unless
-/// empty.
+/// empty. Both are NaN for a row with a logit that is not finite.
 void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::span<const std::int32_t> targets,
                           std::span<float> nll, std::span<float> log_sums = {});
 
@@ -27,7 +27,8 @@ struct ScoredStates {
   std::span<const float> log_sums;
 };
 
-/// kl[i] and same_top[i] of ComparedRows for the logits of two matrices of hidden states.
+/// kl[i] and same_top[i] of ComparedRows for the logits of two matrices of hidden states. kl[i] is NaN for a row with a
+/// logit that is not finite.
 void output_compare(const ScoredStates& full, const ScoredStates& compressed, const Linear& head, std::span<float> kl,
                     std::span<std::uint8_t> same_top);
 

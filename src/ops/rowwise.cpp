@@ -67,6 +67,17 @@ float MaxValue(const float* x, std::int64_t n) {
   return reduce(x, n, -std::numeric_limits<float>::infinity(), max, max);
 }
 
+/// 0 where all are finite: what is not, times 0, is NaN, and stays NaN in a sum.
+float TimesZero(const float* x, std::int64_t n) {
+  return reduce(
+      x, n, 0.0f,
+      [](auto a, auto v) {
+        const hn::DFromV<decltype(v)> d;
+        return hn::MulAdd(v, hn::Zero(d), a);
+      },
+      [](auto a, auto b) { return hn::Add(a, b); });
+}
+
 float Sum(const float* x, std::int64_t n) {
   const auto add = [](auto a, auto b) { return hn::Add(a, b); };
   return reduce(x, n, 0.0f, add, add);
@@ -263,6 +274,7 @@ HWY_AFTER_NAMESPACE();
 namespace kvpress {
 
 HWY_EXPORT(MaxValue);
+HWY_EXPORT(TimesZero);
 HWY_EXPORT(ExpShifted);
 HWY_EXPORT(SumExp);
 HWY_EXPORT(Scale);
@@ -314,6 +326,8 @@ void add(const float* x, float* sum, std::int64_t n) { HWY_DYNAMIC_DISPATCH(Add)
 float exp_shifted(float* x, std::int64_t n, float shift) { return HWY_DYNAMIC_DISPATCH(ExpShifted)(x, n, shift); }
 
 float max_value(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(MaxValue)(x, n); }
+
+bool all_finite(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(TimesZero)(x, n) == 0.0f; }
 
 void scale(float* x, std::int64_t n, float factor) { HWY_DYNAMIC_DISPATCH(Scale)(x, n, factor); }
 

@@ -22,6 +22,8 @@ void add(const float* x, float* sum, std::int64_t n);
 /// x[i] = exp(x[i] - shift); returns their sum.
 float exp_shifted(float* x, std::int64_t n, float shift);
 float max_value(const float* x, std::int64_t n);
+/// Whether no value is NaN or infinite.
+bool all_finite(const float* x, std::int64_t n);
 void scale(float* x, std::int64_t n, float factor);
 /// log(sum(exp(x))), safe for any x.
 float log_sum_exp(const float* x, std::int64_t n);

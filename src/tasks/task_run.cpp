@@ -9,6 +9,7 @@
 #include "kvpress/base/timer.h"
 #include "kvpress/engine/generate.h"
 #include "kvpress/engine/sequence.h"
+#include "kvpress/model/not_finite.h"
 #include "tokenizer/unicode.h"
 
 namespace kvpress {
@@ -24,6 +25,17 @@ class Answerer {
   /// Samples `which`, which have the same context.
   void answer(const std::vector<TaskSample>& samples, const std::vector<std::size_t>& which, TaskRun& run,
               const std::function<void()>& on_answer) {
+    try {
+      answer_group(samples, which, run, on_answer);
+    } catch (const NotFinite& error) {
+      const std::int32_t id = error.token();
+      throw error.in(fmt::format("question {}", which.front()), tokenizer_.decode({&id, 1}, false));
+    }
+  }
+
+ private:
+  void answer_group(const std::vector<TaskSample>& samples, const std::vector<std::size_t>& which, TaskRun& run,
+                    const std::function<void()>& on_answer) {
     Sequence sequence(model_, settings_.compression);
     sequence.append(tokenize_sample(tokenizer_, samples[which.front()], settings_).context);
     const SequenceTimes context = sequence.times();
@@ -35,7 +47,8 @@ class Answerer {
     const Sequence::Mark end_of_context = sequence.mark();
     // Where an answer quantizes or evicts what is older, each question has a copy.
     const bool by_copies = which.size() > 1 && !sequence.marks_stay_valid();
-    TaskAnswer answer{{}, sequence.n_tokens(), sequence.cache_tokens(), sequence.cache_bytes()};
+    TaskAnswer answer{{}, sequence.n_tokens(), sequence.cache_tokens(), sequence.cache_bytes(), sequence.held()};
+    warn_if_nothing_is_quantized(sequence);
     for (const std::size_t i : which) {
       check_interrupt();
       if (by_copies) {
@@ -53,7 +66,6 @@ class Answerer {
     run.answer_sec += answering.seconds() - compressing;
   }
 
- private:
   /// The question, and the most likely tokens after it.
   std::string ask(Sequence& sequence, const TaskSample& sample) const {
     // The press sees the question, but it is no token that was decoded: the interval counts the answer's.
@@ -82,6 +94,16 @@ double TaskRun::mean_cache_bytes() const {
   double sum = 0;
   for (const TaskAnswer& it : answers) sum += static_cast<double>(it.cache_bytes);
   return sum / static_cast<double>(answers.size());
+}
+
+double TaskRun::evicted_share() const {
+  double held = 0;
+  double whole = 0;
+  for (const TaskAnswer& it : answers) {
+    held += it.held.held;
+    whole += it.held.whole;
+  }
+  return whole > 0 ? std::max(0.0, 1 - held / whole) : 0.0;
 }
 
 TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample, const TaskSettings& settings) {

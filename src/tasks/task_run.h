@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kvpress/engine/compression_settings.h"
+#include "kvpress/engine/sequence.h"
 #include "kvpress/model/model.h"
 #include "kvpress/tokenizer/chat_format.h"
 #include "kvpress/tokenizer/tokenizer.h"
@@ -27,6 +28,7 @@ struct TaskAnswer {
   std::int64_t context_tokens = 0;
   double cache_tokens = 0;  ///< mean over layers and KV heads, after the context was compressed
   std::size_t cache_bytes = 0;
+  Sequence::Held held = {};  ///< after the context was compressed
 };
 
 /// Times are totals over the run, in seconds.
@@ -37,6 +39,8 @@ struct TaskRun {
   double answer_sec = 0;
   double mean_cache_tokens() const;
   double mean_cache_bytes() const;
+  /// The share of the contexts' keys and values that was really evicted.
+  double evicted_share() const;
 };
 
 /// The tokens of a sample: the context with the beginning of the chat, and all that follows it.

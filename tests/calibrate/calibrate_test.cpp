@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,6 +78,21 @@ TEST(SmolLM2Calibrate, RealModel) {
   const Calibration calibration{model, texts, DType::f32};
   expect_near(calibrate_qfilter(calibration)[0], "trained/smollm2/qfilter.safetensors", 1e-3);
   expect_near(calibrate_duo_attention(calibration)[0], "trained/smollm2/duo_attention.safetensors", 1e-3);
+}
+
+TEST(Calibrate, ValuesThatAreNotFiniteAreNotWritten) {
+  const CalibrationMethod broken{
+      "broken", "", "", [](const Calibration&) {
+        return std::vector<NamedTensor>{{"good", {1}, {1}}, {"bad", {2}, {1, std::numeric_limits<float>::infinity()}}};
+      }};
+  auto files = std::make_shared<ModelFiles>(open_model_files((test::data_dir() / "models" / "llama-gqa").string()));
+  const Model model(files, {false, DType::f32});
+  try {
+    calibrated(broken, {model, {}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("calibrate broken: value 1 of bad is not finite"));
+  }
 }
 
 TEST(Calibrate, TextsAreCutAndShortRestsDropped) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "ops/cross_entropy.h"
@@ -70,6 +72,30 @@ TEST(OutputLoss, EqualsLossesOfAllLogits) {
     EXPECT_EQ(actual_top, expected_top);
     output_compare({full, p_logs}, {full, p_logs}, head, actual, actual_top);
     EXPECT_EQ(*std::max_element(actual.begin(), actual.end()), 0.0f);
+  }
+}
+
+TEST(OutputLoss, OfLogitsThatAreNotFiniteIsNoNumber) {
+  const Linear head = make_head(DType::f32);
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    for (const std::int64_t rows : {std::int64_t{4}, kRows}) {
+      auto values = random_values(rows * kHidden, 2);
+      const auto good = values;
+      values[static_cast<std::size_t>(2 * kHidden + 5)] = bad;
+      const Matrix<const float> hidden(values.data(), rows, kHidden);
+      const std::vector<std::int32_t> targets(static_cast<std::size_t>(rows), 7);
+      std::vector<float> nll(targets.size()), logs(targets.size()), kl(targets.size());
+      std::vector<std::uint8_t> top(targets.size());
+      output_cross_entropy(hidden, head, targets, nll, logs);
+      for (std::size_t i = 0; i < nll.size(); ++i) {
+        EXPECT_EQ(std::isfinite(nll[i]), i != 2);
+        EXPECT_EQ(std::isfinite(logs[i]), i != 2);
+      }
+      // What the sums of the rows say does not matter.
+      std::fill(logs.begin(), logs.end(), 8.0f);
+      output_compare({{good.data(), rows, kHidden}, logs}, {hidden, logs}, head, kl, top);
+      for (std::size_t i = 0; i < kl.size(); ++i) EXPECT_EQ(std::isfinite(kl[i]), i != 2);
+    }
   }
 }
 

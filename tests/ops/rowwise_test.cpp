@@ -126,6 +126,23 @@ TEST(Rowwise, MaxAddScale) {
   EXPECT_EQ(max_value(nullptr, 0), -kInfinity);
 }
 
+TEST(Rowwise, FindsWhatIsNotFinite) {
+  for (const std::int64_t n : {1, 2, 7, 16, 33, 100}) {
+    auto x = random_values(n, 5, 1e30f);
+    EXPECT_TRUE(all_finite(x.data(), n));
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+        const float good = x[static_cast<std::size_t>(i)];
+        x[static_cast<std::size_t>(i)] = bad;
+        EXPECT_FALSE(all_finite(x.data(), n)) << n << " " << i;
+        x[static_cast<std::size_t>(i)] = good;
+      }
+    }
+  }
+  EXPECT_TRUE(all_finite(nullptr, 0));
+}
+
 TEST(Rowwise, ExponentialsAreExactToRounding) {
   for (std::int64_t n = 1; n <= kLongest; ++n) {
     const auto x = random_values(n, static_cast<std::uint32_t>(n), 10.0f);

@@ -195,6 +195,10 @@ class KVCache {
 
   /// Mean over layers and KV heads of the tokens held.
   double mean_tokens() const;
+  /// The same, but an entry whose key has lost channels counts for the share of its numbers that is left.
+  double mean_entries() const;
+  /// Whether any entry is quantized.
+  bool has_quantized() const;
   /// Bytes held now, and the most ever held.
   std::size_t allocated_bytes() const { return allocated_; }
   std::size_t peak_bytes() const { return peak_; }

@@ -42,8 +42,8 @@ class Sequence {
 
   /// One forward pass over tokens that follow the earlier ones; then compresses if the schedule says so. `hidden`
   /// receives the states of the last hidden.rows tokens after the final norm, [hidden.rows, hidden_size]. Throws Error
-  /// for a token outside the vocabulary, Interrupted, or when memory runs out; afterwards the sequence can only be
-  /// destroyed.
+  /// for a token outside the vocabulary, Interrupted, NotFinite for numbers that are none, or when memory runs out;
+  /// afterwards the sequence can only be destroyed.
   void append(std::span<const std::int32_t> tokens, Matrix<float> hidden = {});
 
   /// Ends the prefill. From now on the press for decode compresses every compression_interval tokens. Without such a
@@ -57,7 +57,8 @@ class Sequence {
 
   /// The state of the last token after the final norm, [1, hidden_size]; empty for an empty sequence.
   Matrix<const float> last_hidden() const;
-  /// The logits of the last token, [vocab_size]. Computed on the first call; valid until the next append().
+  /// The logits of the last token, [vocab_size]. Computed on the first call; valid until the next append(). Throws
+  /// NotFinite if one is NaN or infinite.
   std::span<const float> logits();
   /// The most likely next token.
   std::int32_t most_likely();
@@ -83,6 +84,16 @@ class Sequence {
   std::int64_t n_tokens() const { return static_cast<std::int64_t>(tokens().size()); }
   /// Tokens in the cache (mean over layers and KV heads), allocated bytes, and their maximum so far.
   double cache_tokens() const { return cache_.mean_tokens(); }
+  /// Of keys and values, how much is held and how much it would be without a press, both as numbers of tokens (means
+  /// over layers and KV heads; KVCache::mean_entries()). 1 - held / whole is the share that was really evicted.
+  struct Held {
+    double held = 0;
+    double whole = 0;
+  };
+  Held held() const;
+  /// Whether the cache's format quantizes, but nothing is: the newest entries, which it leaves alone, are all there
+  /// are.
+  bool quantizes_nothing() const { return settings_.cache_format.bits > 0 && !cache_.has_quantized(); }
   std::size_t cache_bytes() const { return cache_.allocated_bytes(); }
   std::size_t peak_bytes() const { return cache_.peak_bytes(); }
   /// The budget of the prefill in tokens per head, if it is a fixed one.
@@ -124,6 +135,9 @@ class Sequence::Mark {
   bool decodes_;
   AlignedVector<float> last_hidden_;
 };
+
+/// Warns, once, that the cache of a sequence saves nothing by its format: quantizes_nothing().
+void warn_if_nothing_is_quantized(const Sequence& sequence);
 
 /// Runs several sequences of one model in one forward pass, so that weights are read once. The results equal those of
 /// separate passes within rounding.

@@ -6,13 +6,16 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kvpress/base/memory.h"
 #include "kvpress/engine/compression_settings.h"
+#include "kvpress/engine/sequence.h"
 #include "kvpress/eval/protocol.h"
 #include "kvpress/eval/timeline.h"
 #include "kvpress/model/model.h"
+#include "kvpress/model/not_finite.h"
 
 namespace kvpress {
 
@@ -21,6 +24,12 @@ struct TokenizedText {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> n_bytes;  ///< bytes of text per id
   std::string name = {};              ///< for reports: the path of the file, or the row
+  std::string decoded = {};           ///< the text of the ids, one after the other, n_bytes each
+
+  /// The text of the token at a position; empty beyond the end, or if `decoded` is empty.
+  std::string_view token_text(std::int64_t position) const;
+  /// An error at a position of a pass that began with token `first` of this text, for readers.
+  NotFinite located(const NotFinite& error, std::int64_t first = 0) const;
 };
 
 /// The result of a window, a segment or a whole text.
@@ -32,6 +41,7 @@ struct SegmentResult {
   std::int64_t n_scored = 0;
   double cache_tokens = 0;      ///< after the last compression, mean over layers and KV heads
   std::size_t cache_bytes = 0;  ///< allocated after the last compression
+  Sequence::Held held = {};     ///< after the last compression
 };
 
 /// Seconds.
@@ -59,10 +69,21 @@ struct RunResult {
   PhaseTimes times;
   Timeline timeline;  ///< empty unless requested
 
+  /// The share of keys and values that was really evicted when compressing ended, over all segments. A press may evict
+  /// less or more than it was asked to.
+  double evicted_share() const;
   double mean_nll() const;
   double perplexity() const;
   double bits_per_byte() const;
 };
+
+/// Where a scored token stands.
+struct TokenPlace {
+  std::int64_t text = 0;      ///< index of the text
+  std::int64_t position = 0;  ///< in the text
+};
+/// Of all scored tokens, in the order of RunResult::nll.
+std::vector<TokenPlace> places_of(const RunResult& run);
 
 /// The perplexity of an interval of positions.
 struct CurvePoint {
@@ -83,7 +104,8 @@ struct RunSettings {
 /// Called with the number of newly processed tokens.
 using OnProgress = std::function<void(std::int64_t)>;
 
-/// Scores the texts. Each window, segment or text has its own sequence. Throws UsageError if no token can be scored.
+/// Scores the texts. Each window, segment or text has its own sequence. Throws UsageError if no token can be scored,
+/// and NotFinite, which says where, if a loss would not be finite.
 RunResult run_protocol(const Model& model, const std::vector<TokenizedText>& texts, const RunSettings& settings,
                        const OnProgress& on_progress = {});
 

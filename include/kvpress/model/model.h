@@ -82,9 +82,10 @@ class Model {
   /// Runs each step's tokens through the model, appending to its cache, and writes the final-normed hidden states it
   /// asks for. Products run over the rows of all steps together; attention over each one's own cache, of which each
   /// step must have its own (else std::logic_error). A step gives what it gives alone: the same bits where the same
-  /// kernels run, else within rounding. Throws Error for a token outside the vocabulary, Interrupted, and what
-  /// listeners throw; what the pass has added is then gone from all caches, but what listeners evicted does not come
-  /// back. Several threads may run one model at a time, each with a workspace and caches of its own.
+  /// kernels run, else within rounding. Throws Error for a token outside the vocabulary, NotFinite (not_finite.h) where
+  /// a layer gives NaN or infinity or a cache's type does not hold a key or value, Interrupted, and what listeners
+  /// throw; what the pass has added is then gone from all caches, but what listeners evicted does not come back.
+  /// Several threads may run one model at a time, each with a workspace and caches of its own.
   void forward(std::span<const Step> steps, Workspace& workspace) const;
   /// One step, in a workspace that the model keeps for such calls.
   void forward(const Step& step) const;
