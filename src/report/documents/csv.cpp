@@ -36,7 +36,24 @@ bool next_csv_record(std::string_view text, std::size_t& at, std::vector<std::st
   return true;
 }
 
-std::string csv_cell(const std::string& text) {
+namespace {
+
+bool is_number(const std::string& text) {
+  const std::size_t sign = text.starts_with('+') ? 1 : 0;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data() + sign, text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+std::string csv_cell(const std::string& value) {
+  // Spreadsheets take what begins so for a formula, and one from outside may do anything: with an apostrophe it is
+  // text.
+  constexpr std::string_view kFormula = "=+-@\t\r\n";
+  const bool formula = !value.empty() && kFormula.find(value.front()) != std::string_view::npos && !is_number(value);
+  std::string text = value;
+  if (formula) text.insert(text.begin(), '\'');
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <set>
 
+#include "base/counted.h"
 #include "base/file.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -23,8 +25,8 @@ namespace fs = std::filesystem;
 /// Deeper than any real document; what lies below is left out.
 constexpr int kDeepest = 16;
 
-/// Python's json writes NaN and Infinity, which JSON does not have: they become null.
-std::string without_nan(const std::string& text) {
+/// Python's json writes NaN and Infinity, which JSON does not have: they become null. Counts them.
+std::string without_nan(const std::string& text, int& n_replaced) {
   std::string result;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -43,6 +45,7 @@ std::string without_nan(const std::string& text) {
     for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
       if (!rest.starts_with(word)) continue;
       result += "null";
+      ++n_replaced;
       i += word.size() - 1;
       replaced = true;
       break;
@@ -54,15 +57,32 @@ std::string without_nan(const std::string& text) {
 
 Json read_json(const fs::path& path) {
   const std::string text = read_file(path);
+  int n_replaced = 0;
   try {
-    return Json::parse(without_nan(text));
+    Json json = Json::parse(without_nan(text, n_replaced));
+    if (n_replaced > 0) {
+      log_warning(fmt::format("{}: {} in {} left out: not finite", path.parent_path().string(),
+                              counted(n_replaced, "number"), path.filename().string()));
+    }
+    return json;
   } catch (const Json::exception&) {
     fail("{} is not valid JSON", path.filename().string());
   }
 }
 
-/// Scalars as JSON has them where they are numbers or booleans, else as texts; nested names joined by dots.
-void flatten_yaml(const YAML::Node& node, const std::string& name, int depth, Json& flat) {
+/// A config.yaml is a page of settings: more bytes or settings are none, and would take their time.
+constexpr std::size_t kMostYamlBytes = std::size_t{1} << 18;
+constexpr int kMostYamlNodes = 20'000;
+
+/// Scalars as JSON has them where they are numbers or booleans, else as texts; nested names joined by dots. `n_nodes`
+/// counts what was looked at: an alias can stand for the same part any number of times.
+void flatten_yaml(const YAML::Node& node, const std::string& name, int depth, int& n_nodes, Json& flat) {
+  const auto count = [&n_nodes] {
+    if (++n_nodes % 256 == 0) check_interrupt();
+    if (n_nodes > kMostYamlNodes)
+      fail("config.yaml has more than {} settings, or aliases that stand for as many", kMostYamlNodes);
+  };
+  count();
   if (node.IsScalar()) {
     // A quoted scalar is a text, whatever it looks like.
     const Json parsed = node.Tag() == "!" ? Json() : Json::parse(node.Scalar(), nullptr, false);
@@ -70,21 +90,29 @@ void flatten_yaml(const YAML::Node& node, const std::string& name, int depth, Js
   } else if (node.IsMap() && depth < kDeepest) {
     for (const auto& it : node) {
       if (!it.first.IsScalar()) continue;
-      flatten_yaml(it.second, name.empty() ? it.first.Scalar() : name + "." + it.first.Scalar(), depth + 1, flat);
+      flatten_yaml(it.second, name.empty() ? it.first.Scalar() : name + "." + it.first.Scalar(), depth + 1, n_nodes,
+                   flat);
     }
   } else if (node.IsSequence() && depth < kDeepest) {
     std::string list;
-    for (const auto& it : node) list += (list.empty() ? "" : ", ") + (it.IsScalar() ? it.Scalar() : "...");
+    for (const auto& it : node) {
+      count();
+      list += (list.empty() ? "" : ", ") + (it.IsScalar() ? it.Scalar() : "...");
+    }
     flat[name] = list;
   }
 }
 
 Json read_yaml(const fs::path& path) {
   try {
+    const std::uintmax_t size = fs::file_size(path);
+    if (size > kMostYamlBytes)
+      fail("{} has {} bytes; at most {} are read", path.filename().string(), size, kMostYamlBytes);
     const YAML::Node document = YAML::Load(read_file(path));
     if (!document.IsMap()) fail("{} is not a list of settings", path.filename().string());
     Json flat = Json::object();
-    flatten_yaml(document, "", 0, flat);
+    int n_nodes = 0;
+    flatten_yaml(document, "", 0, n_nodes, flat);
     return flat;
   } catch (const YAML::Exception&) {
     fail("{} is not valid YAML", path.filename().string());
@@ -94,23 +122,30 @@ Json read_yaml(const fs::path& path) {
 /// Sums of the numbers by their names; the elements of a list count under its name, so that they average.
 using Sums = std::map<std::string, std::pair<double, std::int64_t>>;
 
-void add_numbers(const Json& value, const std::string& name, int depth, Sums& sums) {
+void add_numbers(const Json& value, const std::string& name, int depth, Sums& sums,
+                 std::vector<std::string>& left_out) {
   if (depth > kDeepest) return;
-  if (value.is_number() && std::isfinite(value.get<double>())) {
+  if (value.is_number()) {
+    if (!(std::abs(value.get<double>()) < kLargestNumber)) {
+      left_out.push_back(name);
+      return;
+    }
     auto& [sum, n] = sums[name];
     sum += value.get<double>();
     ++n;
   } else if (value.is_object()) {
-    for (const auto& [key, it] : value.items()) add_numbers(it, name.empty() ? key : name + "." + key, depth + 1, sums);
+    for (const auto& [key, it] : value.items()) {
+      add_numbers(it, name.empty() ? key : name + "." + key, depth + 1, sums, left_out);
+    }
   } else if (value.is_array()) {
-    for (const Json& it : value) add_numbers(it, name, depth + 1, sums);
+    for (const Json& it : value) add_numbers(it, name, depth + 1, sums, left_out);
   }
 }
 
 /// kvpress's metrics: what a benchmark scored, by task. Where several tasks have the same score, its mean is added.
-std::map<std::string, double> free_numbers(const Json& metrics) {
+std::map<std::string, double> free_numbers(const Json& metrics, std::vector<std::string>& left_out) {
   Sums sums;
-  add_numbers(metrics, "", 0, sums);
+  add_numbers(metrics, "", 0, sums, left_out);
   Sums means;
   std::map<std::string, double> numbers;
   for (const auto& [name, sum] : sums) {
@@ -186,7 +221,7 @@ RunRow kvpress_row(const fs::path& folder, const Json& metrics, const Json& conf
   if (const std::string part = text_or_empty(config, "data_dir"); !part.empty() && part != "null") {
     row.dataset += "/" + part;
   }
-  row.numbers = free_numbers(metrics);
+  row.numbers = free_numbers(metrics, row.left_out);
   for (const auto& [key, value] : config.items()) {
     const std::string text = text_or_empty(config, key.c_str());
     if (!text.empty() && text != "null" && text != "~") row.settings[key] = text;
@@ -202,6 +237,9 @@ RunRow kvpress_row(const fs::path& folder, const Json& metrics, const Json& conf
     fail("no compression ratio in [0, 1], neither in config.yaml nor in predictions.csv");
   }
   row.compression_ratio = *ratio;
+  if (const auto evicted = as_number(row.setting("evicted_share")); evicted && *evicted >= 0 && *evicted <= 1) {
+    row.evicted_share = *evicted;
+  }
   if (row.numbers.empty()) fail("metrics.json contains no number");
   return row;
 }
@@ -213,6 +251,9 @@ RunRow read_folder(const fs::path& folder) {
   const Json config = has_config ? read_yaml(folder / "config.yaml") : settings_of_name(folder);
   RunRow row = config.contains("press_name") ? kvpress_row(folder, metrics, config) : run_row(metrics, config);
   row.folder = folder.string();
+  for (const std::string& it : row.left_out) {
+    log_warning(fmt::format("{}: {} in metrics.json left out: not finite, or too large to show", row.folder, it));
+  }
   if (!fs::exists(folder / "timeline.json")) return row;
   try {
     row.timeline = read_timeline(read_json(folder / "timeline.json"));
@@ -268,6 +309,7 @@ std::vector<RunRow> read_result_folders(const std::vector<fs::path>& paths, bool
       log_warning(fmt::format("{}: skipped: {}", folder.string(), error.what()));
     }
   }
+  measure_evicted(rows);
   if (rows.empty() && !may_be_none) {
     fail("{}: contains no readable result folder; kvpress evaluate and kvpress sweep write them",
          paths.empty() ? std::string(".") : paths.front().string());

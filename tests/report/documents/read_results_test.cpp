@@ -1,4 +1,5 @@
 // Result folders, ours and kvpress's, whole and damaged.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +7,7 @@
 #include <filesystem>
 
 #include "kvpress/base/error.h"
+#include "kvpress/base/timer.h"
 #include "report/documents/csv.h"
 #include "report/documents/result_folder.h"
 #include "report/documents/run_rows.h"
@@ -157,6 +159,91 @@ TEST(ReadResults, LeavesOutWhatIsStillBeingWritten) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(read_result_folders({folder.path()}).size(), 1u);
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+std::string of_kvpress(const std::string& more) {
+  return "press_name: knorm\nmodel: m\ndataset: d\ncompression_ratio: 0.5\n" + more;
+}
+
+/// Aliases that stand for a part ten times, whose parts stand for another ten times, and so on.
+TEST(ReadResults, AliasesDoNotMultiplyTheWork) {
+  std::string bomb = "x0: &x0 {a: 1, b: 2, c: 3, d: 4, e: 5, f: 6, g: 7, h: 8, i: 9, j: 10}\n";
+  std::string wide = "y0: &y0 [" + std::string(20000, 'a') + "]\ny1: [";
+  for (int level = 1; level < 14; ++level) {
+    bomb += fmt::format("x{0}: &x{0} {{", level);
+    for (int i = 0; i < 10; ++i) bomb += fmt::format("{}k{}: *x{}", i == 0 ? "" : ", ", i, level - 1);
+    bomb += "}\n";
+  }
+  for (int i = 0; i < 30000; ++i) wide += "*y0, ";
+  const TemporaryFolder folder;
+  write_ours(folder, "knorm", 0.5);
+  write_files(folder.path() / "a", {{"metrics.json", R"({"qa": 1})"}, {"config.yaml", of_kvpress(bomb)}});
+  write_files(folder.path() / "b", {{"metrics.json", R"({"qa": 1})"}, {"config.yaml", of_kvpress(wide + "]\n")}});
+  write_files(folder.path() / "c",
+              {{"metrics.json", R"({"qa": 1})"}, {"config.yaml", of_kvpress(std::string(1 << 20, '#'))}});
+  write_files(folder.path() / "d",
+              {{"metrics.json", R"({"qa": 1})"}, {"config.yaml", of_kvpress("x: " + std::string(100000, '[') + "\n")}});
+  write_files(folder.path() / "e", {{"metrics.json", R"({"qa": 1})"}, {"config.yaml", of_kvpress("x: &x {y: *x}\n")}});
+  testing::internal::CaptureStderr();
+  const Timer timer;
+  const auto rows = read_result_folders({folder.path()});
+  EXPECT_LT(timer.seconds(), 5);  // on a busy machine; a tenth of a second each
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_LE(rows.size(), 2u);
+  for (const char* name : {"a", "b", "c", "d"}) {
+    EXPECT_THAT(said, HasSubstr((folder.path() / name).string() + ": skipped")) << name;
+  }
+}
+
+TEST(ReadResults, NumbersThatNothingCanShowAreLeftOutAndSaid) {
+  const TemporaryFolder folder;
+  Json metrics = metrics_of("knorm", 0.5);
+  metrics["bits_per_byte"] = 1e300;
+  metrics["kl_full_ci95"] = {-1e200, 1e200};
+  write_result_folder(folder.path(), "ours__m__knorm__0.50", "text\n0\n", metrics, config_of("pg19_ppl"));
+  write_files(folder.path() / "theirs__m__knorm__0.50",
+              {{"metrics.json", R"({"qa": Infinity, "task": {"f1": [1e308, 1e308]}, "em": 2})"},
+               {"config.yaml", of_kvpress("")}});
+  testing::internal::CaptureStderr();
+  const auto rows = read_result_folders({folder.path()});
+  const std::string said = testing::internal::GetCapturedStderr();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_FALSE(rows[0].number("bits_per_byte"));
+  EXPECT_FALSE(rows[0].interval("kl_full"));
+  EXPECT_EQ(rows[0].number("perplexity"), 42.5);
+  EXPECT_EQ(rows[1].numbers, (std::map<std::string, double>{{"em", 2}}));
+  EXPECT_THAT(said, HasSubstr("ours__m__knorm__0.50: bits_per_byte in metrics.json left out"));
+  EXPECT_THAT(said, HasSubstr("theirs__m__knorm__0.50: 1 number in metrics.json left out"));
+  EXPECT_THAT(said, HasSubstr("theirs__m__knorm__0.50: task.f1 in metrics.json left out"));
+}
+
+TEST(ReadResults, WhatWasEvictedIsMeasured) {
+  const TemporaryFolder folder;
+  const auto write = [&](const std::string& press, double ratio, const Json& more) {
+    Json metrics = metrics_of(press, ratio);
+    metrics.update(more);
+    write_result_folder(folder.path(), result_folder_name("pg19_ppl", "demo", press, ratio), "text\n0\n", metrics,
+                        config_of("pg19_ppl"));
+  };
+  write("no_press", 0, {{"cache_tokens", 1000}, {"cache_bytes", 8000}});
+  write("knorm", 0.5, {{"cache_tokens", 500}, {"cache_bytes", 4100}});
+  write("simlayerkv", 0.5, {{"cache_tokens", 1000}, {"cache_bytes", 8000}});
+  write("think", 0.5, {{"cache_tokens", 1000}, {"cache_bytes", 6000}});
+  write("dms", 0.5, {{"cache_tokens", 1000}, {"cache_bytes", 8000}, {"evicted_share", 0.125}});
+  std::map<std::string, double> evicted;
+  for (const RunRow& row : read_result_folders({folder.path()})) evicted[row.press] = row.evicted();
+  EXPECT_EQ(evicted, (std::map<std::string, double>{
+                         {"no_press", 0}, {"knorm", 0.5}, {"simlayerkv", 0}, {"think", 0.25}, {"dms", 0.125}}));
+}
+
+/// https://owasp.org/www-community/attacks/CSV_Injection
+TEST(Csv, NoCellIsAFormula) {
+  for (const std::string text : {"=1+1", "+1+1", "-1+1", "@SUM(A1)", "\tx", "=cmd|' /C calc'!A0"}) {
+    EXPECT_EQ(csv_cell(text), "'" + text);
+  }
+  EXPECT_EQ(csv_cell("=a,\"b"), "\"'=a,\"\"b\"");
+  for (const std::string number : {"-1", "+0.5", "-1e-05", "-.5", "0"}) EXPECT_EQ(csv_cell(number), number);
+  for (const std::string text : {"a=b", "", "knorm", "1-1"}) EXPECT_EQ(csv_cell(text), text);
 }
 
 TEST(Csv, ReadsQuotedFieldsAndWritesThem) {
