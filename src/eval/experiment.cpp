@@ -100,6 +100,10 @@ Outcome Experiment::run(const NamedPress& press, double compression_ratio, const
         std::max(0.0, 1.0 - static_cast<double>(*outcome.run.budget_tokens) / full.cache_tokens);
   }
   if (!press.uses_ratio()) outcome.compression_ratio = 0;
+  const bool asked = !press.is_none() && (outcome.compression_ratio > 0 || !press.uses_ratio());
+  if (asked && outcome.run.evicted_share() == 0) {
+    log_warning_once(fmt::format("press {} evicted nothing, whatever was asked for", press.text));
+  }
   outcome.comparison = compare_runs(model_, full, outcome.run, settings_.compression.seed);
   return outcome;
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "kvpress/base/error.h"
+
 namespace kvpress {
 namespace {
 
@@ -20,6 +22,9 @@ void add_texts(RunSummary& summary, const RunResult& run, const std::vector<std:
     const auto last = first + static_cast<std::ptrdiff_t>(texts[i].count);
     nlls.push_back(std::accumulate(first, last, 0.0) / static_cast<double>(texts[i].count));
     perplexities.push_back(std::exp(nlls.back()));
+    if (!std::isfinite(perplexities.back())) {
+      fail("{}: a mean loss of {:.0f} nats has no finite perplexity", names[texts[i].text], nlls.back());
+    }
     TextSummary& text = summary.texts.emplace_back();
     text.text = texts[i].text;
     text.name = names[texts[i].text];
@@ -38,13 +43,14 @@ void add_texts(RunSummary& summary, const RunResult& run, const std::vector<std:
 
 RunSummary summary_of(const RunResult& run, const ExperimentInfo& info, const Comparison* comparison) {
   RunSummary summary;
+  summary.evicted_share = run.evicted_share();
   summary.perplexity = run.perplexity();
   summary.mean_nll = run.mean_nll();
   summary.n_scored = run.nll.size();
   summary.bits_per_byte = run.bits_per_byte();
   if (comparison != nullptr) {
-    summary.quality = {comparison->delta_nll, comparison->delta_nll_ci95, comparison->kl_full,
-                       comparison->top1_agreement};
+    summary.quality = {comparison->delta_nll,    comparison->delta_nll_ci95, comparison->kl_full,
+                       comparison->kl_full_ci95, comparison->top1_agreement, comparison->units};
   }
   summary.curve = perplexity_curve(run, kCurveStep);
   if (summary.curve.size() == 1) summary.curve.clear();

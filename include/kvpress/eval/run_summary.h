@@ -19,7 +19,9 @@ struct Quality {
   double delta_nll = 0;                    ///< compressed minus full, mean over tokens, in nats
   std::array<double, 2> delta_nll_ci95{};  ///< its 95 % interval
   double kl_full = 0;                      ///< mean KL(full || compressed), in nats
+  std::array<double, 2> kl_full_ci95{};    ///< its 95 % interval
   double top1_agreement = 0;               ///< share of tokens for which both have the same most likely next token
+  UnitMeans units;                         ///< for paired comparisons with other runs
 };
 
 /// The numbers of one text.
@@ -35,7 +37,8 @@ struct TextSummary {
 
 struct RunSummary {
   std::string press;
-  double compression_ratio = 0;
+  double compression_ratio = 0;  ///< asked for
+  double evicted_share = 0;      ///< measured: RunResult::evicted_share()
   double perplexity = 0;
   double mean_nll = 0;
   std::size_t n_scored = 0;

@@ -1,4 +1,4 @@
-// The table of `kvpress compare`: presses at several ratios, sorted by KL.
+// The table of `kvpress compare`: presses at several ratios, sorted by KL, and their paired comparison.
 #pragma once
 
 #include <string>
@@ -14,8 +14,9 @@ struct ComparisonTable {
   ExperimentInfo experiment;
   RunSummary full;
   std::vector<RunSummary> runs;
+  std::string against;  ///< the press that others are compared with pair by pair; empty: the best of each share
 
-  /// Sorts the runs by ratio, and within a ratio by KL.
+  /// Sorts the runs by what they evicted, and those that evicted nearly the same (ranking.h) by KL.
   void sort();
 };
 

@@ -21,7 +21,7 @@ const std::vector<Measure>& known_quality() {
 
 const std::vector<Measure>& known_costs() {
   static const std::vector<Measure> known = {
-      {"compression_ratio", "compression ratio", "", 1, false},
+      {"evicted_share", "share of the cache evicted, measured", "", 1, false},
       {"cache_bytes", "cache after the last compression", "MiB", kMebi, true},
       {"total_runtime_sec", "total time", "s", 1, true},
       {"prefill_sec", "prefill time", "s", 1, true},
@@ -76,7 +76,7 @@ std::vector<Measure> quality_measures(const std::vector<RunRow>& rows) {
 std::vector<Measure> cost_measures(const std::vector<RunRow>& rows) { return those_had(known_costs(), rows); }
 
 std::optional<double> value_of(const RunRow& row, const Measure& measure) {
-  if (measure.key == "compression_ratio") return row.compression_ratio;
+  if (measure.key == "evicted_share") return row.evicted();
   const auto value = row.number(measure.key);
   return value ? std::optional(*value * measure.scale) : std::nullopt;
 }

@@ -9,7 +9,7 @@
 namespace kvpress {
 
 struct Measure {
-  std::string key;    ///< in RunRow::numbers, or "compression_ratio"
+  std::string key;    ///< in RunRow::numbers, or "evicted_share"
   std::string label;  ///< for axes and tables
   std::string unit;   ///< "MiB", "s", "%"; may be empty
   double scale = 1;   ///< shown value = scale * stored value
@@ -20,8 +20,8 @@ struct Measure {
 /// top1_agreement, bits_per_byte, then scores of benchmarks (higher is better), means over tasks before single tasks.
 std::vector<Measure> quality_measures(const std::vector<RunRow>& rows);
 
-/// The measures of cost that the rows have: compression_ratio (always), cache_bytes, total_runtime_sec and its parts,
-/// other memory.
+/// The measures of cost that the rows have: evicted_share (always; RunRow::evicted()), cache_bytes, total_runtime_sec
+/// and its parts, other memory.
 std::vector<Measure> cost_measures(const std::vector<RunRow>& rows);
 
 /// The shown value and interval of a row; empty if it has none.

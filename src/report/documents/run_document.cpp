@@ -83,6 +83,7 @@ Json describe_run(const RunSummary& run) {
   Json json;
   json["press"] = run.press;
   json["compression_ratio"] = run.compression_ratio;
+  json["evicted_share"] = run.evicted_share;
   json["perplexity"] = run.perplexity;
   json["mean_nll"] = run.mean_nll;
   json["n_scored_tokens"] = run.n_scored;
@@ -91,6 +92,7 @@ Json describe_run(const RunSummary& run) {
     json["delta_nll"] = run.quality->delta_nll;
     json["delta_nll_ci95"] = run.quality->delta_nll_ci95;
     json["kl_full"] = run.quality->kl_full;
+    json["kl_full_ci95"] = run.quality->kl_full_ci95;
     json["top1_agreement"] = run.quality->top1_agreement;
   }
   for (const CurvePoint& it : run.curve) {
@@ -107,6 +109,11 @@ Json describe_run(const RunSummary& run) {
   json["score_sec"] = run.times.score;
   json["total_runtime_sec"] = run.times.total();
   describe_texts(json, run);
+  if (run.quality && !run.quality->units.kl.empty()) {
+    const UnitMeans& units = run.quality->units;
+    json["paired_units"] = {
+        {"of", units.of_texts ? "texts" : "blocks"}, {"delta_nll", units.delta_nll}, {"kl_full", units.kl}};
+  }
   return json;
 }
 

@@ -13,9 +13,9 @@ void describe_budget(Json& json, const CompressionSettings& settings);
 /// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.
 Json describe_experiment(const ExperimentInfo& info);
 
-/// One run: press, ratio, perplexity, mean_nll, ..., cache and times; for a compared run also delta_nll,
-/// delta_nll_ci95, kl_full, top1_agreement. With several texts also per_text (a list) and mean_over_texts (mean, ci95
-/// and sd of each measure).
+/// One run: press, ratio, evicted_share, perplexity, mean_nll, ..., cache and times; for a compared run also delta_nll,
+/// delta_nll_ci95, kl_full, kl_full_ci95, top1_agreement, and paired_units, by which it can be compared with others.
+/// With several texts also per_text (a list) and mean_over_texts (mean, ci95 and sd of each measure).
 Json describe_run(const RunSummary& run);
 
 }  // namespace kvpress

@@ -12,6 +12,7 @@
 #include "kvpress/base/threads.h"
 #include "kvpress/base/version.h"
 #include "report/documents/csv.h"
+#include "report/documents/paired_table.h"
 
 namespace kvpress {
 namespace {
@@ -44,6 +45,41 @@ Json row_of(const std::vector<const SweepRecord*>& repeats) {
   return row;
 }
 
+/// A row as far as paired comparisons need it.
+RunSummary summary_of(const Json& row) {
+  RunSummary run;
+  run.press = row["press"].get<std::string>();
+  run.compression_ratio = row["compression_ratio"].get<double>();
+  run.evicted_share = row.value("evicted_share", run.compression_ratio);
+  const Json units = row.value("paired_units", Json());
+  if (!units.is_object() || !row.contains("kl_full")) return run;
+  Quality quality;
+  quality.kl_full = row["kl_full"].get<double>();
+  quality.units.of_texts = units["of"] == "texts";
+  quality.units.delta_nll = units["delta_nll"].get<std::vector<double>>();
+  quality.units.kl = units["kl_full"].get<std::vector<double>>();
+  run.quality = std::move(quality);
+  return run;
+}
+
+/// Puts the paired comparison with the best of the same share beside each row of one data set and protocol, instead of
+/// what it is made of.
+void pair_rows(Json& rows) {
+  std::map<std::pair<std::string, std::string>, std::vector<std::size_t>> experiments;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    experiments[{rows[i]["dataset"].get<std::string>(), rows[i]["protocol"].get<std::string>()}].push_back(i);
+  }
+  for (const auto& [key, indices] : experiments) {
+    std::vector<RunSummary> runs;
+    for (const std::size_t i : indices) runs.push_back(summary_of(rows[i]));
+    const std::vector<RankedGroup> groups = ranked(runs);
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      rows[indices[i]].erase("paired_units");
+      rows[indices[i]]["paired"] = paired_json(groups, runs[i]);
+    }
+  }
+}
+
 }  // namespace
 
 Json sweep_document(const Json& plan, const std::vector<SweepRecord>& records, std::size_t n_planned) {
@@ -64,6 +100,7 @@ Json sweep_document(const Json& plan, const std::vector<SweepRecord>& records, s
     std::sort(repeats.begin(), repeats.end(), [](const auto* a, const auto* b) { return a->repeat < b->repeat; });
     document["runs"].push_back(row_of(repeats));
   }
+  pair_rows(document["runs"]);
   return document;
 }
 
@@ -74,7 +111,7 @@ std::string sweep_csv(const Json& document) {
                                    "cache_bytes", "cache_bytes_peak", "peak_rss_bytes",  "repeats"};
   std::string csv;
   for (const char* key : kColumns) csv += std::string(key) + ",";
-  csv += "delta_nll_low,delta_nll_high";
+  csv += "delta_nll_low,delta_nll_high,evicted_share,kl_full_low,kl_full_high" + paired_csv_names();
   for (const char* key : kTimes) csv += fmt::format(",{0},{0}_low,{0}_high", key);
   csv += "\n";
   for (const Json& run : document["runs"]) {
@@ -85,6 +122,11 @@ std::string sweep_csv(const Json& document) {
     }
     const Json interval = run.value("delta_nll_ci95", Json::array());
     csv += interval.size() == 2 ? fmt::format("{},{}", interval[0].dump(), interval[1].dump()) : ",";
+    const Json evicted = run.value("evicted_share", Json());
+    csv += fmt::format(",{}", evicted.is_null() ? "" : evicted.dump());
+    const Json kl = run.value("kl_full_ci95", Json::array());
+    csv += kl.size() == 2 ? fmt::format(",{},{}", kl[0].dump(), kl[1].dump()) : ",,";
+    csv += paired_csv(run.value("paired", Json()));
     for (const char* key : kTimes) {
       const Json spread = run.value(std::string(key) + "_spread", Json::array({run[key], run[key]}));
       csv += fmt::format(",{},{},{}", run[key].dump(), spread[0].dump(), spread[1].dump());

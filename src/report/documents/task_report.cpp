@@ -6,7 +6,10 @@
 #include <algorithm>
 
 #include "base/counted.h"
+#include "kvpress/eval/compare.h"
+#include "kvpress/eval/per_text.h"
 #include "report/documents/csv.h"
+#include "report/documents/ranking.h"
 #include "report/documents/text_table.h"
 
 namespace kvpress {
@@ -46,27 +49,67 @@ std::string grid_text(const TaskSet& set, const std::vector<TaskCell>& cells, bo
   return aligned(table);
 }
 
-std::vector<std::string> summary_row(const TaskOutcome& outcome) {
+/// With `measured`, what was evicted stands beside the ratio asked for.
+std::vector<std::string> summary_row(const TaskOutcome& outcome, bool measured) {
   const TaskSummary sum = summarize(outcome.cells);
   const bool tells = sum.n_telling > 0;
-  return {outcome.press,
-          fmt::format("{:.2f}", outcome.compression_ratio),
-          percent(sum.score),
-          percent(sum.full),
-          tells ? percent(sum.telling_score) : "-",
-          tells ? percent(sum.telling_full) : "-",
-          tells ? fmt::format("[{}, {}]", percent(sum.telling_ci95[0]), percent(sum.telling_ci95[1])) : "-",
-          fmt::format("{:.1f}", outcome.run.mean_cache_tokens()),
-          fmt::format("{:.2f}", outcome.run.mean_cache_bytes() / (1 << 20)),
-          fmt::format("{:.2f}", outcome.run.prefill_sec),
-          fmt::format("{:.2f}", outcome.run.compress_sec),
-          fmt::format("{:.2f}", outcome.run.answer_sec)};
+  std::vector<std::string> row = {
+      outcome.press,
+      fmt::format("{:.2f}", outcome.compression_ratio),
+      percent(sum.score),
+      percent(sum.full),
+      tells ? percent(sum.telling_score) : "-",
+      tells ? percent(sum.telling_full) : "-",
+      tells ? fmt::format("[{}, {}]", percent(sum.telling_ci95[0]), percent(sum.telling_ci95[1])) : "-",
+      fmt::format("{:.1f}", outcome.run.mean_cache_tokens()),
+      fmt::format("{:.2f}", outcome.run.mean_cache_bytes() / (1 << 20)),
+      fmt::format("{:.2f}", outcome.run.prefill_sec),
+      fmt::format("{:.2f}", outcome.run.compress_sec),
+      fmt::format("{:.2f}", outcome.run.answer_sec)};
+  if (measured) row.insert(row.begin() + 2, fmt::format("{:.2f}", outcome.run.evicted_share()));
+  return row;
+}
+
+/// How much more of the answers of each run are right than of the best that evicted nearly the same share, question by
+/// question.
+std::string paired_scores(const TaskReport& report) {
+  std::vector<double> shares;
+  for (const TaskOutcome& it : report.outcomes) shares.push_back(it.run.evicted_share());
+  const auto mean_of = [](const TaskOutcome& it) { return over_texts(it.scores).mean; };
+  std::vector<std::vector<std::string>> rows = {{"press", "evicted", "against", "score"}};
+  for (const auto& indices : near_shares(shares)) {
+    const TaskOutcome* best = nullptr;
+    for (const std::size_t i : indices) {
+      if (best == nullptr || mean_of(report.outcomes[i]) > mean_of(*best)) best = &report.outcomes[i];
+    }
+    bool first = true;
+    for (const std::size_t i : indices) {
+      const TaskOutcome& it = report.outcomes[i];
+      if (&it == best) continue;
+      std::vector<double> differences;
+      for (std::size_t k = 0; k < it.scores.size(); ++k) differences.push_back(it.scores[k] - best->scores[k]);
+      const OverTexts over = over_texts(differences);
+      const bool has_interval = differences.size() > 1;
+      if (first && rows.size() > 1) rows.emplace_back();
+      first = false;
+      rows.push_back(
+          {it.press, fmt::format("{:.2f}", it.run.evicted_share()), best->press,
+           fmt::format("{:+.0f}{}{}", 100 * over.mean,
+                       has_interval ? fmt::format(" [{:+.0f}, {:+.0f}]", 100 * over.ci95[0], 100 * over.ci95[1]) : "",
+                       has_interval && PairedDifference::tied(over) ? ", tied" : "")});
+    }
+  }
+  if (rows.size() == 1) return "";
+  return fmt::format(
+      "\nDifferences in % of runs that evicted the same share (within {:g}), paired over {}, with 95 % intervals:\n{}",
+      kSameShare, counted(report.set.samples.size(), "question"), aligned(rows));
 }
 
 Json summary_json(const TaskOutcome& outcome) {
   const TaskSummary sum = summarize(outcome.cells);
   Json json = {{"press", outcome.press},
                {"compression_ratio", outcome.compression_ratio},
+               {"evicted_share", outcome.run.evicted_share()},
                {"n", sum.n},
                {"score", sum.score},
                {"full_score", sum.full},
@@ -99,13 +142,18 @@ std::string task_text(const TaskReport& report) {
                                  report.about["dtype"].get<std::string>(), report.scorer.summary);
   std::vector<std::vector<std::string>> table = {{"press", "ratio", "score", "full", "informative", "full", "95 %",
                                                   "cache tokens", "cache MiB", "prefill s", "press s", "answer s"}};
-  table.push_back(summary_row(report.full));
-  for (const TaskOutcome& it : report.outcomes) table.push_back(summary_row(it));
-  text += aligned(table);
+  const bool measured = std::any_of(report.outcomes.begin(), report.outcomes.end(), [](const TaskOutcome& it) {
+    return differs(it.compression_ratio, it.run.evicted_share());
+  });
+  if (measured) table.front().insert(table.front().begin() + 2, "evicted");
+  table.push_back(summary_row(report.full, measured));
+  for (const TaskOutcome& it : report.outcomes) table.push_back(summary_row(it, measured));
+  text += aligned(table) + paired_scores(report);
   text += fmt::format("\nfull cache, in %\n{}", grid_text(set, report.full.cells, false));
   for (const TaskOutcome& it : report.outcomes) {
-    text += fmt::format("\n{} {:.2f}, in %: score|full cache\n{}", it.press, it.compression_ratio,
-                        grid_text(set, it.cells, true));
+    text +=
+        fmt::format("\n{}, in %: score|full cache\n{}",
+                    run_text(it.press, it.compression_ratio, it.run.evicted_share()), grid_text(set, it.cells, true));
   }
   const bool any = std::any_of(report.full.cells.begin(), report.full.cells.end(),
                                [](const TaskCell& it) { return it.says_nothing; });
@@ -123,12 +171,13 @@ std::string task_csv(const TaskReport& report) {
   const auto named = [](const std::string& axis, const char* otherwise) { return axis.empty() ? otherwise : axis; };
   std::string csv =
       csv_row({"press", "compression_ratio", named(report.set.row_axis, "row"), named(report.set.column_axis, "column"),
-               "n", "score", "full_score", "chance", "says_nothing"});
+               "n", "score", "full_score", "chance", "says_nothing", "evicted_share"});
   const auto add = [&](const TaskOutcome& outcome) {
     for (const TaskCell& it : outcome.cells) {
-      csv += csv_row({outcome.press, fmt::format("{}", outcome.compression_ratio), it.row, it.column,
-                      std::to_string(it.n), fmt::format("{}", it.score), fmt::format("{}", it.full),
-                      fmt::format("{}", it.chance), it.says_nothing ? "true" : "false"});
+      csv +=
+          csv_row({outcome.press, fmt::format("{}", outcome.compression_ratio), it.row, it.column, std::to_string(it.n),
+                   fmt::format("{}", it.score), fmt::format("{}", it.full), fmt::format("{}", it.chance),
+                   it.says_nothing ? "true" : "false", fmt::format("{}", outcome.run.evicted_share())});
     }
   };
   add(report.full);
@@ -186,7 +235,8 @@ Json task_config(const TaskReport& report, const TaskOutcome& outcome) {
   Json config = {{"dataset", report.set.name},
                  {"model", report.about["model"]},
                  {"press_name", outcome.press},
-                 {"compression_ratio", outcome.compression_ratio}};
+                 {"compression_ratio", outcome.compression_ratio},
+                 {"evicted_share", outcome.run.evicted_share()}};
   for (const auto& [key, value] : report.about.items()) {
     if (key != "model" && key != "task") config[key] = value;
   }

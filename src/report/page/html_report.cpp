@@ -74,12 +74,13 @@ std::string runs_json(const std::vector<const RunRow*>& runs, const std::vector<
   name_column("model", &RunRow::model);
   name_column("protocol", &RunRow::protocol);
   json += fmt::format("\"folder\":{},", column(runs, [](const RunRow& it) { return json_text(it.folder); }));
-  json += fmt::format("\"ratio\":{},\"numbers\":{{",
-                      column(runs, [](const RunRow& it) { return number_text(it.compression_ratio); }));
+  json += fmt::format("\"ratio\":{},\"evicted\":{},\"numbers\":{{",
+                      column(runs, [](const RunRow& it) { return number_text(it.compression_ratio); }),
+                      column(runs, [](const RunRow& it) { return number_text(it.evicted()); }));
   std::string intervals;
   bool first = true;
   for (const Measure& measure : measures) {
-    if (measure.key == "compression_ratio") continue;
+    if (measure.key == "evicted_share") continue;
     json += fmt::format("{}{}:{}", first ? "" : ",", json_text(measure.key), column(runs, [&](const RunRow& it) {
                           const auto value = it.number(measure.key);
                           return value ? number_text(*value) : std::string("null");
@@ -174,8 +175,8 @@ std::string answer_html(const std::vector<Panel>& panels) {
     html += "    </ul>\n  </div>\n";
   }
   if (panels.size() > told.size()) {
-    html += fmt::format("  <p class=\"more\">{} more panels are shown below, as curves and in the table.</p>\n",
-                        panels.size() - told.size());
+    html += fmt::format("  <p class=\"more\">Below, as curves and in the table: {} more.</p>\n",
+                        counted(panels.size() - told.size(), "panel"));
   }
   html += fmt::format(
       "  <p class=\"hint\">Near the full cache means: a perplexity at most {0:.0f} % above the full cache's, including "

@@ -38,7 +38,7 @@ MeasureAxis axis_of(const Measure& measure) {
   axis.measure = measure;
   axis.title = measure.unit.empty() ? measure.label : fmt::format("{} ({})", measure.label, measure.unit);
   // Times do not follow the ratio: a line would only join their noise.
-  axis.joined = measure.key == "compression_ratio" || measure.key == "cache_bytes";
+  axis.joined = measure.key == "evicted_share" || measure.key == "cache_bytes";
   axis.zero_line = measure.key == "delta_nll";
   return axis;
 }
@@ -73,7 +73,7 @@ TradeoffChart tradeoff_chart(const std::vector<RunRow>& rows) {
   }
   for (const Measure& it : cost_measures(rows)) {
     chart.costs.push_back(axis_of(it));
-    chart.costs.back().log = it.key != "compression_ratio" && wants_log(chart.panels, it, kLogCostsFrom);
+    chart.costs.back().log = it.key != "evicted_share" && wants_log(chart.panels, it, kLogCostsFrom);
   }
   return chart;
 }

@@ -49,6 +49,11 @@ RunRow merged(const std::vector<const RunRow*>& runs) {
     }
   }
   for (const auto& [name, all] : values) row.numbers[name] = median(all);
+  std::vector<double> evicted;
+  for (const RunRow* run : runs) {
+    if (run->evicted_share) evicted.push_back(*run->evicted_share);
+  }
+  if (!evicted.empty()) row.evicted_share = median(evicted);
   // What was measured several times has a spread of its own.
   for (const auto& [name, all] : values) {
     if (!name.ends_with("_sec") || row.intervals.count(name) != 0 || all.size() < 2) continue;
@@ -68,6 +73,9 @@ std::vector<Series> series_of(const std::vector<RunRow>& rows, const std::vector
   for (const auto& [press, by_ratio] : by_press) {
     Series line{press, {}};
     for (const auto& [ratio, runs] : by_ratio) line.runs.push_back(merged(runs));
+    // A line goes from left to right on an axis of what was evicted.
+    std::stable_sort(line.runs.begin(), line.runs.end(),
+                     [](const RunRow& a, const RunRow& b) { return a.evicted() < b.evicted(); });
     series.push_back(std::move(line));
   }
   std::stable_partition(series.begin(), series.end(), [](const Series& it) { return it.press == "no_press"; });

@@ -10,8 +10,8 @@
 
 namespace kvpress {
 
-/// The runs of a press in a panel, by ratio. Runs at the same ratio are merged: medians of the numbers, and the union
-/// of the intervals.
+/// The runs of a press in a panel, by what was evicted. Runs at the same ratio are merged: medians of the numbers, and
+/// the union of the intervals.
 struct Series {
   std::string press;
   std::vector<RunRow> runs;

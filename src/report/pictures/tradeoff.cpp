@@ -22,7 +22,7 @@ constexpr int kTitleHeight = 34;
 constexpr int kKeyRowHeight = 26;
 constexpr int kKeyTop = 16;
 /// Costs that a picture shows, of those the rows have.
-constexpr const char* kCosts[] = {"compression_ratio", "cache_bytes", "total_runtime_sec"};
+constexpr const char* kCosts[] = {"evicted_share", "cache_bytes", "total_runtime_sec"};
 struct PlotPoint {
   double x, y, low, high;
   bool on_front = false;
@@ -168,7 +168,9 @@ std::string axes(const std::vector<PlotLine>& lines, const MeasureAxis& quality,
   x.pad(0.06);
   y.pad(0.06);
   std::string script =
-      fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(cost.title), gnuplot_text(quality.title));
+      fmt::format("set title {}\nset xlabel {}\nset ylabel {}\n",
+                  gnuplot_text(fmt::format("{} against {}", quality.measure.label, cost.measure.label)),
+                  gnuplot_text(cost.title), gnuplot_text(quality.title));
   script += x.script('x') + y.script('y');
   if (quality.zero_line && !log_y) {
     script += "set arrow 1 from graph 0, first 0 to graph 1, first 0 nohead lc rgb '#888888' lw 1\n";

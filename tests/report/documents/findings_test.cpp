@@ -48,12 +48,12 @@ TEST(Findings, TheAnswerInWords) {
   EXPECT_THAT(
       sentences(rows),
       ElementsAre(
-          "snapkv stays near the full cache up to ratio 0.75, the highest of all presses.",
+          "snapkv stays near the full cache with up to 75 % of it evicted, the most of all presses.",
           "With 25 % of the cache evicted, both presses stay near the full cache: snapkv (-0.3 %) and knorm (+0.1 %).",
           "With 50 % of the cache evicted, both presses stay near the full cache: snapkv (+0.5 %) and knorm (+1.0 %).",
           "With 75 % of the cache evicted, 1 of 2 presses stays near the full cache: snapkv (+1.2 %); knorm is the "
           "farthest (perplexity +30 %).",
-          "The smallest cache has 2.00 MiB instead of 8.00 MiB (25 %), at ratio 0.75.",
+          "The smallest cache has 2.00 MiB instead of 8.00 MiB (25 %): knorm at 0.75.",
           "2 of 6 runs are faster than the full cache (10 s), the fastest is knorm at 0.75 (-20 %); the slowest is "
           "snapkv at 0.75 (+20 %)."));
 }
@@ -62,7 +62,7 @@ TEST(Findings, TheUpperEndOfTheIntervalDecides) {
   // 1.8 % above, but perhaps 2.2.
   EXPECT_THAT(
       sentences({run("no_press", 0, 0, kMiB, 1), run("knorm", 0.5, 1.8, kMiB, 1)}),
-      ElementsAre("No press stays near the full cache at any measured ratio.",
+      ElementsAre("No press stays near the full cache at any measured share.",
                   "With 50 % of the cache evicted, knorm does not stay near the full cache (perplexity +1.8 %).",
                   "No run is more than 3 % faster than the full cache (1 s)."));
 }
@@ -72,7 +72,7 @@ TEST(Findings, ARatioBeyondABadOneDoesNotCount) {
   EXPECT_THAT(sentences({run("no_press", 0, 0, kMiB, 1), run("knorm", 0.25, 0, kMiB, 1), run("knorm", 0.5, 9, kMiB, 1),
                          run("knorm", 0.75, 0, kMiB, 1)})
                   .front(),
-              "knorm stays near the full cache up to ratio 0.25, the highest of all presses.");
+              "knorm stays near the full cache with up to 25 % of it evicted, the most of all presses.");
 }
 
 TEST(Findings, ScoresAreBetterWhenHigher) {
@@ -83,6 +83,35 @@ TEST(Findings, ScoresAreBetterWhenHigher) {
   }
   EXPECT_THAT(sentences(rows)[1], HasSubstr("knorm does not stay near the full cache"));
   EXPECT_THAT(sentences(rows)[1], HasSubstr("+25 %"));
+}
+
+/// A press that kept everything, one that evicted half of what was asked, and one that evicted it all at one ratio.
+TEST(Findings, GoByWhatWasEvicted) {
+  std::vector<RunRow> rows = {run("no_press", 0, 0, kMiB, 1), run("simlayerkv", 0.5, 0, kMiB, 1),
+                              run("think", 0.5, 1, kMiB, 1),  run("knorm", 0.25, 5, kMiB, 1),
+                              run("knorm", 0.5, 9, kMiB, 1),  run("snapkv", 0.5, 8, kMiB, 1)};
+  rows[1].evicted_share = 0;
+  rows[2].evicted_share = 0.24;
+  rows[5].evicted_share = 0.515;
+  EXPECT_THAT(sentences(rows),
+              ElementsAre("think stays near the full cache with up to 25 % of it evicted, the most of all presses.",
+                          "With 25 % of the cache evicted, 1 of 2 presses stays near the full cache: think (+1.0 %); "
+                          "knorm is the farthest (perplexity +5.0 %).",
+                          "With 52 % of the cache evicted, none of 2 presses stays near the full cache; snapkv is the "
+                          "nearest (perplexity +8.0 %); knorm is the farthest (perplexity +9.0 %).",
+                          "simlayerkv evicted nothing, whatever was asked for, and is not ranked.",
+                          "No run is more than 3 % faster than the full cache (1 s)."));
+}
+
+TEST(Findings, ThoseThatCannotBeToldApartAreTied) {
+  std::vector<RunRow> rows = {run("no_press", 0, 0, kMiB, 1), run("knorm", 0.5, 9, kMiB, 1),
+                              run("snapkv", 0.5, 8, kMiB, 1), run("tova", 0.5, 20, kMiB, 1)};
+  rows[1].units = {false, {0.05, 0.12, 0.08}, {0, 0, 0}};
+  rows[2].units = {false, {0.06, 0.07, 0.11}, {0, 0, 0}};
+  rows[3].units = {false, {0.19, 0.25, 0.21}, {0, 0, 0}};
+  EXPECT_THAT(sentences(rows)[1],
+              "With 50 % of the cache evicted, none of 3 presses stays near the full cache; snapkv is the nearest "
+              "(perplexity +8.0 %, tied with knorm); tova is the farthest (perplexity +20 %).");
 }
 
 TEST(Findings, NothingToCompareIsSaid) {

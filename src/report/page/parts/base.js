@@ -28,7 +28,7 @@ const signed = (value) => (value > 0 ? '+' : '') + formatted(value);
 
 /** A measure's value of a run as shown, or null. */
 function valueOf(run, measure) {
-  const column = measure.key === 'compression_ratio' ? data.runs.ratio : data.runs.numbers[measure.key];
+  const column = {compression_ratio: data.runs.ratio, evicted_share: data.runs.evicted}[measure.key] || data.runs.numbers[measure.key];
   const value = column ? column[run] : null;
   return value === null || value === undefined ? null : value * measure.scale;
 }

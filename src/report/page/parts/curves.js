@@ -21,7 +21,7 @@ function markFront(series, lowerX, lowerY) {
 }
 
 function tellRun(run) {
-  const lines = [];
+  const lines = [['compression ratio asked for', String(Number(data.runs.ratio[run].toFixed(4)))]];
   for (const measure of [...data.costs.slice(0, 3), ...data.quality.slice(0, 6)]) {
     const value = valueOf(run, measure);
     if (value === null) continue;
@@ -71,6 +71,7 @@ function drawPanel(card) {
   if (!entry.near) { entry.stale = true; return; }
   entry.stale = false;
   const spec = specOf(entry.panel);
+  entry.what.textContent = `${yMeasure().label} against ${xMeasure().label}`;
   entry.plot.show(spec);
   entry.note.textContent = noteOf(spec);
 }
@@ -109,9 +110,10 @@ function showPanels() {
   for (const panel of shown) {
     const canvas = element('canvas', {tabindex: '0', role: 'img', 'aria-label': `${panel.title}: arrow keys move between points`});
     const note = element('p', {class: 'note'});
-    const card = element('div', {class: 'panel'}, element('h3', {}, panel.title), canvas, note);
+    const what = element('p', {class: 'note'});
+    const card = element('div', {class: 'panel'}, element('h3', {}, panel.title), what, canvas, note);
     box.append(card);
-    curves.plots.set(card, {panel, plot: new Plot(canvas), note, near: false, stale: true});
+    curves.plots.set(card, {panel, plot: new Plot(canvas), what, note, near: false, stale: true});
     watch.observe(card);
   }
   if (shown.length === 0) box.append(element('p', {class: 'hint'}, 'No panel contains these words.'));

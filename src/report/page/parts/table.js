@@ -12,23 +12,25 @@ function numberColumn(measure, short) {
       const value = valueOf(run, measure);
       if (value === null) return '';
       const interval = intervalOf(run, measure);
-      const number = measure.key === 'delta_nll' ? signed(value) : measure.key === 'compression_ratio' ? String(Number(value.toFixed(4))) : formatted(value);
+      const number = measure.key === 'delta_nll' ? signed(value) : ['compression_ratio', 'evicted_share'].includes(measure.key) ? String(Number(value.toFixed(4))) : formatted(value);
       return interval && interval[0] !== interval[1] ? `${number} [${formatted(interval[0])}, ${formatted(interval[1])}]` : number;
     },
   };
 }
 
 /** What a filter may call a column. */
-const aliases = {ratio: 'compression_ratio', kl: 'kl_full', delta: 'delta_nll', ppl: 'perplexity', top1: 'top1_agreement', bytes: 'cache_bytes', time: 'total_runtime_sec'};
+const aliases = {ratio: 'compression_ratio', evicted: 'evicted_share', kl: 'kl_full', delta: 'delta_nll', ppl: 'perplexity', top1: 'top1_agreement', bytes: 'cache_bytes', time: 'total_runtime_sec'};
 
 function buildColumns() {
   const several = (field) => new Set(data.runs[field].slice(0, data.n_runs)).size > 1;
   table.columns.push(textColumn('press', 'press'));
   for (const field of ['dataset', 'protocol', 'model']) if (several(field)) table.columns.push(textColumn(field, field === 'dataset' ? 'data set' : field));
-  const short = {compression_ratio: 'ratio', kl_full: 'KL (nats)', delta_nll: 'delta NLL [95 %]', top1_agreement: 'top-1 agreement (%)', cache_bytes: 'cache (MiB)', total_runtime_sec: 'time (s)',
+  const short = {evicted_share: 'evicted', kl_full: 'KL (nats)', delta_nll: 'delta NLL [95 %]', top1_agreement: 'top-1 agreement (%)', cache_bytes: 'cache (MiB)', total_runtime_sec: 'time (s)',
                  prefill_sec: 'prefill (s)', compress_sec: 'press (s)', score_sec: 'score (s)', cache_bytes_peak: 'peak cache (MiB)', peak_rss_bytes: 'resident (MiB)'};
-  const ratio = data.costs.find((it) => it.key === 'compression_ratio');
-  for (const it of [ratio, ...data.quality, ...data.costs.filter((cost) => cost !== ratio)]) table.columns.push(numberColumn(it, short[it.key]));
+  // The ratio that was asked for, and beside it what was evicted.
+  table.columns.push(numberColumn({key: 'compression_ratio', title: 'ratio', scale: 1}));
+  const evicted = data.costs.find((it) => it.key === 'evicted_share');
+  for (const it of [evicted, ...data.quality, ...data.costs.filter((cost) => cost !== evicted)]) table.columns.push(numberColumn(it, short[it.key]));
 }
 
 /** A function run -> boolean from what was typed. */
@@ -74,7 +76,7 @@ function sortRuns() {
       return (p < q ? -1 : 1) * direction;
     });
   }
-  byId('count').textContent = table.order.length === data.n_runs ? `${data.n_runs} run${data.n_runs === 1 ? '' : 's'}` : `${table.order.length} of ${data.n_runs} runs`;
+  byId('count').textContent = (table.order.length === data.n_runs ? '' : `${table.order.length} of `) + `${data.n_runs} run${data.n_runs === 1 ? '' : 's'}`;
   for (const {heading, column: its} of table.headings) {
     heading.setAttribute('aria-sort', its !== column ? 'none' : table.descending ? 'descending' : 'ascending');
   }
@@ -114,7 +116,11 @@ function showRows() {
   table.body.replaceChildren(table.above, ...rows, table.below);
 }
 
-const csvField = (value) => /[",\r\n]/.test(value) ? `"${value.replace(/"/g, '""')}"` : value;
+/** As csv_cell() of the program: what a spreadsheet would take for a formula gets an apostrophe. */
+function csvField(text) {
+  const value = /^[=+\-@\t\r\n]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(value) ? `"${value.replace(/"/g, '""')}"` : value;
+}
 function saveCsv() {
   const lines = [table.columns.map((it) => csvField(it.text ? it.key : it.label))];
   for (const run of table.order) lines.push(table.columns.map((it) => csvField(String(it.value(run) ?? ''))));
