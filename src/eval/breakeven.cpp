@@ -11,6 +11,9 @@
 namespace kvpress {
 namespace {
 
+/// A smaller share of the cache is nothing that was evicted.
+constexpr double kNothing = 0.005;
+
 std::vector<double> medians_of_tokens(const AnswerTimes& times) {
   std::vector<double> medians;
   for (std::size_t i = 0; i < static_cast<std::size_t>(times.n_tokens()); ++i) {
@@ -39,6 +42,7 @@ void time_answer(const Model& model, std::span<const std::int32_t> context, cons
   times.compress_sec.push_back(sequence.times().compress);
   times.cache_tokens = sequence.cache_tokens();
   times.cache_bytes = sequence.cache_bytes();
+  warn_if_nothing_is_quantized(sequence);
   sequence.begin_decoding();
 
   std::vector<double>& seconds = times.token_sec.emplace_back();
@@ -132,11 +136,18 @@ std::array<std::optional<std::int64_t>, 2> BreakEvenContext::break_even_spread(c
   return {*least, *most};
 }
 
+BreakEvenContext BreakEvenContext::repeat(std::size_t i) const {
+  BreakEvenContext one = *this;
+  one.full = full.repeat(i);
+  for (PressedAnswer& it : one.runs) it.times = it.times.repeat(i);
+  return one;
+}
+
 const PressedAnswer* BreakEvenContext::largest_within(const std::string& press, double tolerance) const {
   const PressedAnswer* best = nullptr;
   for (const PressedAnswer& it : runs) {
-    if (it.press != press || !(it.quality.delta_nll_ci95[1] < tolerance)) continue;
-    if (best == nullptr || it.compression_ratio > best->compression_ratio) best = &it;
+    if (it.press != press || !(it.quality.delta_nll_ci95[1] < tolerance) || it.evicted() < kNothing) continue;
+    if (best == nullptr || it.evicted() > best->evicted()) best = &it;
   }
   return best;
 }

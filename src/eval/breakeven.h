@@ -68,7 +68,9 @@ std::optional<std::int64_t> break_even(const AnswerCurve& full, const AnswerCurv
 /// A press at a ratio, on one context.
 struct PressedAnswer {
   std::string press;
-  double compression_ratio = 0;
+  double compression_ratio = 0;         ///< asked for
+  std::optional<double> evicted_share;  ///< measured; empty: as asked for
+  double evicted() const { return evicted_share.value_or(compression_ratio); }
   AnswerTimes times;
   double perplexity = 0;
   Comparison quality;  ///< of the text after the context, compared with the full cache
@@ -85,12 +87,15 @@ struct BreakEvenContext {
   /// The median over all repeats with and without a press. The passes are the same, so a common median reduces noise.
   double prefill_sec() const;
   double growth_sec() const;
+  /// The measurements of one repeat alone.
+  BreakEvenContext repeat(std::size_t i) const;
+  std::size_t n_repeats() const { return full.token_sec.size(); }
   AnswerCurve full_curve() const { return {full, prefill_sec(), growth_sec()}; }
   AnswerCurve curve(const PressedAnswer& run) const { return {run.times, prefill_sec(), growth_sec()}; }
   /// The minimum and maximum of break_even() over single repeats. The maximum is empty if a repeat has none.
   std::array<std::optional<std::int64_t>, 2> break_even_spread(const PressedAnswer& run) const;
-  /// The run of the press with the largest ratio for which the interval of delta NLL ends below the tolerance; null if
-  /// there is none.
+  /// The run of the press that evicted most, of those for which the interval of delta NLL ends below the tolerance;
+  /// null if there is none. A run that evicted nothing does not count.
   const PressedAnswer* largest_within(const std::string& press, double tolerance) const;
 };
 

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/counted.h"
 #include "report/documents/csv.h"
+#include "report/documents/paired_table.h"
+#include "report/documents/ranking.h"
 #include "report/documents/text_table.h"
 
 namespace kvpress {
@@ -42,7 +45,16 @@ double share_of_bytes(const BreakEvenContext& context, const PressedAnswer& run)
   return static_cast<double>(run.times.cache_bytes) / static_cast<double>(context.full.cache_bytes);
 }
 
-std::string with(const PressedAnswer& run) { return fmt::format("With {} at {:g}", run.press, run.compression_ratio); }
+/// "snapkv at 0.5", or "think at 0.5 (0.25 evicted)"
+std::string named(const PressedAnswer& run) {
+  const bool other = differs(run.compression_ratio, run.evicted());
+  return fmt::format("{} at {:g}{}", run.press, run.compression_ratio,
+                     other ? fmt::format(" ({:.2f} evicted)", run.evicted()) : "");
+}
+
+std::string with(const PressedAnswer& run) { return fmt::format("With {}", named(run)); }
+
+std::string tokens_text(double n) { return grouped(n) + (grouped(n) == "1" ? " token" : " tokens"); }
 
 /// The longest answer that does not come sooner, and whether it was reached by decoding.
 struct Turn {
@@ -60,28 +72,58 @@ std::string sentence_of(const BreakEvenContext& context, const PressedAnswer& ru
   const std::string where = fmt::format("a {}-token context", grouped(context.n_context));
   const std::string price = fmt::format("{:.0f} % of the cache and {:+.3f} nats per token",
                                         100 * share_of_bytes(context, run), run.quality.delta_nll);
-  if (!turn.after) {
-    return fmt::format("{}, no answer to {} finishes sooner than with the full cache (up to {} tokens); it needs {}.",
-                       with(run), where, grouped(kLongestAnswer), price);
+  const std::size_t n = run.times.token_sec.size();
+  const std::string alone = n < 2 ? " (one repeat: no range)" : "";
+  const auto spread = context.break_even_spread(run);
+  const bool all_reach = spread[1].has_value();
+  const bool none_reaches = !spread[0];
+  if (n > 1 && (turn.after ? !all_reach : !none_reaches)) {
+    return fmt::format("{}, {} do not agree whether answers to {} finish sooner ({}); it needs {}.", with(run),
+                       counted(n, "repeat"), where,
+                       none_reaches ? "the median of their times does, none of them alone"
+                                    : fmt::format("from {} on in one of them, never in another",
+                                                  tokens_text(static_cast<double>(*spread[0]))),
+                       price);
   }
-  if (*turn.after == 0) return fmt::format("{}, every answer to {} finishes sooner, with {}.", with(run), where, price);
-  if (turn.measured) {
-    return fmt::format("{}, answers of more than {} token{} to {} finish sooner, with {}.", with(run),
-                       grouped(*turn.after), *turn.after == 1 ? "" : "s", where, price);
+  if (!turn.after) {
+    return fmt::format("{}, no answer to {} finishes sooner than with the full cache (up to {} tokens){}; it needs {}.",
+                       with(run), where, grouped(kLongestAnswer), alone, price);
+  }
+  const std::int64_t least = n > 1 ? *spread[0] : *turn.after;
+  const std::int64_t most = n > 1 ? *spread[1] : *turn.after;
+  if (most == 0)
+    return fmt::format("{}, every answer to {} finishes sooner{}, with {}.", with(run), where, alone, price);
+  const std::string extrapolated =
+      most < context.full_curve().n_measured()
+          ? ""
+          : fmt::format(" (extrapolated from {} measured tokens)", grouped(context.full_curve().n_measured()));
+  if (least == most) {
+    return fmt::format("{}, answers of more than {}{} to {} finish sooner{}{}, with {}.", with(run),
+                       extrapolated.empty() ? "" : "about ", tokens_text(static_cast<double>(most)), where,
+                       extrapolated, alone, price);
   }
   return fmt::format(
-      "{}, answers of more than about {} tokens to {} finish sooner (extrapolated from {} measured tokens), with {}.",
-      with(run), grouped(*turn.after), where, grouped(context.full_curve().n_measured()), price);
+      "{}, answers to {} finish sooner from a length between {} and {} tokens on (range of {}){}, with {}.", with(run),
+      where, grouped(least), grouped(most), counted(n, "repeat"), extrapolated, price);
+}
+
+/// "ratio 0.5", or "ratio 0.5 (0.25 evicted)"
+std::string ratio_text(const PressedAnswer& run) {
+  return fmt::format("ratio {}", named(run).substr(run.press.size() + std::string_view(" at ").size()));
 }
 
 std::string tolerance_sentence(const BreakEvenContext& context, const std::string& press, double tolerance) {
   const PressedAnswer* within = context.largest_within(press, tolerance);
   if (within != nullptr) {
-    return fmt::format(
-        "{} adds less than {:g} nats per token at {} tokens up to ratio {:g}: {:+.4f} [{:+.4f}, {:+.4f}].", press,
-        tolerance, grouped(context.n_context), within->compression_ratio, within->quality.delta_nll,
-        within->quality.delta_nll_ci95[0], within->quality.delta_nll_ci95[1]);
+    return fmt::format("{} adds less than {:g} nats per token at {} tokens up to {}: {:+.4f} [{:+.4f}, {:+.4f}].",
+                       press, tolerance, grouped(context.n_context), ratio_text(*within), within->quality.delta_nll,
+                       within->quality.delta_nll_ci95[0], within->quality.delta_nll_ci95[1]);
   }
+  const bool idle = std::all_of(context.runs.begin(), context.runs.end(), [&](const PressedAnswer& it) {
+    return it.press != press || it.evicted() < kKeptEverything;
+  });
+  if (idle)
+    return fmt::format("{} evicted nothing at {} tokens, whatever was asked for.", press, grouped(context.n_context));
   const auto least = std::min_element(context.runs.begin(), context.runs.end(), [&](const auto& a, const auto& b) {
     const auto key = [&](const PressedAnswer& it) {
       return std::pair(it.press != press, it.quality.delta_nll_ci95[1]);
@@ -103,21 +145,67 @@ const PressedAnswer& chosen_run(const BreakEvenContext& context, const std::stri
   });
 }
 
+/// From which context on, in each repeat by itself; empty where a repeat finishes sooner with none.
+std::vector<std::optional<double>> contexts_by_repeat(const BreakEvenReport& report, std::size_t run,
+                                                      std::int64_t answer) {
+  std::vector<std::optional<double>> found;
+  std::size_t n = report.contexts.front().n_repeats();
+  for (const BreakEvenContext& it : report.contexts) n = std::min(n, it.n_repeats());
+  for (std::size_t i = 0; i < n; ++i) {
+    std::vector<BreakEvenContext> alone;
+    for (const BreakEvenContext& it : report.contexts) alone.push_back(it.repeat(i));
+    const auto from = context_break_even(alone, run, answer);
+    found.push_back(from ? std::optional(from->n_context) : std::nullopt);
+  }
+  return found;
+}
+
 std::string context_sentence(const BreakEvenReport& report, std::size_t run, std::int64_t answer) {
   const PressedAnswer& it = report.contexts.back().runs[run];
   const auto from = context_break_even(report.contexts, run, answer);
-  const std::string what =
-      fmt::format("{}, an answer of {} token{}", with(it), grouped(answer), answer == 1 ? "" : "s");
+  const std::string what = fmt::format("{}, an answer of {}", with(it), tokens_text(static_cast<double>(answer)));
+  const auto repeats = contexts_by_repeat(report, run, answer);
+  const auto n_never = static_cast<std::size_t>(std::count(repeats.begin(), repeats.end(), std::nullopt));
+  if (repeats.size() > 1 && n_never != (from ? 0 : repeats.size())) {
+    return fmt::format("{} finishes sooner in {} of {} only: they do not agree.", what, repeats.size() - n_never,
+                       counted(repeats.size(), "repeat"));
+  }
+  const std::string alone = repeats.size() < 2 ? " (one repeat: no range)" : "";
   if (!from) {
-    return fmt::format("{} finishes sooner with none of the measured contexts, up to {} tokens.", what,
-                       grouped(report.contexts.back().n_context));
+    return fmt::format("{} finishes sooner with none of the measured contexts, up to {} tokens{}.", what,
+                       grouped(report.contexts.back().n_context), alone);
+  }
+  double least = from->n_context;
+  double most = from->n_context;
+  for (const auto& one : repeats) {
+    least = std::min(least, *one);
+    most = std::max(most, *one);
+  }
+  if (repeats.size() > 1 && grouped(least) != grouped(most)) {
+    return fmt::format("{} finishes sooner with contexts from between {} and {} tokens on (range of {}, interpolated).",
+                       what, grouped(least), grouped(most), counted(repeats.size(), "repeat"));
   }
   if (!from->interpolated) {
-    return fmt::format("{} finishes sooner with every measured context of at least {} tokens.", what,
-                       grouped(from->n_context));
+    return fmt::format("{} finishes sooner with every measured context of at least {} tokens{}.", what,
+                       grouped(from->n_context), alone);
   }
-  return fmt::format("{} finishes sooner with contexts of more than about {} tokens (interpolated).", what,
-                     grouped(from->n_context));
+  return fmt::format("{} finishes sooner with contexts of more than about {} tokens (interpolated){}.", what,
+                     grouped(from->n_context), alone);
+}
+
+/// The runs as far as comparing them with each other needs them.
+std::vector<RunSummary> summaries_of(const BreakEvenContext& context) {
+  std::vector<RunSummary> runs;
+  for (const PressedAnswer& it : context.runs) {
+    RunSummary& run = runs.emplace_back();
+    run.press = it.press;
+    run.compression_ratio = it.compression_ratio;
+    run.evicted_share = it.evicted();
+    Quality& quality = run.quality.emplace();
+    quality.kl_full = it.quality.kl_full;
+    quality.units = it.quality.units;
+  }
+  return runs;
 }
 
 struct Saving {
@@ -143,6 +231,7 @@ Json run_json(const BreakEvenReport& report, const BreakEvenContext& context, co
   const Turn turn = turn_of(context, run);
   Json json = {{"press", run.press},
                {"compression_ratio", run.compression_ratio},
+               {"evicted_share", run.evicted()},
                {"cache_tokens", run.times.cache_tokens},
                {"cache_bytes", run.times.cache_bytes},
                {"compress_sec", curve.compress_sec()},
@@ -196,14 +285,19 @@ std::string break_even_table(const BreakEvenReport& report) {
   for (const BreakEvenContext& context : report.contexts) {
     const AnswerCurve full = context.full_curve();
     text += fmt::format(
-        "Context of {} tokens: prefill {:.3f} s, full cache {:.2f} MiB, {:.3f} ms per token, perplexity {:.3f} on {} "
-        "tokens\n\n",
-        grouped(context.n_context), context.prefill_sec(), static_cast<double>(context.full.cache_bytes) / kMiB,
-        1e3 * full.token_sec(), context.full_perplexity, grouped(context.n_scored));
+        "Context of {}: prefill {:.3f} s, full cache {:.2f} MiB, {:.3f} ms per token, perplexity {:.3f} on {}\n\n",
+        tokens_text(static_cast<double>(context.n_context)), context.prefill_sec(),
+        static_cast<double>(context.full.cache_bytes) / kMiB, 1e3 * full.token_sec(), context.full_perplexity,
+        tokens_text(static_cast<double>(context.n_scored)));
+    const bool shows_evicted = std::any_of(context.runs.begin(), context.runs.end(), [](const PressedAnswer& it) {
+      return differs(it.compression_ratio, it.evicted());
+    });
     std::vector<std::vector<std::string>> rows = {{"press", "ratio", "cache MiB", "press ms", "ms per token",
                                                    "delta NLL [95 % interval]", "break-even length (tokens)",
                                                    "range over repeats"}};
     for (const std::int64_t answer : report.answers) rows.front().push_back("saved at " + grouped(answer));
+    // What was evicted stands beside what was asked for wherever it is something else.
+    if (shows_evicted) rows.front().insert(rows.front().begin() + 2, "evicted");
     for (const PressedAnswer& run : context.runs) {
       const AnswerCurve curve = context.curve(run);
       const Turn turn = turn_of(context, run);
@@ -222,6 +316,7 @@ std::string break_even_table(const BreakEvenReport& report) {
                                                   run.quality.delta_nll_ci95[0], run.quality.delta_nll_ci95[1]),
                                       turn.after ? tokens(turn.after) + mark(turn.measured) : "never",
                                       !spread[0] ? "never" : tokens(spread[0]) + " to " + tokens(spread[1])};
+      if (shows_evicted) row.insert(row.begin() + 2, fmt::format("{:.2f}", run.evicted()));
       for (const std::int64_t answer : report.answers) {
         const Saving saving = saving_at(full, curve, answer);
         row.push_back(
@@ -230,6 +325,8 @@ std::string break_even_table(const BreakEvenReport& report) {
       rows.push_back(std::move(row));
     }
     text += aligned(rows) + "\n";
+    const std::vector<RunSummary> runs = summaries_of(context);
+    if (const std::string paired = paired_text(ranked(runs)); !paired.empty()) text += paired + "\n";
   }
   if (computed) {
     text += fmt::format("* extrapolated from {} measured tokens\n\n",
@@ -260,7 +357,12 @@ Json break_even_json(const BreakEvenReport& report) {
       const PressedAnswer* within = context.largest_within(press, report.tolerance);
       it["largest_ratio_within_tolerance"][press] = within != nullptr ? Json(within->compression_ratio) : Json(nullptr);
     }
-    for (const PressedAnswer& run : context.runs) it["runs"].push_back(run_json(report, context, run));
+    const std::vector<RunSummary> runs = summaries_of(context);
+    const std::vector<RankedGroup> groups = ranked(runs);
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      it["runs"].push_back(run_json(report, context, context.runs[i]));
+      it["runs"].back()["paired"] = paired_json(groups, runs[i]);
+    }
     json["contexts"].push_back(std::move(it));
   }
   if (report.contexts.size() < 2) return json;
@@ -282,7 +384,7 @@ std::string break_even_csv(const BreakEvenReport& report) {
   std::string csv =
       "context_tokens,press,compression_ratio,cache_tokens,cache_bytes,prefill_sec,compress_sec,sec_per_token,"
       "full_sec_per_token,delta_nll,delta_nll_low,delta_nll_high,sooner_after,sooner_after_measured,answer_tokens,"
-      "full_sec,sec,saved_sec,saved_share,measured\n";
+      "full_sec,sec,saved_sec,saved_share,measured,evicted_share\n";
   for (const BreakEvenContext& context : report.contexts) {
     const AnswerCurve full = context.full_curve();
     for (const PressedAnswer& run : context.runs) {
@@ -290,12 +392,12 @@ std::string break_even_csv(const BreakEvenReport& report) {
       const Turn turn = turn_of(context, run);
       for (const std::int64_t answer : report.answers) {
         const Saving saving = saving_at(full, curve, answer);
-        csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", context.n_context,
+        csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", context.n_context,
                            csv_cell(run.press), run.compression_ratio, run.times.cache_tokens, run.times.cache_bytes,
                            context.prefill_sec(), curve.compress_sec(), curve.token_sec(), full.token_sec(),
                            run.quality.delta_nll, run.quality.delta_nll_ci95[0], run.quality.delta_nll_ci95[1],
                            turn.after ? std::to_string(*turn.after) : "", turn.measured, answer, full.seconds(answer),
-                           curve.seconds(answer), saving.seconds, saving.share, saving.measured);
+                           curve.seconds(answer), saving.seconds, saving.share, saving.measured, run.evicted());
       }
     }
   }

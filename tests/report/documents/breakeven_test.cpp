@@ -63,15 +63,68 @@ BreakEvenReport report_of(std::vector<BreakEvenContext> contexts) {
 }
 
 TEST(BreakEvenReport, SentencesToQuote) {
-  EXPECT_THAT(break_even_sentences(report_of({context_of(4096)})),
-              ElementsAre("With expected_attention at 0.5, answers of more than 37 tokens to a 4,096-token context "
-                          "finish sooner, with 50 % of the cache and +0.020 nats per token.",
-                          "expected_attention adds less than 0.05 nats per token at 4,096 tokens up to ratio 0.5: "
-                          "+0.0200 [+0.0100, +0.0300].",
-                          "With tova at 0.5, no answer to a 4,096-token context finishes sooner than with the full "
-                          "cache (up to 1,000,000 tokens); it needs 50 % of the cache and +0.200 nats per token.",
-                          "No measured ratio of tova adds less than 0.05 nats per token at 4,096 tokens, including its "
-                          "interval; the nearest is 0.5 with +0.2000 [+0.1900, +0.2100]."));
+  EXPECT_THAT(
+      break_even_sentences(report_of({context_of(4096)})),
+      ElementsAre("With expected_attention at 0.5, answers of more than 37 tokens to a 4,096-token context "
+                  "finish sooner (one repeat: no range), with 50 % of the cache and +0.020 nats per token.",
+                  "expected_attention adds less than 0.05 nats per token at 4,096 tokens up to ratio 0.5: "
+                  "+0.0200 [+0.0100, +0.0300].",
+                  "With tova at 0.5, no answer to a 4,096-token context finishes sooner than with the full "
+                  "cache (up to 1,000,000 tokens) (one repeat: no range); it needs 50 % of the cache and +0.200 "
+                  "nats per token.",
+                  "No measured ratio of tova adds less than 0.05 nats per token at 4,096 tokens, including its "
+                  "interval; the nearest is 0.5 with +0.2000 [+0.1900, +0.2100]."));
+}
+
+/// Repeats whose press takes as long as so many passes save.
+PressedAnswer repeated(const std::vector<double>& passes) {
+  PressedAnswer run = run_of("snapkv", 0.5, 0, 0.02, 4096);
+  const auto token_sec = run.times.token_sec.front();
+  run.times.prefill_sec.assign(passes.size(), 1);
+  run.times.token_sec.assign(passes.size(), token_sec);
+  run.times.compress_sec.clear();
+  for (const double it : passes) run.times.compress_sec.push_back(it * 2048e-6);
+  return run;
+}
+
+BreakEvenContext repeated_context(const std::vector<double>& passes) {
+  BreakEvenContext context = context_of(4096);
+  context.runs = {repeated(passes)};
+  context.full.prefill_sec.assign(passes.size(), 1);
+  context.full.compress_sec.assign(passes.size(), 0);
+  context.full.token_sec.assign(passes.size(), std::vector<double>(context.full.token_sec.front()));
+  return context;
+}
+
+TEST(BreakEvenReport, SentencesCarryTheRangeOfTheRepeats) {
+  const auto sentence = [](const std::vector<double>& passes) {
+    return break_even_sentences(report_of({repeated_context(passes)})).front();
+  };
+  EXPECT_EQ(sentence({19.5, 39.5, 13.5}),
+            "With snapkv at 0.5, answers to a 4,096-token context finish sooner from a length between 14 and 40 tokens "
+            "on (range of 3 repeats), with 50 % of the cache and +0.020 nats per token.");
+  EXPECT_THAT(sentence({19.5, 19.5}),
+              HasSubstr("answers of more than 20 tokens to a 4,096-token context finish sooner, "));
+  EXPECT_THAT(sentence({19.5, 500}),
+              HasSubstr("between 20 and 501 tokens on (range of 2 repeats) (extrapolated from 64"));
+  EXPECT_THAT(sentence({19.5, 19.5, 1e9}),
+              HasSubstr("3 repeats do not agree whether answers to a 4,096-token context finish sooner (from 20 tokens "
+                        "on in one of them, never in another)"));
+  EXPECT_THAT(sentence({1e9, 1e9}), HasSubstr("no answer to a 4,096-token context finishes sooner than with the full "
+                                              "cache (up to 1,000,000 tokens); "));
+}
+
+TEST(BreakEvenReport, GoesByWhatWasEvicted) {
+  BreakEvenReport report = report_of({context_of(4096)});
+  report.contexts[0].runs[0].evicted_share = 0.2;
+  report.contexts[0].runs[1].evicted_share = 0.1;
+  report.contexts[0].runs[2].evicted_share = 0;
+  const auto sentences = break_even_sentences(report);
+  EXPECT_THAT(sentences[0], HasSubstr("With expected_attention at 0.5 (0.20 evicted), "));
+  EXPECT_THAT(sentences[1], HasSubstr("up to ratio 0.5 (0.20 evicted): "));
+  EXPECT_EQ(sentences[3], "tova evicted nothing at 4,096 tokens, whatever was asked for.");
+  EXPECT_THAT(break_even_table(report), HasSubstr("ratio  evicted"));
+  EXPECT_THAT(break_even_table(report_of({context_of(4096)})), Not(HasSubstr("evicted")));
 }
 
 TEST(BreakEvenReport, ComputedNumbersAreMarked) {
@@ -115,9 +168,9 @@ TEST(BreakEvenReport, SeveralContexts) {
   const auto sentences = break_even_sentences(report);
   // 9 passes of 1 or 2 ms make up for nothing.
   EXPECT_THAT(sentences, Contains("With expected_attention at 0.5, an answer of 10 tokens finishes sooner with none of "
-                                  "the measured contexts, up to 4,096 tokens."));
+                                  "the measured contexts, up to 4,096 tokens (one repeat: no range)."));
   EXPECT_THAT(sentences, Contains("With expected_attention at 0.5, an answer of 1,000 tokens finishes sooner with "
-                                  "every measured context of at least 2,048 tokens."));
+                                  "every measured context of at least 2,048 tokens (one repeat: no range)."));
   const Json json = break_even_json(report);
   EXPECT_EQ(json["sooner_from_context"].size(), 3 * 2);
   EXPECT_EQ(json["sooner_from_context"][0]["context_tokens"], nullptr);
