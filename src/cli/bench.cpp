@@ -6,9 +6,11 @@
 #include <optional>
 #include <vector>
 
+#include "base/counted.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
+#include "cli/void_options.h"
 #include "engine/random_model.h"
 #include "engine/shapes.h"
 #include "eval/measure.h"
@@ -177,12 +179,19 @@ Json bench_attention(const BenchOptions& options, const LoadedModel& loaded) {
   return rows;
 }
 
-void run(const BenchOptions& options) {
+void run(const BenchOptions& options, const CLI::App& command) {
   options.compute.apply();
   check(options);
   if (!options.output.empty()) check_can_write(options.output);
   std::vector<NamedPress> presses;
   for (const std::string& it : split_presses(options.presses)) presses.push_back(parse_press(it));
+  if (std::all_of(presses.begin(), presses.end(), [](const NamedPress& it) { return it.is_none(); })) {
+    warn_if_given(command, "--press-ratio", "--presses names no press");
+  }
+  if (std::all_of(options.ratios.begin(), options.ratios.end(), [](double it) { return it == 0; })) {
+    warn_if_given(command, "--decode-press", "--ratios has no ratio above 0");
+  }
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
   const NamedPress decode_press = parse_press(options.decode_press);
   const std::int64_t longest = *std::max_element(options.prefill.begin(), options.prefill.end());
   const std::int64_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
@@ -198,8 +207,8 @@ void run(const BenchOptions& options) {
                    {"repeats", options.repeats},
                    {"version", version()},
                    {"cpu", cpu_name()}};
-  fmt::print("{}, {}, {} threads, {}\n", document["model"].get<std::string>(), document["dtype"].get<std::string>(),
-             threads(), cpu_name());
+  fmt::print("{}, {}, {}, {}\n", document["model"].get<std::string>(), document["dtype"].get<std::string>(),
+             counted(threads(), "thread"), cpu_name());
   document["prefill"] = bench_prefill(options, loaded, presses);
   document["decode"] = bench_decode(options, loaded, decode_press);
   if (options.attention) document["attention"] = bench_attention(options, loaded);
@@ -247,7 +256,7 @@ void add_bench_command(CLI::App& program) {
       "  kvpress bench --shape pythia-70m --prefill 1024,8192 --loss true --depths 512,4096 --ratios 0,0.5,0.9\n"
       "  kvpress bench --shape smollm2-135m --presses no_press --depths 512 --ratios 0 --batch 1,2,4,8\n"
       "  kvpress bench -m demo -o bench.json");
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, *command); });
 }
 
 }  // namespace kvpress

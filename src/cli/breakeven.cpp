@@ -8,10 +8,12 @@
 #include <memory>
 #include <random>
 
+#include "base/counted.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/threads.h"
@@ -113,20 +115,27 @@ struct Study {
   void measure_times(BreakEvenContext& context) const {
     const std::span<const std::int32_t> ids(texts.front().ids.data(), static_cast<std::size_t>(context.n_context));
     const CompressionSettings no_press = compression.without_press();
+    const auto time = [&](const CompressionSettings& settings, std::int64_t n, AnswerTimes& times) {
+      try {
+        time_answer(*loaded.model, ids, settings, n, times);
+      } catch (const NotFinite& error) {
+        throw texts.front().located(error);
+      }
+    };
     AnswerTimes warm_up;
-    time_answer(*loaded.model, ids, no_press, 4, warm_up);
+    time(no_press, 4, warm_up);
 
     std::vector<std::size_t> order(n_runs() + 1);
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::mt19937_64 random(options.compute.seed);
-    Progress progress(fmt::format("timing at {} tokens", context.n_context),
+    Progress progress(fmt::format("timing at {}", counted(context.n_context, "token")),
                       static_cast<std::int64_t>(order.size()) * options.repeats);
     for (int repeat = 0; repeat < options.repeats; ++repeat) {
       std::shuffle(order.begin(), order.end(), random);
       for (const std::size_t run : order) {
         const bool full = run == n_runs();
-        time_answer(*loaded.model, ids, full ? no_press : compression.with(press_of(run), ratio_of(run)),
-                    options.decode_tokens, full ? context.full : context.runs[run].times);
+        time(full ? no_press : compression.with(press_of(run), ratio_of(run)), options.decode_tokens,
+             full ? context.full : context.runs[run].times);
         progress.advance();
       }
     }
@@ -148,6 +157,7 @@ struct Study {
     for (std::size_t run = 0; run < n_runs(); ++run) {
       const Outcome outcome = experiment.run(press_of(run), ratio_of(run));
       context.runs[run].compression_ratio = outcome.compression_ratio;
+      context.runs[run].evicted_share = outcome.run.evicted_share();
       context.runs[run].perplexity = outcome.run.perplexity();
       context.runs[run].quality = outcome.comparison;
     }
@@ -164,9 +174,8 @@ struct Study {
     measure_quality(context);
     measure_times(context);
     if (context.n_scored < kLeastScored) {
-      log_warning(fmt::format(
-          "only {} tokens were scored after {} tokens of context; an interval needs at least {}: use longer texts",
-          context.n_scored, n_context, kLeastScored));
+      log_warning(fmt::format("only {} scored after {} of context; an interval needs at least {}: use longer texts",
+                              counted(context.n_scored, "token"), counted(n_context, "token"), kLeastScored));
     }
     return context;
   }
@@ -197,10 +206,13 @@ void write_results(const BreakEvenReport& report, const std::filesystem::path& f
   log_info(fmt::format("wrote {}: breakeven.json, .csv, .png and .svg", folder.string()));
 }
 
-void run(BreakEvenOptions& options) {
+void run(BreakEvenOptions& options, const CLI::App& command) {
   options.compute.apply();
   check(options);
   const std::vector<NamedPress> presses = parsed_presses(options.presses);
+  warn_of_void_budget_options(command, options.budget, presses, "--ratios");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  warn_of_void_text_options(command, options.text);
   if (!options.output.empty()) {
     // Before minutes of work: the picture needs a program that may be missing.
     check_can_draw(std::filesystem::path(options.output) / "breakeven.png");
@@ -245,8 +257,8 @@ void run(BreakEvenOptions& options) {
     report.contexts.push_back(study.measure(it, scored_after(options, it, trained)));
   }
 
-  fmt::print("{}, {}, {}, {} threads of {}\n\n{}", options.compute.model, dataset.name, loaded.model->numbers(),
-             threads(), cpu_name(), break_even_table(report));
+  fmt::print("{}, {}, {}, {} of {}\n\n{}", options.compute.model, dataset.name, loaded.model->numbers(),
+             counted(threads(), "thread"), cpu_name(), break_even_table(report));
   for (const std::string& it : break_even_sentences(report)) fmt::print("{}\n", it);
   if (!options.output.empty()) write_results(report, options.output);
 }
@@ -292,7 +304,7 @@ void add_breakeven_command(CLI::App& program) {
       "  kvpress breakeven -m demo --press expected_attention\n"
       "  kvpress breakeven -m SmolLM2-135M-Instruct.Q4_1.gguf --presses snapkv,streaming_llm \\\n"
       "    --context-tokens 1024,2048,4096 --ratios 0.5,0.75 --answers 100,1000 --tolerance 0.02 -o breakeven");
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, *command); });
 }
 
 }  // namespace kvpress

@@ -8,10 +8,12 @@
 #include <memory>
 #include <string>
 
+#include "base/counted.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/timer.h"
@@ -41,10 +43,15 @@ void check(const CalibrateOptions& options) {
   check_can_write(options.output);
 }
 
-void run(const CalibrateOptions& options) {
+void run(const CalibrateOptions& options, const CLI::App& command) {
   options.compute.apply();
   const CalibrationMethod& method = calibration_method(options.method);
   check(options);
+  if (method.name != "expected_attention") {
+    warn_if_given(command, "--n-sink", fmt::format("{} reads all tokens of a piece", method.name));
+  }
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  warn_of_void_text_options(command, options.text);
   const OpenedModel opened = open_model(options.compute.model);
   const TextDataset dataset = load_texts(options.text.request());
   const Tokenizer tokenizer = opened.tokenizer();
@@ -68,7 +75,7 @@ void run(const CalibrateOptions& options) {
     Progress progress(fmt::format("calibrate {}", method.name), n_tokens);
     Calibration calibration{*loaded.model, texts, loaded.cache_format, options.n_sink, &tokenizer};
     calibration.on_progress = [&](std::int64_t n) { progress.advance(n); };
-    tensors = method.run(calibration);
+    tensors = calibrated(method, calibration);
   }
   write_safetensors(options.output, tensors,
                     {{"format", "pt"},
@@ -78,8 +85,9 @@ void run(const CalibrateOptions& options) {
                      {"n_texts", std::to_string(texts.size())},
                      {"n_tokens", std::to_string(n_tokens)},
                      {"version", std::string(version())}});
-  fmt::print("{}: {} tokens of {}, {} pieces, {:.1f} s; use it: --press '{}'\n", options.output, n_tokens, dataset.name,
-             texts.size(), timer.seconds(), fmt::format(fmt::runtime(method.usage), options.output));
+  fmt::print("{}: {} of {}, {}, {:.1f} s; use it: --press '{}'\n", options.output, counted(n_tokens, "token"),
+             dataset.name, counted(texts.size(), "piece"), timer.seconds(),
+             fmt::format(fmt::runtime(method.usage), options.output));
 }
 
 }  // namespace
@@ -108,7 +116,7 @@ void add_calibrate_command(CLI::App& program) {
       "  kvpress ppl -m demo --press 'qfilter(file=demo_qfilter.safetensors)' --compression-ratio 0.5\n"
       "  kvpress calibrate expected_attention -m model.gguf --dataset book.txt.gz --max-tokens 50000 \\\n"
       "    -o stats.safetensors");
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, *command); });
 }
 
 }  // namespace kvpress

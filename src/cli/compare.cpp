@@ -1,6 +1,8 @@
 // kvpress compare: many presses at several ratios on one text, in one table.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -10,11 +12,13 @@
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "press/spec.h"
 #include "press/suggested.h"
 #include "report/documents/comparison_table.h"
+#include "report/documents/per_token.h"
 
 namespace kvpress {
 namespace {
@@ -27,7 +31,9 @@ struct CompareOptions {
   std::string presses = "all";
   std::vector<double> ratios = {0.25, 0.5, 0.75};
   std::vector<std::string> cache_dtypes;
+  std::string against;
   std::string format = "text";
+  std::string per_token;
   std::string output;
 };
 
@@ -80,7 +86,19 @@ std::vector<CacheFormat> cache_formats(const CompareOptions& options, DType auto
   return formats;
 }
 
-void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) {
+void warn_of_void_options(const CompareOptions& options, const CLI::App& command) {
+  warn_of_void_protocol_options(command, std::array{parse_protocol(options.protocol.protocol, setting("protocol"))});
+  std::vector<NamedPress> presses;
+  for (const std::string& it : split_presses(options.presses))
+    presses.push_back(parse_press(it == "all" ? "knorm" : it));
+  warn_of_void_budget_options(command, options.protocol.budget, presses, "--ratios");
+  if (!options.cache_dtypes.empty()) warn_if_given(command, "--cache-dtype", "--cache-dtypes says which are compared");
+  warn_of_void_cache_options(
+      command, options.cache_dtypes.empty() ? std::vector{options.compute.cache_dtype} : options.cache_dtypes);
+  warn_of_void_text_options(command, options.text);
+}
+
+void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens, const CLI::App& command) {
   options.compute.apply();
   for (const double ratio : options.ratios) check_ratio(ratio, "--ratios");
   cache_formats(options, DType::f32);
@@ -90,14 +108,30 @@ void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) 
   for (const std::string& it : split_presses(options.presses)) {
     if (it != "all") parse_press(it);
   }
+  warn_of_void_options(options, command);
 
+  const std::vector<std::string> written = split_presses(options.presses);
+  const bool names_all = std::find(written.begin(), written.end(), "all") != written.end();
+  if (!options.against.empty() && parse_press(options.against).is_none()) {
+    fail_usage("--against: no_press is what KL and delta NLL compare with already; name another press");
+  }
+  if (!options.against.empty() && !names_all &&
+      std::find(written.begin(), written.end(), options.against) == written.end()) {
+    fail_usage("--against: '{}' is not among --presses: {}", options.against, options.presses);
+  }
   if (!options.output.empty()) check_can_write(options.output);
+  check_per_token_file(options.per_token, "--per-token");
   const OpenedModel opened = open_model(options.compute.model);
   RunSettings settings = options.protocol.settings(options.compute, opened.config);
   const ProtocolSettings& protocol = settings.protocol;
   if (protocol.protocol == Protocol::window) fail_setting("protocol", "{}", kWindowCaveat);
   const Tokenizer tokenizer = opened.tokenizer();
   const std::vector<NamedPress> presses = chosen_presses(options, opened, settings, tokenizer);
+  if (!options.against.empty() &&
+      std::none_of(presses.begin(), presses.end(), [&](const auto& it) { return it.text == options.against; })) {
+    fail_usage("--against: '{}' is not among the presses that can run on this model; add it to --presses",
+               options.against);
+  }
   const TextDataset dataset = load_texts(options.text.request());
   const PreparedTexts texts =
       prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config, 0, options.text.bos.choice());
@@ -111,18 +145,27 @@ void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens) 
   ComparisonTable table;
   table.experiment = info;
   table.full = summary_of_full(experiment.baseline(), info);
+  table.against = options.against;
+  std::optional<PerToken> per_token;
+  if (!options.per_token.empty()) per_token.emplace(experiment.texts(), experiment.baseline());
+  const auto measure = [&](const NamedPress& press, double ratio, const CacheFormat& format) {
+    const Outcome outcome = experiment.run(press, ratio, format);
+    if (per_token) per_token->add(outcome);
+    table.runs.push_back(summary_of(outcome, info));
+  };
   for (const CacheFormat& format : cache_formats(options, loaded.model->dtype())) {
     if (format.bits > 0 || format.type != loaded.cache_format.type) {  // else it is the baseline
-      table.runs.push_back(summary_of(experiment.run({"no_press", nullptr}, 0.0, format), info));
+      measure({"no_press", nullptr}, 0.0, format);
     }
     for (const NamedPress& press : presses) {
       if (press.is_none()) continue;
       for (const double ratio : options.protocol.budget.ratios(options.ratios)) {
-        table.runs.push_back(summary_of(experiment.run(press, ratio, format), info));
+        measure(press, ratio, format);
       }
     }
   }
   table.sort();
+  if (per_token) per_token->write(options.per_token);
   const std::string text = write(table);
   if (options.output.empty()) {
     fmt::print("{}", text);
@@ -153,6 +196,10 @@ void add_compare_command(CLI::App& program) {
       ->add_option("--cache-dtypes", options->cache_dtypes,
                    "Instead of --cache-dtype: cache types to compare, separated by commas")
       ->delimiter(',');
+  command->add_option("--against", options->against,
+                      "Press that the others are compared with pair by pair (default: the best of each share)");
+  command->add_option("--per-token", options->per_token,
+                      "Write the loss and KL of every token under every run to this file: .npz (numpy) or .csv");
   command->add_option("--format", options->format, "Format of the table: text, csv, json or markdown")
       ->capture_default_str();
   command->add_option("-o,--output", options->output, "Write the table to this file");
@@ -163,7 +210,8 @@ void add_compare_command(CLI::App& program) {
       "  kvpress compare -m SmolLM2-135M-Instruct.Q4_1.gguf --dataset pg19 --max-tokens 4096 \\\n"
       "    --presses 'snapkv,adakv(snapkv),expected_attention' --ratios 0.5,0.75,0.9 --format markdown -o table.md\n"
       "  kvpress compare -m demo --presses snapkv,knorm --ratios 0.5,0.75 --cache-dtypes auto,int8,int4");
-  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
+  command->callback(
+      [options, max_tokens, command] { run(*options, given(*max_tokens, options->max_tokens), *command); });
 }
 
 }  // namespace kvpress

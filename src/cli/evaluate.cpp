@@ -2,14 +2,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
 
+#include "base/counted.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/eval/named_dataset.h"
@@ -59,14 +62,14 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
     log_info(fmt::format("wrote {}", folder.string()));
     rows.push_back(summary);
   }
-  fmt::print("\n{}: {} tokens, protocol {}, model {}, {}\n{}", texts.name, info.n_tokens, to_string(protocol.protocol),
-             info.model, info.dtype, outcome_table(rows) + texts_table(rows));
+  fmt::print("\n{}: {}, protocol {}, model {}, {}\n{}", texts.name, counted(info.n_tokens, "token"),
+             to_string(protocol.protocol), info.model, info.dtype, outcome_table(rows) + texts_table(rows));
   const std::string sentence = protocol.protocol == Protocol::window ? "" : outcome_sentence(rows);
   if (!sentence.empty()) fmt::print("{}\n", sentence);
   std::fflush(stdout);
 }
 
-void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens) {
+void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens, const CLI::App& command) {
   options.compute.apply();
   check_ratio(options.compression_ratio, "--compression-ratio");
   options.text.check();
@@ -81,6 +84,11 @@ void run(const EvaluateOptions& options, std::optional<std::int64_t> max_tokens)
     for (const std::string& it : datasets) check_dataset_name(it, "--dataset");
   }
   make_output_folder(options.output_dir);  // what cannot be written fails before anything is computed
+  warn_of_void_protocol_options(command, std::array{parse_protocol(options.protocol.protocol, setting("protocol"))});
+  warn_of_void_budget_options(command, options.protocol.budget, presses, "--compression-ratio");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  if (!options.press_sequence.empty())
+    warn_if_given(command, "--press-name", "--press-sequence says which presses run");
   const OpenedModel opened = open_model(options.compute.model);
   RunSettings settings = options.protocol.settings(options.compute, opened.config);
   settings.timeline = options.timeline;
@@ -140,7 +148,8 @@ void add_evaluate_command(CLI::App& program) {
       "  kvpress evaluate --model demo --dataset wikitext_ppl --press_name knorm --compression_ratio 0.5\n"
       "  kvpress evaluate --model demo --dataset pg19_ppl --press_sequence no_press,knorm,streaming_llm \\\n"
       "    --prefill_only true --output_dir runs");
-  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
+  command->callback(
+      [options, max_tokens, command] { run(*options, given(*max_tokens, options->max_tokens), *command); });
 }
 
 }  // namespace kvpress

@@ -10,14 +10,17 @@
 #include <vector>
 
 #include "base/closest.h"
+#include "base/counted.h"
 #include "base/utf8_stream.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/formats/text_dataset.h"
+#include "kvpress/model/not_finite.h"
 #include "kvpress/tokenizer/chat_template.h"
 
 namespace kvpress {
@@ -82,10 +85,17 @@ std::string end_of(const Generated& generated, const Tokenizer& tokenizer) {
   return fmt::format("; ended by token {}", token);
 }
 
-void run(const GenerateOptions& options) {
+void run(const GenerateOptions& options, const CLI::App& command) {
   options.compute.apply();
   check(options);
   const NamedPress press = parse_press(options.press);
+  warn_of_void_budget_options(command, options.budget, {&press, 1}, "--compression-ratio");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  warn_of_void_sampling_options(command, options.settings);
+  if (options.budget.compression_interval >= options.settings.max_new_tokens) {
+    warn_if_given(command, "--compression-interval",
+                  fmt::format("{} new tokens are over before it is", options.settings.max_new_tokens));
+  }
   const OpenedModel opened = open_model(options.compute.model);
   const Tokenizer tokenizer = opened.tokenizer();
   opened.prepare(press, &tokenizer);
@@ -112,20 +122,29 @@ void run(const GenerateOptions& options) {
   };
   if (options.echo) show(prompt);
   Sequence sequence(*loaded.model, compression);
-  sequence.append(ids);
-  const SequenceTimes context = sequence.times();
+  SequenceTimes context;
+  Generated generated;
   Utf8Stream stream;  // a token may be part of a character
-  const Generated generated = generate(
-      sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
+  try {
+    sequence.append(ids);
+    context = sequence.times();
+    warn_if_nothing_is_quantized(sequence);
+    generated =
+        generate(sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
+  } catch (const NotFinite& error) {
+    show(stream.finish() + "\n");
+    const std::int32_t id = error.token();
+    throw error.in("", tokenizer.decode({&id, 1}, false));
+  }
   show(stream.finish() + "\n");
   const auto n_new = static_cast<double>(generated.ids.size());
-  log_info(
-      fmt::format("{}: prefill {} tokens in {:.3f} s ({:.0f} tokens/s), press {:.3f} s, {} new tokens in {:.3f} s "
-                  "({:.1f} tokens/s); the cache holds {:.1f} tokens per head, {}{}",
-                  press.text, n_prompt, context.prefill, static_cast<double>(n_prompt) / context.prefill,
-                  context.compress, generated.ids.size(), generated.seconds, n_new / generated.seconds,
-                  sequence.cache_tokens(), format_bytes(static_cast<double>(sequence.cache_bytes())),
-                  end_of(generated, tokenizer)));
+  log_info(fmt::format(
+      "{}: prefill {} in {:.3f} s ({:.0f} tokens/s), press {:.3f} s, {} in {:.3f} s "
+      "({:.1f} tokens/s); the cache holds {:.1f} tokens per head, {}{}",
+      press.text, counted(n_prompt, "token"), context.prefill, static_cast<double>(n_prompt) / context.prefill,
+      context.compress, counted(generated.ids.size(), "new token"), generated.seconds, n_new / generated.seconds,
+      sequence.cache_tokens(), format_bytes(static_cast<double>(sequence.cache_bytes())),
+      end_of(generated, tokenizer)));
 }
 
 }  // namespace
@@ -159,7 +178,7 @@ void add_generate_command(CLI::App& program) {
       "Examples:\n"
       "  kvpress generate -m demo -p \"It was a dark night\" --temperature 0.8 --seed 1\n"
       "  kvpress generate -m model.gguf --prompt-file book.txt --press snapkv --compression-ratio 0.75");
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, *command); });
 }
 
 }  // namespace kvpress

@@ -8,10 +8,12 @@
 #include <optional>
 #include <vector>
 
+#include "base/counted.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "eval/sweep.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
@@ -125,7 +127,7 @@ std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vect
   return texts;
 }
 
-void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) {
+void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens, const CLI::App& command) {
   options.compute.apply();
   options.text.check();
   if (options.chunk_size < 0) fail_usage("--chunk-size: {} is negative; 0 means one pass", options.chunk_size);
@@ -141,6 +143,9 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
   }
   check_output(options.output, n_runs);
   check_scores_file(options.scores, n_runs);
+  warn_of_void_budget_options(command, options.budget, presses, "--ratios");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  warn_of_void_text_options(command, options.text);
 
   const OpenedModel opened = open_model(options.compute.model);
   CompressionSettings compression = options.budget.settings(options.compute, opened.config);
@@ -170,17 +175,20 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens) 
     Progress progress("heatmap", static_cast<std::int64_t>(n_runs) * n);
     for (const NamedPress& press : presses) {
       for (const double ratio : press.uses_ratio() ? ratios : std::vector<double>{0}) {
-        runs.push_back(
-            {press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
-             kept_tokens(
-                 *loaded.model, ids, compression.with(press, ratio), options.chunk_size,
-                 [&](std::int64_t n_read) { progress.advance(n_read); }, options.scores.empty() ? nullptr : &scores)});
+        try {
+          runs.push_back({press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
+                          kept_tokens(*loaded.model, ids, compression.with(press, ratio), options.chunk_size,
+                                      [&](std::int64_t n_read) { progress.advance(n_read); },
+                                      options.scores.empty() ? nullptr : &scores)});
+        } catch (const NotFinite& error) {
+          throw texts.texts.front().located(error);
+        }
         if (compression.has_fixed_budget()) runs.back().compression_ratio = 1 - summary_of(runs.back().kept).share;
       }
     }
   }
-  fmt::print("{}: {} tokens, {} layers of {} KV heads, {}{}\n\n{}", texts.name, n, opened.config.n_layers,
-             opened.config.n_kv_heads, options.compute.model,
+  fmt::print("{}: {}, {} of {}, {}{}\n\n{}", texts.name, counted(n, "token"), counted(opened.config.n_layers, "layer"),
+             counted(opened.config.n_kv_heads, "KV head"), options.compute.model,
              options.chunk_size > 0 ? fmt::format(", in chunks of {}", options.chunk_size) : ", in one pass",
              kept_tokens_table(runs));
   write_results(runs, options.output);
@@ -219,7 +227,8 @@ void add_heatmap_command(CLI::App& program) {
       "  kvpress heatmap -m demo --dataset pg19 --presses 'snapkv,adakv(snapkv),streaming_llm' --ratios 0.5,0.75 \\\n"
       "    --chunk-size 256 -o heatmap.html\n"
       "  kvpress report heatmap -o report.html");
-  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
+  command->callback(
+      [options, max_tokens, command] { run(*options, given(*max_tokens, options->max_tokens), *command); });
 }
 
 }  // namespace kvpress

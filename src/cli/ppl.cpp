@@ -1,6 +1,7 @@
 // kvpress ppl: one press against the full cache on one text, as one JSON document.
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -10,9 +11,11 @@
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/report/documents/outcome_table.h"
+#include "report/documents/per_token.h"
 #include "report/documents/run_document.h"
 #include "report/pictures/gnuplot.h"
 #include "report/pictures/timeline_picture.h"
@@ -29,6 +32,7 @@ struct PplOptions {
   double compression_ratio = 0.5;
   bool prefill_only = false;
   std::string timeline;
+  std::string per_token;
   std::string output;
 };
 
@@ -55,15 +59,23 @@ void write_timelines(const RunResult& baseline, const Outcome& outcome, const st
   }
 }
 
-void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
+void warn_of_void_options(const PplOptions& options, const CLI::App& command, const NamedPress& press) {
+  warn_of_void_protocol_options(command, std::array{parse_protocol(options.protocol.protocol, setting("protocol"))});
+  warn_of_void_budget_options(command, options.protocol.budget, {&press, 1}, "--compression-ratio");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  warn_of_void_text_options(command, options.text);
+}
+
+void run(const PplOptions& options, std::optional<std::int64_t> max_tokens, const CLI::App& command) {
   options.compute.apply();
   check_ratio(options.compression_ratio, "--compression-ratio");
   const NamedPress press = parse_press(options.press);
   options.text.check();
-  parse_protocol(options.protocol.protocol, setting("protocol"));
+  warn_of_void_options(options, command, press);
 
   if (!options.output.empty()) check_can_write(options.output);
   check_timeline_file(options.timeline);
+  check_per_token_file(options.per_token, "--per-token");
   const OpenedModel opened = open_model(options.compute.model);
   RunSettings settings = options.protocol.settings(options.compute, opened.config);
   settings.timeline = !options.timeline.empty();
@@ -90,6 +102,11 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens) {
   const std::vector<RunSummary> runs{summary_of_full(experiment.baseline(), info), summary_of(outcome, info)};
   document["baseline"] = describe_run(runs.front());
   document["compressed"] = describe_run(runs.back());
+  if (!options.per_token.empty()) {
+    PerToken per_token(experiment.texts(), experiment.baseline());
+    per_token.add(outcome);
+    per_token.write(options.per_token);
+  }
   if (!options.timeline.empty()) write_timelines(experiment.baseline(), outcome, options.timeline);
   const std::string text = json_text(document, 2) + "\n";
   const std::string table = outcome_table(runs) + texts_table(runs);
@@ -120,16 +137,19 @@ void add_ppl_command(CLI::App& program) {
   command->add_flag("--prefill-only", options->prefill_only, "runtime_sec includes only prefill and compression");
   command->add_option("--timeline", options->timeline,
                       "Write the memory along both runs to this file: numbers (.json) or a picture (.png, .svg)");
+  command->add_option("--per-token", options->per_token,
+                      "Write the loss and KL of every token to this file: .npz (numpy) or .csv");
   command->add_option("-o,--output", options->output, "Write the JSON document to this file, and print a table");
   command->footer(
       "Examples:\n"
       "  kvpress ppl -m demo --press knorm --compression-ratio 0.5\n"
       "  kvpress ppl --model-name EleutherAI/pythia-70m --dataset-name wikitext --dataset-config wikitext-103-v1 \\\n"
-      "    --split test --max-samples 64 --max-length 1024 --stride 512 --compression-ratio 0.5 --output r.json\n"
+      "    --split test --max-samples 64 --max-length 1024 --compression-ratio 0.5 --output r.json\n"
       "  kvpress ppl -m demo --text book.txt.gz --protocol continuation --context-tokens 1024 --press snapkv\n"
       "  kvpress ppl -m demo --dataset hf:emozilla/pg19 --max-samples 10 --max-tokens 4096 --press snapkv -o "
       "books.json");
-  command->callback([options, max_tokens] { run(*options, given(*max_tokens, options->max_tokens)); });
+  command->callback(
+      [options, max_tokens, command] { run(*options, given(*max_tokens, options->max_tokens), *command); });
 }
 
 }  // namespace kvpress

@@ -12,6 +12,7 @@
 #include "cli/sweep_mpi.h"
 #include "cli/sweep_options.h"
 #include "cli/sweep_slurm.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
@@ -171,6 +172,16 @@ SweepFolder open_folder(const SweepCommand& command, CLI::App& app, SweepRunner&
   return folder;
 }
 
+void warn_of_void_options(const SweepOptions& options, const SweepPlan& plan, const CLI::App& app) {
+  std::vector<Protocol> protocols;
+  for (const std::string& it : plan.grid.protocols) protocols.push_back(parse_protocol(it, "--protocol"));
+  std::vector<NamedPress> presses;
+  for (const std::string& it : plan.grid.presses) presses.push_back(parse_press(it, Names::registry));
+  warn_of_void_protocol_options(app, protocols);
+  warn_of_void_budget_options(app, options.protocol.budget, presses, "--ratios");
+  warn_of_void_cache_options(app, {options.compute.cache_dtype});
+}
+
 void run(SweepCommand& command, CLI::App& app) {
   const std::string path = folder_of(command);
   if (command.output.empty() && !command.dry_run) {
@@ -188,6 +199,8 @@ void run(SweepCommand& command, CLI::App& app) {
   if (place.rank > 0) set_quiet(true);
   const SweepPlan plan = command.options.plan();
   refuse_same_names(plan);
+  // Of a sweep that was begun before, the plan has been told already; there all its options count as given.
+  if (place.rank == 0 && (!command.output.empty() || command.dry_run)) warn_of_void_options(command.options, plan, app);
   SweepRunner runner(plan);
   if (command.dry_run) {
     print_plan(runner);

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
+#include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/threads.h"
@@ -311,7 +312,25 @@ void check(const TaskOptions& options) {
   task_scorer(scorer_of(options));
 }
 
-void run(TaskOptions& options) {
+/// Of the options that some tasks have and others have not.
+void warn_of_void_options(const TaskOptions& options, const CLI::App& command) {
+  const auto only = [&](bool applies, const char* option, const std::string& whose) {
+    if (!applies) warn_if_given(command, option, fmt::format("it belongs to {}, not to {}", whose, options.task));
+  };
+  const bool made = is_made(options.task);
+  const bool needle_rows = !made && scorer_of(options) == "needle_in_haystack";
+  const bool tracking = options.task == "variable_tracking";
+  only(tracking, "--hops", "task variable_tracking");
+  only(tracking, "--chains", "task variable_tracking");
+  only(options.task == "needle", "--needles", "task needle");
+  only((made && !tracking) || needle_rows, "--depths", "tasks that put the answer somewhere");
+  only(made && options.task != "kv_recall", "--text", "tasks with a haystack");
+  only(made || needle_rows, "--lengths", "tasks that are made here");
+  only(made, "--samples", "tasks that are made here");
+  only(!made, "--max-samples", "rows of a data set");
+}
+
+void run(TaskOptions& options, const CLI::App& command) {
   options.compute.apply();
   check(options);
   options.grid.lengths = options.lengths;
@@ -320,6 +339,11 @@ void run(TaskOptions& options) {
   options.grid.seed = options.compute.seed;
   check_grid(options.grid);
   const std::vector<Chosen> runs = chosen_runs(options);
+  warn_of_void_options(options, command);
+  std::vector<NamedPress> presses;
+  for (const Chosen& it : runs) presses.push_back(it.press);
+  warn_of_void_budget_options(command, options.budget, presses, "--ratios");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
   if (!options.output.empty()) {
     // Before hours of work: the picture needs a program that may be missing.
     if (is_made(options.task)) check_can_draw(std::filesystem::path(options.output) / "task.png");
@@ -435,7 +459,7 @@ void add_task_command(CLI::App& program) {
       "  kvpress task variable_tracking -m model.gguf --hops 1,2,4 --chains 2\n"
       "  kvpress task ruler --config 4096 --max-samples 50 -m model.gguf --presses snapkv --ratios 0.5 -o runs\n"
       "  kvpress task rows.jsonl --scorer ruler -m model.gguf --presses snapkv --ratios 0.5 -o runs");
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, *command); });
 }
 
 }  // namespace kvpress

@@ -105,6 +105,7 @@ KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, co
     sequence.append(block);
     if (on_progress) on_progress(static_cast<std::int64_t>(block.size()));
   }
+  warn_if_nothing_is_quantized(sequence);
   return kept_tokens(sequence.cache(), sequence.n_tokens());
 }
 
