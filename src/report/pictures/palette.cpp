@@ -10,28 +10,44 @@
 namespace kvpress {
 namespace {
 
-/// Okabe and Ito's, without black. Their yellow cannot be seen on white: there it is darker.
-constexpr std::array<Color, 7> kColors = {{{"#0072B2", "#3D9BE0"},    // blue
-                                           {"#D55E00", "#E8742A"},    // vermilion
-                                           {"#009E73", "#1DB98B"},    // bluish green
-                                           {"#CC79A7", "#DB8DB8"},    // reddish purple
-                                           {"#E69F00", "#EDB02E"},    // orange
-                                           {"#56B4E9", "#7CC8F2"},    // sky blue
-                                           {"#8C8000", "#F0E442"}}};  // yellow
+/// Okabe and Ito's, without black, and four more. Their yellow cannot be seen on white: there it is darker.
+constexpr std::array<Color, 11> kColors = {{{"#0072B2", "#3D9BE0"},    // blue
+                                            {"#D55E00", "#E8742A"},    // vermilion
+                                            {"#009E73", "#1DB98B"},    // bluish green
+                                            {"#CC79A7", "#DB8DB8"},    // reddish purple
+                                            {"#E69F00", "#EDB02E"},    // orange
+                                            {"#56B4E9", "#7CC8F2"},    // sky blue
+                                            {"#8C8000", "#F0E442"},    // yellow
+                                            {"#332288", "#9A8CFF"},    // indigo
+                                            {"#882255", "#E0559A"},    // wine
+                                            {"#7A4A1E", "#C99B6B"},    // brown
+                                            {"#117733", "#8FD694"}}};  // dark green
 constexpr int kMarks = 12;
 constexpr int kDashes = 5;
-/// Marks and dashes go round together; after so many steps they meet again.
-constexpr int kVariants = kMarks * kDashes;
-constexpr int kSlots = static_cast<int>(kColors.size()) * kVariants;
+/// Colour and mark go round side by side and meet again after 11 x 12 steps, with another dash then.
+constexpr int kSlots = static_cast<int>(kColors.size()) * kMarks * kDashes;
 
 /// Those most often seen together have a colour each.
 constexpr const char* kFirst[] = {"snapkv", "knorm",   "expected_attention", "streaming_llm",
                                   "tova",   "keydiff", "observed_attention"};
 
 PressStyle style_of_slot(int slot) {
-  const Color& color = kColors[static_cast<std::size_t>(slot) % kColors.size()];
-  const int variant = slot / static_cast<int>(kColors.size()) % kVariants;
-  return {color, static_cast<Mark>(variant % kMarks), static_cast<Dash>(variant % kDashes)};
+  const auto n_colors = static_cast<int>(kColors.size());
+  return {kColors[static_cast<std::size_t>(slot % n_colors)], static_cast<Mark>(slot % kMarks),
+          static_cast<Dash>(slot / n_colors % kDashes)};
+}
+
+/// As long as there are marks for all, no two presses share one: on a small screen colours and dashes are not enough.
+void part_marks(std::map<std::string, PressStyle>& styles, const std::map<std::string, int>& slots) {
+  if (slots.size() > static_cast<std::size_t>(kMarks)) return;
+  std::vector<std::pair<int, std::string>> by_slot;
+  for (const auto& [name, slot] : slots) by_slot.emplace_back(slot, name);
+  std::sort(by_slot.begin(), by_slot.end());
+  std::set<Mark> taken;
+  for (const auto& [slot, name] : by_slot) {
+    Mark& mark = styles[name].mark;
+    while (!taken.insert(mark).second) mark = static_cast<Mark>((static_cast<int>(mark) + 1) % kMarks);
+  }
 }
 
 /// Places of the names that are known: the first, then the registry's, then kvpress's flat names.
@@ -59,7 +75,8 @@ std::uint32_t hash_of(const std::string& name) {
 std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& names) {
   std::map<std::string, PressStyle> styles;
   std::set<int> taken;
-  std::set<std::string> others;  // by the alphabet, so that the order of the names does not matter
+  std::map<std::string, int> slots;  // of all but no_press and random
+  std::set<std::string> others;      // by the alphabet, so that the order of the names does not matter
   for (const std::string& name : names) {
     if (name == "no_press") {
       styles[name] = {{"#000000", "#FFFFFF"}, Mark::diamond, Dash::long_dashed};
@@ -68,6 +85,7 @@ std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& n
     } else if (const auto at = known_slots().find(name); at != known_slots().end()) {
       styles[name] = style_of_slot(at->second);
       taken.insert(at->second);
+      slots[name] = at->second;
     } else {
       others.insert(name);
     }
@@ -78,7 +96,9 @@ std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& n
     for (int i = 0; i < kSlots && taken.count(slot) != 0; ++i) slot = (slot + 1) % kSlots;
     taken.insert(slot);
     styles[name] = style_of_slot(slot);
+    slots[name] = slot;
   }
+  part_marks(styles, slots);
   return styles;
 }
 

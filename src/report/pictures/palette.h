@@ -43,10 +43,11 @@ struct LineStyle {
 /// Two presses in a picture differ in colour, mark or dash.
 using PressStyle = LineStyle;
 
-/// A style for each name. That of a press without parameters depends only on its name. Styles of compositions and of
-/// presses with parameters come from a hash of the text; if two in a picture are equal, the alphabetically later one
-/// takes the next. Colours are those of Okabe and Ito (suitable for colour-blind readers); no_press is black, random
-/// grey.
+/// A style for each name. Colour and dash of a press without parameters depend only on its name. Styles of compositions
+/// and of presses with parameters come from a hash of the text; if two in a picture are equal, the alphabetically later
+/// one takes the next. Among up to twelve presses (beside no_press and random) no two have the same mark: one whose
+/// mark is taken gets the next. Colours are those of Okabe and Ito (suitable for colour-blind readers) and four more;
+/// no_press is black, random grey.
 std::map<std::string, PressStyle> press_styles(const std::vector<std::string>& names);
 
 /// The name in the script of the page: "circle", "open_square", ...
