@@ -39,15 +39,16 @@ std::string rows_of(const KeptTokens& kept) {
 /// What the summary says, in words.
 Json facts_of(const KeptTokensRun& run) {
   const KeptSummary s = summary_of(run.kept);
-  const std::string sizes = s.smallest == s.largest ? fmt::format("{} tokens each", s.largest)
+  const std::string sizes = s.smallest == s.largest ? counted(s.largest, "token") + " each"
                                                     : fmt::format("{} to {} tokens", s.smallest, s.largest);
-  return {{"kept", fmt::format("{:.1f} % of {} tokens; heads hold {}", 100 * s.share, run.kept.n_tokens, sizes)},
-          {"in all heads", counted(static_cast<std::size_t>(s.by_all), "token")},
-          {"in no head", counted(static_cast<std::size_t>(s.by_none), "token")},
-          {"ends of the text", fmt::format("{:.1f} % of the first {}, {:.1f} % of the last {}", 100 * s.share_of_first,
-                                           kFirstTokens, 100 * s.share_of_last, kLastTokens)},
-          {"overlap of heads", fmt::format("{:.3f} within a layer, {:.3f} over all heads (Jaccard); {:.3f} by chance",
-                                           s.overlap_in_layers, s.overlap, s.overlap_by_chance)}};
+  return {
+      {"kept", fmt::format("{:.1f} % of {}; heads hold {}", 100 * s.share, counted(run.kept.n_tokens, "token"), sizes)},
+      {"in all heads", counted(s.by_all, "token")},
+      {"in no head", counted(s.by_none, "token")},
+      {"ends of the text", fmt::format("{:.1f} % of the first {}, {:.1f} % of the last {}", 100 * s.share_of_first,
+                                       kFirstTokens, 100 * s.share_of_last, kLastTokens)},
+      {"overlap of heads", fmt::format("{:.3f} within a layer, {:.3f} over all heads (Jaccard); {:.3f} by chance",
+                                       s.overlap_in_layers, s.overlap, s.overlap_by_chance)}};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/counted.h"
 #include "report/pictures/charts.h"
 
 namespace kvpress {
@@ -111,8 +112,9 @@ Drawing kept_tokens_drawing(const KeptTokensRun& run, bool as_image) {
       "textcolor "
       "rgb '#505050'\n",
       gnuplot_text(run.name()), across(kLeft), screen(16),
-      gnuplot_text(fmt::format("kept tokens are dark: {:.1f} % of {} tokens; {} in all {} heads, {} in no head{}",
-                               100 * summary.share, kept.n_tokens, summary.by_all, kept.heads.size(), summary.by_none,
+      gnuplot_text(fmt::format("kept tokens are dark: {:.1f} % of {}; {} in all of {}, {} in no head{}",
+                               100 * summary.share, counted(kept.n_tokens, "token"), summary.by_all,
+                               counted(kept.heads.size(), "head"), summary.by_none,
                                bins.bin > 1 ? fmt::format("; a column is {} tokens", bins.bin) : "")),
       across(kLeft), screen(36));
   script += fmt::format(
