@@ -45,8 +45,8 @@ class NewestMatch : public Wrapper<Scorer<NewestMatch>> {
   }
 
  private:
-  /// For each KV head the newest token's queries of its group, [group * head_dim]. Queries come before RoPE; keys in the
-  /// cache are turned. Each is turned to the position of its own token.
+  /// For each KV head the newest token's queries of its group, [group * head_dim]. Queries come before RoPE; keys in
+  /// the cache are turned. Each is turned to the position of its own token.
   static std::vector<std::vector<float>> newest_queries(const LayerView& layer) {
     const std::int64_t d = layer.block.config.head_dim;
     const std::int64_t group = layer.block.config.n_heads / layer.n_kv_heads();
@@ -67,11 +67,9 @@ class NewestMatch : public Wrapper<Scorer<NewestMatch>> {
 }  // namespace
 
 extern const PressEntry kNewestMatchPress;
-const PressEntry kNewestMatchPress = {"newest_match",
-                                      "keeps what the newest query matches, and what the press inside scores highly",
-                                      "",
-                                      "keys, the newest query, and what the press inside needs",
-                                      make_press<NewestMatch>};
+const PressEntry kNewestMatchPress = {
+    "newest_match", "keeps what the newest query matches, and what the press inside scores highly", "",
+    "keys, the newest query, and what the press inside needs", make_press<NewestMatch>};
 
 }  // namespace kvpress
 

@@ -24,6 +24,9 @@ nlohmann::json parse_json_line(std::string_view text, const std::string& name, s
 /// The same, empty where parse_json() would throw.
 std::optional<nlohmann::json> try_parse_json(std::string_view text);
 
+/// Whether a text that is to be parsed as JSON by other means nests deeper than kMaxJsonDepth.
+bool nests_too_deep(std::string_view text);
+
 /// A value on one line of limited length, for error messages.
 std::string brief(const nlohmann::json& value);
 

@@ -28,7 +28,10 @@ class Utf8Stream {
     for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
       const auto byte = static_cast<unsigned char>(text[text.size() - back]);
       if ((byte & 0xc0u) == 0x80u) continue;  // inside a character
-      const std::size_t length = byte >= 0xf0 && byte < 0xf8 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1;
+      const std::size_t length = byte >= 0xf0 && byte < 0xf8   ? 4
+                                 : byte >= 0xe0 && byte < 0xf0 ? 3
+                                 : byte >= 0xc2 && byte < 0xe0 ? 2
+                                                               : 1;
       return length > back ? back : 0;
     }
     return 0;

@@ -129,8 +129,7 @@ void run(const GenerateOptions& options, const CLI::App& command) {
     sequence.append(ids);
     context = sequence.times();
     warn_if_nothing_is_quantized(sequence);
-    generated =
-        generate(sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
+    generated = generate(sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
   } catch (const NotFinite& error) {
     show(stream.finish() + "\n");
     const std::int32_t id = error.token();
@@ -154,11 +153,13 @@ void add_generate_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("generate", "Continue a text with a press, greedily or by sampling");
   options->compute.add_to(*command, "-m,--model");
   command->add_option("-p,--prompt", options->prompt, "Text to continue");
-  command->add_option("--prompt-file", options->prompt_file, "File with the text to continue (also .gz, .xz, .zst); -: standard input");
+  command->add_option("--prompt-file", options->prompt_file,
+                      "File with the text to continue (also .gz, .xz, .zst); -: standard input");
   command
-      ->add_option("--chat", options->chat,
-                   "Whether the prompt is a message of the user in the model's chat template: auto (if it has one), yes, "
-                   "no")
+      ->add_option(
+          "--chat", options->chat,
+          "Whether the prompt is a message of the user in the model's chat template: auto (if it has one), yes, "
+          "no")
       ->capture_default_str();
   command->add_flag("--echo", options->echo, "Print the prompt before the new text");
   command->add_option("-n,--max-new-tokens", options->settings.max_new_tokens)->capture_default_str();

@@ -177,9 +177,10 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens, 
       for (const double ratio : press.uses_ratio() ? ratios : std::vector<double>{0}) {
         try {
           runs.push_back({press.text, ratio, options.compute.model, texts.name, options.chunk_size, tokens,
-                          kept_tokens(*loaded.model, ids, compression.with(press, ratio), options.chunk_size,
-                                      [&](std::int64_t n_read) { progress.advance(n_read); },
-                                      options.scores.empty() ? nullptr : &scores)});
+                          kept_tokens(
+                              *loaded.model, ids, compression.with(press, ratio), options.chunk_size,
+                              [&](std::int64_t n_read) { progress.advance(n_read); },
+                              options.scores.empty() ? nullptr : &scores)});
         } catch (const NotFinite& error) {
           throw texts.texts.front().located(error);
         }

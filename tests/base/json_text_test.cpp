@@ -65,6 +65,10 @@ TEST(JsonText, DepthIsLimited) {
   EXPECT_EQ(error_of(objects), "x.json: is nested deeper than 200 levels");
   EXPECT_FALSE(try_parse_json(objects).has_value());
   EXPECT_TRUE(try_parse_json("{}").has_value());
+  EXPECT_TRUE(nests_too_deep(objects));
+  EXPECT_TRUE(nests_too_deep(nested(kMaxJsonDepth + 1)));
+  EXPECT_FALSE(nests_too_deep(nested(kMaxJsonDepth)));
+  EXPECT_FALSE(nests_too_deep('"' + objects.substr(0, 1) + std::string(1000, '[') + "\\\"" + std::string(1000, '[')));
 }
 
 TEST(JsonText, ValuesInMessagesAreShort) {

@@ -143,7 +143,8 @@ TEST(CheckCanWrite, NamesThePathAndTheReason) {
   folder.file("file", "x");
   EXPECT_THAT(error_of([&] { check_can_write(folder.path()); }), HasSubstr(": cannot write: it is a folder"));
   EXPECT_THAT(error_of([&] { check_can_write(folder.path() / "file/x"); }), HasSubstr("Not a directory"));
-  EXPECT_THAT(error_of([&] { check_can_write(folder.path() / std::string(300, 'n')); }), HasSubstr("File name too long"));
+  EXPECT_THAT(error_of([&] { check_can_write(folder.path() / std::string(300, 'n')); }),
+              HasSubstr("File name too long"));
   check_can_write(folder.path() / std::string(255, 'n'));
   EXPECT_THAT(error_of([&] { check_can_write("/proc/x/y"); }), HasSubstr("/proc/x/y: cannot write: folder /proc/x"));
   EXPECT_THAT(error_of([&] { make_output_folder(folder.path() / "file"); }), HasSubstr("/file"));

@@ -58,11 +58,12 @@ TEST(NotFinite, SaysTextPositionAndToken) {
         for (float& it : values) it *= 1e6f;
       }).string();
   const auto text = folder.file("some text.txt", "The history of the town of the king is long, and so on and so on.");
-  const Ended ended = run_program("ppl -m " + model + " --dtype float32 --cache-dtype float16 --quiet --text '" +
-                                  text.string() + "'");
+  const Ended ended =
+      run_program("ppl -m " + model + " --dtype float32 --cache-dtype float16 --quiet --text '" + text.string() + "'");
   EXPECT_EQ(ended.code, 1);
-  EXPECT_THAT(ended.err, AllOf(HasSubstr("some text.txt, token 0 ('The')"), HasSubstr("a cache in float16 does not hold"),
-                               HasSubstr("use --cache-dtype float32 or bfloat16")));
+  EXPECT_THAT(ended.err,
+              AllOf(HasSubstr("some text.txt, token 0 ('The')"), HasSubstr("a cache in float16 does not hold"),
+                    HasSubstr("use --cache-dtype float32 or bfloat16")));
 }
 
 TEST(Evicted, IsMeasuredAndRanked) {
@@ -70,7 +71,8 @@ TEST(Evicted, IsMeasuredAndRanked) {
   const std::string runs = (folder.path() / "runs").string();
   const Ended ended = run_program(
       "evaluate --model demo --dataset wikitext_ppl --press_sequence simlayerkv,think,knorm,streaming_llm "
-      "--compression_ratio 0.5 --max-samples 8 --max-tokens 600 --max-length 300 --chunk-size 100 --quiet --output_dir " +
+      "--compression_ratio 0.5 --max-samples 8 --max-tokens 600 --max-length 300 --chunk-size 100 --quiet "
+      "--output_dir " +
       runs);
   ASSERT_EQ(ended.code, 0) << ended.err;
   EXPECT_THAT(ended.out, AllOf(HasSubstr("press          ratio  evicted"), HasSubstr("simlayerkv      0.50     0.00"),
@@ -88,7 +90,8 @@ TEST(Compared, PairByPairAndTokenByToken) {
   const TemporaryFolder folder;
   const std::string npz = (folder.path() / "tokens.npz").string();
   const std::string command =
-      "compare -m demo --presses knorm,streaming_llm --ratios 0.5 --max-length 300 --chunk-size 100 --quiet --format json " +
+      "compare -m demo --presses knorm,streaming_llm --ratios 0.5 --max-length 300 --chunk-size 100 --quiet --format "
+      "json " +
       kText;
   const Ended ended = run_program(command + "--against streaming_llm --per-token " + npz);
   ASSERT_EQ(ended.code, 0) << ended.err;
@@ -134,8 +137,9 @@ TEST(VoidOptions, AreSaid) {
   EXPECT_THAT(warning(ppl + "--chunk-size 100 --compression-ratio 0.5"), Not(HasSubstr("no effect")));
 
   const TemporaryFolder folder;
-  const auto plan = folder.file("plan.yaml", "model: demo\ndatasets: wikitext_ppl\npresses: knorm\nratios: 0.5\n"
-                                             "max_samples: 8\nmax_tokens: 200\nmax_length: 100\nstride: 50\n");
+  const auto plan = folder.file("plan.yaml",
+                                "model: demo\ndatasets: wikitext_ppl\npresses: knorm\nratios: 0.5\n"
+                                "max_samples: 8\nmax_tokens: 200\nmax_length: 100\nstride: 50\n");
   const std::string sweep = (folder.path() / "sweep").string();
   EXPECT_THAT(warning("sweep " + plan.string() + " -o " + sweep), HasSubstr("--stride has no effect"));
   EXPECT_THAT(warning("sweep --resume " + sweep), Not(HasSubstr("no effect")));

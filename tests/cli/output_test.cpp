@@ -1,10 +1,10 @@
 // Where results go: nothing is destroyed, and what cannot be written is an error before anything is computed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "cli/program.h"
@@ -45,8 +45,7 @@ TEST(Output, NamesThatAreNotUtf8AreWritten) {
   const TemporaryFolder folder;
   const fs::path text = folder.file("caf\xe9.txt", std::string(2000, 'a'));
   const fs::path path = folder.path() / "r\xe9.json";
-  const Ended ended =
-      run_program(kShort + "--text '" + text.string() + "' -o '" + path.string() + "'");
+  const Ended ended = run_program(kShort + "--text '" + text.string() + "' -o '" + path.string() + "'");
   ASSERT_EQ(ended.code, 0) << ended.err;
   EXPECT_THAT(nlohmann::json::parse(content_of(path))["dataset"].get<std::string>(), HasSubstr("caf\uFFFD.txt"));
   const std::string runs = (folder.path() / "runs").string();
@@ -90,7 +89,8 @@ TEST(Output, WhatCannotBeWrittenFailsBeforeTheWork) {
            "sweep -m demo --quiet -o /proc/sweep",
            "bench -m demo --quiet -o /proc/bench.json",
        }) {
-    const Ended ended = run_program(command + " & process=$!; (sleep 20; kill -9 $process) 2>/dev/null & wait $process #");
+    const Ended ended =
+        run_program(command + " & process=$!; (sleep 20; kill -9 $process) 2>/dev/null & wait $process #");
     EXPECT_EQ(ended.code, 1) << command << "\n" << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("/proc")) << command;
     EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;

@@ -46,8 +46,7 @@ Change only(const std::string& tensor, const std::function<void(std::vector<floa
 }
 
 TEST(NotFinite, AWeightThatFloat16DoesNotHold) {
-  const auto change =
-      only("model.layers.1.mlp.down_proj.weight", [](std::vector<float>& values) { values[3] = 1e5f; });
+  const auto change = only("model.layers.1.mlp.down_proj.weight", [](std::vector<float>& values) { values[3] = 1e5f; });
   const TemporaryFolder folder;
   EXPECT_EQ(complaint(model_with(folder, change, {false, DType::f32}), DType::f32), "");
   EXPECT_THAT(complaint(model_with(folder, change, {false, DType::f16}), DType::f32),

@@ -145,7 +145,9 @@ TEST(Contract, OnlyWhatWasAskedForIsRead) {
   const Scoring::Body queries = [](const LayerView& layer, Scores&) { layer.recent_queries.row(0); };
   EXPECT_THAT(complaint_of_scores(queries), HasSubstr("recent query 0 of 0"));
   EXPECT_EQ(complaint_of_scores(queries, {.recent_queries = 1}), "");
-  EXPECT_THAT(complaint_of_scores([](const LayerView& layer, Scores& scores) { static_cast<void>(window_attention(layer, 4, scores)); }),
+  EXPECT_THAT(complaint_of_scores([](const LayerView& layer, Scores& scores) {
+                static_cast<void>(window_attention(layer, 4, scores));
+              }),
               HasSubstr("recent queries"));
 
   const Scoring::Body carried = [](const LayerView& layer, Scores&) { layer.carried(0, 1); };

@@ -1,4 +1,5 @@
-// Presses in a shared library of their own. A program loads it at run time, and its presses then have names like any other.
+// Presses in a shared library of their own. A program loads it at run time, and its presses then have names like any
+// other.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ namespace kvpress {
 struct PluginInterface {
   std::uint32_t version = 1;  ///< counted up when a class that presses use changes and keeps its size
   std::uint32_t compiler = __GXX_ABI_VERSION;
-  std::uint32_t sizes[6] = {sizeof(PressEntry),  sizeof(LayerView),   sizeof(ContextView),
+  std::uint32_t sizes[6] = {sizeof(PressEntry),     sizeof(LayerView),   sizeof(ContextView),
                             sizeof(AttentionBlock), sizeof(ModelConfig), sizeof(KVHead)};
 
   bool operator==(const PluginInterface&) const = default;
@@ -32,9 +33,9 @@ void load_plugin(const std::filesystem::path& file);
 }  // namespace kvpress
 
 /// Ends the source of a plugin, outside of all namespaces: KVPRESS_PLUGIN(&my::kSomePress, &my::kOtherPress)
-#define KVPRESS_PLUGIN(...)                                                                           \
-  extern "C" __attribute__((visibility("default"))) const kvpress::Plugin* kvpress_plugin() {         \
-    static const kvpress::PressEntry* const entries[] = {__VA_ARGS__};                                \
-    static const kvpress::Plugin plugin{kvpress::PluginInterface(), entries};                         \
-    return &plugin;                                                                                   \
+#define KVPRESS_PLUGIN(...)                                                                   \
+  extern "C" __attribute__((visibility("default"))) const kvpress::Plugin* kvpress_plugin() { \
+    static const kvpress::PressEntry* const entries[] = {__VA_ARGS__};                        \
+    static const kvpress::Plugin plugin{kvpress::PluginInterface(), entries};                 \
+    return &plugin;                                                                           \
   }

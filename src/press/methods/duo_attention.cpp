@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "kvpress/base/error.h"
 #include "kvpress/model/model.h"
 #include "kvpress/press/kit/trained_file.h"
@@ -63,7 +64,7 @@ Pattern read_published(const fs::path& table, const PressSetup& setup) {
                config.n_layers, config.n_kv_heads, how_to_calibrate("duo_attention", setup.model_name));
   }
   const fs::path settings = table.parent_path() / "config.json";
-  const auto json = nlohmann::json::parse(read_file(settings), nullptr, false);
+  const auto json = try_parse_json(read_file(settings)).value_or(nlohmann::json());
   for (const auto& [key, value] :
        {std::pair{"sink_size", &pattern.sink_size}, std::pair{"recent_size", &pattern.recent_size}}) {
     if (!json.is_object() || !json.contains(key) || !json[key].is_number_unsigned()) {

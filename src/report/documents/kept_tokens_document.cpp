@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
@@ -188,7 +189,8 @@ std::vector<KeptTokensRun> read_kept_tokens(const std::vector<fs::path>& paths) 
   std::vector<KeptTokensRun> runs;
   for (const fs::path& file : files) {
     try {
-      const Json document = Json::parse(read_file(file), nullptr, false);
+      const std::string text = read_file(file);
+      const Json document = nests_too_deep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
       if (document.is_discarded()) fail("it is not valid JSON");
       runs.push_back(kept_tokens_run(document));
     } catch (const Error& error) {

@@ -39,7 +39,7 @@ std::string header(std::string_view type, const std::vector<std::size_t>& shape)
 std::string common_fields(std::string_view content, std::size_t name_size) {
   constexpr std::uint32_t kDate1980 = 1 << 5 | 1;  // the same content gives the same file
   std::string bytes;
-  put(bytes, 20, 2);  // version 2.0
+  put(bytes, 20, 2);       // version 2.0
   put(bytes, 1 << 11, 2);  // names in UTF-8
   put(bytes, 0, 2);        // stored
   put(bytes, 0, 2);
@@ -67,7 +67,8 @@ std::u32string code_points(const std::string& text) {
     const auto lead = static_cast<unsigned char>(valid[i]);
     const int n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     char32_t point = n == 1 ? lead : lead & (0x7f >> n);
-    for (int k = 1; k < n; ++k) point = point << 6 | (static_cast<unsigned char>(valid[i + static_cast<std::size_t>(k)]) & 0x3f);
+    for (int k = 1; k < n; ++k)
+      point = point << 6 | (static_cast<unsigned char>(valid[i + static_cast<std::size_t>(k)]) & 0x3f);
     points += point;
     i += static_cast<std::size_t>(n);
   }
@@ -107,8 +108,8 @@ void NpzWriter::add(std::string_view name, const std::vector<std::string>& texts
     it.resize(width, U'\0');
     all += it;
   }
-  add_bytes(name, fmt::format("<U{}", width), {reinterpret_cast<const char*>(all.data()), all.size() * sizeof(char32_t)},
-            {texts.size()});
+  add_bytes(name, fmt::format("<U{}", width),
+            {reinterpret_cast<const char*>(all.data()), all.size() * sizeof(char32_t)}, {texts.size()});
 }
 
 std::string NpzWriter::finish() const {

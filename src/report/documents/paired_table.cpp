@@ -62,11 +62,11 @@ std::vector<std::vector<std::string>> paired_rows(std::span<const RankedGroup> g
 std::string paired_heading(std::span<const RankedGroup> groups) {
   const UnitMeans* units = units_of(groups);
   if (units == nullptr) return "";
-  const std::string over = units->of_texts ? counted(units->kl.size(), "text")
-                                           : counted(units->kl.size(), "block") + " of 64 tokens";
+  const std::string over =
+      units->of_texts ? counted(units->kl.size(), "text") : counted(units->kl.size(), "block") + " of 64 tokens";
   if (units->kl.size() < 2) {
-    return fmt::format("Differences of runs that evicted the same share (within {:g}); on {} there is no interval:",
-                       kSameShare, over);
+    return fmt::format(
+        "Differences of runs that evicted the same share (within {:g}); on {} there is no interval:", kSameShare, over);
   }
   return fmt::format(
       "Differences of runs that evicted the same share (within {:g}), paired over {}, with 95 % intervals:", kSameShare,

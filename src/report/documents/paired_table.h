@@ -11,7 +11,8 @@
 
 namespace kvpress {
 
-/// Cells of a table, the first row its heading; empty rows stand between groups. No rows if no two runs can be compared.
+/// Cells of a table, the first row its heading; empty rows stand between groups. No rows if no two runs can be
+/// compared.
 std::vector<std::vector<std::string>> paired_rows(std::span<const RankedGroup> groups);
 
 /// What the differences are and how they were taken, for above the table.
@@ -20,8 +21,8 @@ std::string paired_heading(std::span<const RankedGroup> groups);
 /// Heading and table for terminals; empty if no two runs can be compared.
 std::string paired_text(std::span<const RankedGroup> groups);
 
-/// {"against", "compression_ratio", "delta_nll", "delta_nll_ci95", "delta_nll_tied", "kl", "kl_ci95", "kl_tied"} of a run;
-/// null if it is not compared. Intervals and ties are null for a single unit.
+/// {"against", "compression_ratio", "delta_nll", "delta_nll_ci95", "delta_nll_tied", "kl", "kl_ci95", "kl_tied"} of a
+/// run; null if it is not compared. Intervals and ties are null for a single unit.
 Json paired_json(std::span<const RankedGroup> groups, const RunSummary& run);
 
 /// The same as cells of CSV, a comma before each, and their names.

@@ -23,7 +23,8 @@ void PerToken::add(const Outcome& outcome) {
   std::string name = fmt::format("{} {:.4g}", outcome.press, outcome.compression_ratio);
   if (outcome.run.cache_format.bits > 0) name += fmt::format(" {}", to_string(outcome.run.cache_format));
   const std::string plain = name;
-  for (int i = 2; std::find(runs_.begin(), runs_.end(), name) != runs_.end(); ++i) name = fmt::format("{} ({})", plain, i);
+  for (int i = 2; std::find(runs_.begin(), runs_.end(), name) != runs_.end(); ++i)
+    name = fmt::format("{} ({})", plain, i);
   runs_.push_back(std::move(name));
   nll_.insert(nll_.end(), outcome.run.nll.begin(), outcome.run.nll.end());
   kl_.insert(kl_.end(), outcome.comparison.kl_by_token.begin(), outcome.comparison.kl_by_token.end());
@@ -60,13 +61,16 @@ std::string PerToken::csv() const {
   for (std::size_t i = 0; i < n; ++i) {
     csv += fmt::format("{},{},{},{}", names[static_cast<std::size_t>(places_[i].text)], places_[i].position, tokens_[i],
                        full_[i]);
-    for (std::size_t run = 0; run < runs_.size(); ++run) csv += fmt::format(",{},{}", nll_[run * n + i], kl_[run * n + i]);
+    for (std::size_t run = 0; run < runs_.size(); ++run)
+      csv += fmt::format(",{},{}", nll_[run * n + i], kl_[run * n + i]);
     csv += "\n";
   }
   return csv;
 }
 
-void PerToken::write(const std::filesystem::path& path) const { write_file(path, path.extension() == ".npz" ? npz() : csv()); }
+void PerToken::write(const std::filesystem::path& path) const {
+  write_file(path, path.extension() == ".npz" ? npz() : csv());
+}
 
 void check_per_token_file(const std::filesystem::path& path, const std::string& setting) {
   if (path.empty()) return;

@@ -17,8 +17,8 @@ inline constexpr double kSameShare = 0.02;
 /// Runs that evicted less have kept everything.
 inline constexpr double kKeptEverything = 0.005;
 
-/// Groups of indices into `shares`: within a group all are within kSameShare of each other. Shares below kKeptEverything
-/// are in none. Groups ascend, and so do the shares in a group.
+/// Groups of indices into `shares`: within a group all are within kSameShare of each other. Shares below
+/// kKeptEverything are in none. Groups ascend, and so do the shares in a group.
 std::vector<std::vector<std::size_t>> near_shares(std::span<const double> shares);
 
 /// "50 %", of the middle one of these shares.

@@ -11,6 +11,7 @@
 
 #include "base/counted.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/log.h"
@@ -57,6 +58,7 @@ std::string without_nan(const std::string& text, int& n_replaced) {
 
 Json read_json(const fs::path& path) {
   const std::string text = read_file(path);
+  if (nests_too_deep(text)) fail("{} is nested too deeply", path.filename().string());
   int n_replaced = 0;
   try {
     Json json = Json::parse(without_nan(text, n_replaced));
@@ -85,7 +87,8 @@ void flatten_yaml(const YAML::Node& node, const std::string& name, int depth, in
   count();
   if (node.IsScalar()) {
     // A quoted scalar is a text, whatever it looks like.
-    const Json parsed = node.Tag() == "!" ? Json() : Json::parse(node.Scalar(), nullptr, false);
+    const bool is_text = node.Tag() == "!" || nests_too_deep(node.Scalar());
+    const Json parsed = is_text ? Json() : Json::parse(node.Scalar(), nullptr, false);
     flat[name] = parsed.is_number() || parsed.is_boolean() ? parsed : Json(node.Scalar());
   } else if (node.IsMap() && depth < kDeepest) {
     for (const auto& it : node) {

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json_text.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
@@ -26,7 +27,8 @@ FileLock take_lock(const fs::path& path, FileLock::Mode mode) {
 std::string checksum_of(const Json& plan) { return fmt::format("{:016x}", hash_bytes(json_text(plan))); }
 
 Json parse(const fs::path& path, const std::string& remedy) {
-  Json json = Json::parse(read_file(path), nullptr, false);
+  const std::string text = read_file(path);
+  const Json json = nests_too_deep(text) ? Json() : Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) fail("{}: is damaged: not a JSON object; {}", path.string(), remedy);
   return json;
 }

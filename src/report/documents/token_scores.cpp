@@ -15,8 +15,8 @@ std::string token_scores_csv(const TokenScores& scores, const std::vector<std::s
     const std::vector<float>& row = scores.heads[i];
     for (std::size_t t = 0; t < row.size(); ++t) {
       if (std::isnan(row[t])) continue;
-      csv += fmt::format("{},{},{},{},{}\n", i / scores.n_kv_heads, i % scores.n_kv_heads, t, csv_cell(tokens[t]),
-                         row[t]);
+      csv +=
+          fmt::format("{},{},{},{},{}\n", i / scores.n_kv_heads, i % scores.n_kv_heads, t, csv_cell(tokens[t]), row[t]);
     }
   }
   return csv;

@@ -8,8 +8,8 @@
 
 namespace kvpress {
 
-/// One line per layer, head and token: layer,kv_head,position,token,score. Tokens that had been evicted before the press
-/// last compressed a layer have no line there.
+/// One line per layer, head and token: layer,kv_head,position,token,score. Tokens that had been evicted before the
+/// press last compressed a layer have no line there.
 std::string token_scores_csv(const TokenScores& scores, const std::vector<std::string>& tokens);
 
 /// {"n_tokens", "n_kv_heads", "tokens": [...], "scores": [layer][kv_head][token]}, with null for such tokens.

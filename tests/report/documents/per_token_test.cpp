@@ -22,7 +22,8 @@ using testing::HasSubstr;
 
 std::uint64_t number_at(const std::string& file, std::size_t at, int n_bytes) {
   std::uint64_t value = 0;
-  for (int i = n_bytes; i-- > 0;) value = value << 8 | static_cast<unsigned char>(file.at(at + static_cast<std::size_t>(i)));
+  for (int i = n_bytes; i-- > 0;)
+    value = value << 8 | static_cast<unsigned char>(file.at(at + static_cast<std::size_t>(i)));
   return value;
 }
 

@@ -46,8 +46,9 @@ TEST(NearShares, AreWithinTwoHundredths) {
 TEST(Ranked, AWinnerNeedsARival) {
   EXPECT_THAT(outcome_sentence({}), "");
   const std::vector<RunSummary> runs = {run_of("knorm", 0.5, 0.5, {0.1, 0.2, 0.3})};
-  EXPECT_THAT(outcome_sentence(runs), AllOf(HasSubstr("With 50 % of the cache evicted, there is nothing to compare knorm"),
-                                            Not(HasSubstr("nearest"))));
+  EXPECT_THAT(
+      outcome_sentence(runs),
+      AllOf(HasSubstr("With 50 % of the cache evicted, there is nothing to compare knorm"), Not(HasSubstr("nearest"))));
 }
 
 TEST(Ranked, OneShareAtATime) {
@@ -62,10 +63,9 @@ TEST(Ranked, OneShareAtATime) {
 }
 
 TEST(Ranked, WhoKeptEverythingWinsNothing) {
-  const std::vector<RunSummary> runs = {run_of("simlayerkv", 0.5, 0, {0, 0, 0}),
-                                        run_of("knorm", 0.5, 0.5, {0.10, 0.11, 0.12}),
-                                        run_of("snapkv", 0.5, 0.5, {0.05, 0.06, 0.07}),
-                                        run_of("think", 0.5, 0.25, {0.01, 0.01, 0.01})};
+  const std::vector<RunSummary> runs = {
+      run_of("simlayerkv", 0.5, 0, {0, 0, 0}), run_of("knorm", 0.5, 0.5, {0.10, 0.11, 0.12}),
+      run_of("snapkv", 0.5, 0.5, {0.05, 0.06, 0.07}), run_of("think", 0.5, 0.25, {0.01, 0.01, 0.01})};
   const std::string sentences = outcome_sentence(runs);
   EXPECT_THAT(sentences, HasSubstr("With 25 % of the cache evicted, there is nothing to compare think"));
   EXPECT_THAT(sentences, HasSubstr("With 50 % of the cache evicted, snapkv ("));
@@ -102,8 +102,8 @@ TEST(Paired, IntervalsAreStudentsOfTheDifferences) {
   EXPECT_TRUE(PairedDifference::tied(difference->kl));
   EXPECT_NEAR(difference->delta_nll.mean, 0.1, 1e-12);
   EXPECT_FALSE(groups[0].difference(runs[1]));
-  EXPECT_THAT(paired_text(groups), AllOf(HasSubstr("paired over 3 blocks of 64 tokens"),
-                                         HasSubstr("+0.2000 [-0.0484, +0.4484], tied")));
+  EXPECT_THAT(paired_text(groups),
+              AllOf(HasSubstr("paired over 3 blocks of 64 tokens"), HasSubstr("+0.2000 [-0.0484, +0.4484], tied")));
   const Json json = paired_json(groups, runs[0]);
   EXPECT_EQ(json["against"], "snapkv");
   EXPECT_EQ(json["kl_tied"], true);
