@@ -245,6 +245,7 @@ void run(BreakEvenOptions& options, const CLI::App& command) {
   report.about = {{"model", options.compute.model},
                   {"dataset", dataset.name},
                   {"n_texts", texts.size()},
+                  {"bos", options.text.bos.bos},
                   {"dtype", loaded.model->numbers()},
                   {"cache_dtype", to_string(loaded.cache_format)},
                   {"threads", threads()},

@@ -150,6 +150,22 @@ std::int64_t PreparedTexts::longest() const {
   return static_cast<std::int64_t>(longest);
 }
 
+namespace {
+
+/// Leaves out texts of which nothing can be scored, where there are others.
+void skip_short(std::vector<TokenizedText>& texts, const ProtocolSettings& settings) {
+  const std::int64_t needed = settings.splits_text() ? 2 : std::max<std::int64_t>(2, settings.context_tokens + 1);
+  const auto is_short = [&](const TokenizedText& it) { return std::ssize(it.ids) < needed; };
+  const auto n = std::count_if(texts.begin(), texts.end(), is_short);
+  if (n == 0 || n == std::ssize(texts)) return;
+  const std::string first = std::find_if(texts.begin(), texts.end(), is_short)->name;
+  log_warning_once(fmt::format("{} of {} texts have fewer than {} tokens and are left out; the first is {}", n,
+                               texts.size(), needed, first));
+  std::erase_if(texts, is_short);
+}
+
+}  // namespace
+
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                             std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
                             const ModelConfig& config, std::int64_t default_tokens, BosChoice bos) {
@@ -169,6 +185,7 @@ PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& datas
   PreparedTexts prepared;
   prepared.name = dataset.name;
   prepared.texts = tokenize_texts(tokenizer, dataset, wanted, bos);
+  skip_short(prepared.texts, settings);
   const TextFrame frame = tokenizer.frame(bos);
   prepared.before = strings_of(tokenizer, frame.before);
   prepared.after = strings_of(tokenizer, frame.after);

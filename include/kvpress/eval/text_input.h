@@ -28,7 +28,8 @@ struct PreparedTexts {
   std::int64_t longest() const;
 };
 /// Takes max_tokens of each text; 0 takes whole texts. Without a value it takes default_tokens, limited to the trained
-/// context for protocols that do not split texts. Throws UsageError if no token is left to score.
+/// context for protocols that do not split texts. Leaves out texts that are too short for the protocol, with a warning,
+/// where there are others. Throws UsageError if no token is left to score.
 PreparedTexts prepare_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                             std::optional<std::int64_t> max_tokens, const ProtocolSettings& settings,
                             const ModelConfig& config, std::int64_t default_tokens = 0,
