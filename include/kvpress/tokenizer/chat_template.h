@@ -23,10 +23,10 @@ struct ChatMessage {
 struct ChatRendering {
   bool add_generation_prompt = true;  ///< ends with the beginning of an answer
   bool enable_thinking = false;       ///< for templates of models that can think before they answer
-  std::string name;                   ///< of the template; empty: the only one, or the one named "default"
+  std::string name = {};              ///< of the template; empty: the only one, or the one named "default"
   /// What a template that writes today's date sees. Results that are to be the same tomorrow need a fixed one; without
   /// it that is 26 July 2024, the date in the templates of Llama 3.1 for programs without a clock.
-  std::optional<std::tm> now;
+  std::optional<std::tm> now = {};
 };
 
 /// Templates run as in transformers 5.2, with limits of work, memory and nesting: a template always ends.
