@@ -8,13 +8,24 @@
 
 namespace kvpress {
 
+/// The number of bytes at the end of a text that begin a character and do not end it.
+inline std::size_t unfinished_bytes(std::string_view text) {
+  for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xc0u) == 0x80u) continue;  // inside a character
+    const std::size_t length = byte >= 0xf8 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
 /// Holds back the beginning of a character until the rest of it has come. Bytes that are not UTF-8 pass unchanged.
 class Utf8Stream {
  public:
   /// What can be shown after this piece.
   std::string take(std::string_view piece) {
     held_ += piece;
-    const std::size_t n = held_.size() - unfinished(held_);
+    const std::size_t n = held_.size() - unfinished_bytes(held_);
     std::string whole = held_.substr(0, n);
     held_.erase(0, n);
     return whole;
@@ -23,20 +34,6 @@ class Utf8Stream {
   std::string finish() { return std::move(held_); }
 
  private:
-  /// The number of bytes at the end that begin a character and do not end it.
-  static std::size_t unfinished(std::string_view text) {
-    for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
-      const auto byte = static_cast<unsigned char>(text[text.size() - back]);
-      if ((byte & 0xc0u) == 0x80u) continue;  // inside a character
-      const std::size_t length = byte >= 0xf0 && byte < 0xf8   ? 4
-                                 : byte >= 0xe0 && byte < 0xf0 ? 3
-                                 : byte >= 0xc2 && byte < 0xe0 ? 2
-                                                               : 1;
-      return length > back ? back : 0;
-    }
-    return 0;
-  }
-
   std::string held_;
 };
 

@@ -232,7 +232,7 @@ void run(BreakEvenOptions& options, const CLI::App& command) {
   std::int64_t most = 0;
   for (const std::int64_t it : options.contexts) most = std::max(most, it + scored_after(options, it, trained));
 
-  const TextDataset dataset = load_texts(options.text.request());
+  const TextDataset dataset = load_texts(options.text.request(most));
   const std::vector<TokenizedText> texts = long_enough(
       tokenize_texts(tokenizer, dataset, most, options.text.bos.choice()), dataset.name, options.contexts.back());
   const std::int64_t deepest = std::max(most, options.contexts.back() + options.decode_tokens);

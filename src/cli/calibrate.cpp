@@ -53,7 +53,7 @@ void run(const CalibrateOptions& options, const CLI::App& command) {
   warn_of_void_cache_options(command, {options.compute.cache_dtype});
   warn_of_void_text_options(command, options.text);
   const OpenedModel opened = open_model(options.compute.model);
-  const TextDataset dataset = load_texts(options.text.request());
+  const TextDataset dataset = load_texts(options.text.request(options.max_tokens));
   const Tokenizer tokenizer = opened.tokenizer();
   // A text that is repeated takes twice its positions, and some for asking.
   const std::int64_t trained = opened.config.max_positions;

@@ -132,7 +132,7 @@ void run(const CompareOptions& options, std::optional<std::int64_t> max_tokens, 
     fail_usage("--against: '{}' is not among the presses that can run on this model; add it to --presses",
                options.against);
   }
-  const TextDataset dataset = load_texts(options.text.request());
+  const TextDataset dataset = load_texts(options.text.request(max_tokens));
   const PreparedTexts texts =
       prepare_texts(tokenizer, dataset, max_tokens, protocol, opened.config, 0, options.text.bos.choice());
   const std::int64_t n_cached = longest_cache(protocol, texts.longest());

@@ -9,6 +9,7 @@
 
 #include "base/counted.h"
 #include "base/file.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
@@ -48,6 +49,10 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
   const ExperimentInfo info = experiment_info(loaded, texts, settings, options.prefill_only);
 
   std::vector<RunSummary> rows;
+  // What the others are compared with is shown where nobody asked for it, too.
+  if (std::none_of(presses.begin(), presses.end(), [](const NamedPress& it) { return it.is_none(); })) {
+    rows.push_back(summary_of_full(experiment.baseline(), info));
+  }
   for (const NamedPress& press : presses) {
     const Outcome outcome = experiment.run(press, options.protocol.budget.ratio(options.compression_ratio));
     const RunSummary summary = summary_of(outcome, info);
@@ -55,6 +60,8 @@ void run_dataset(const EvaluateOptions& options, const PreparedTexts& texts, con
     config["press"] = outcome.press;
     config["compression_ratio"] = outcome.compression_ratio;
     config["prefill_only"] = options.prefill_only;
+    config["weights"] = options.compute.weights;
+    config["command"] = command_line();
     const auto folder = write_result_folder(
         options.output_dir,
         result_folder_name(texts.name, options.compute.model, outcome.press, outcome.compression_ratio),
@@ -137,11 +144,10 @@ void add_evaluate_command(CLI::App& program) {
   CLI::Option* max_tokens =
       command->add_option("--max-tokens", options->max_tokens,
                           "Truncate each text to this many tokens (default: wikitext_ppl 4096, others 8192)");
-  command
-      ->add_option("--prefill-only", options->prefill_only, "true: runtime_sec includes only prefill and compression")
+  command->add_flag("--prefill-only", options->prefill_only, kPrefillOnlyHelp);
+  command->add_flag("--timeline", options->timeline, kTimelineHelp);
+  command->add_option("-o,--output-dir,--output", options->output_dir, "Folder for the result folders")
       ->capture_default_str();
-  command->add_option("--timeline", options->timeline, kTimelineHelp)->capture_default_str();
-  command->add_option("--output-dir", options->output_dir, "Folder for the result folders")->capture_default_str();
   options->protocol.add_to(*command);
   command->footer(
       "Examples:\n"

@@ -153,7 +153,7 @@ void run(const HeatmapOptions& options, std::optional<std::int64_t> max_tokens, 
   for (const NamedPress& it : presses) opened.prepare(it, &tokenizer);
   ProtocolSettings whole;
   whole.protocol = Protocol::continuation;
-  const PreparedTexts texts = prepare_texts(tokenizer, load_texts(options.text.request()), max_tokens, whole,
+  const PreparedTexts texts = prepare_texts(tokenizer, load_texts(options.text.request(max_tokens)), max_tokens, whole,
                                             opened.config, 0, options.text.bos.choice());
   const std::vector<std::int32_t>& ids = texts.texts.front().ids;
   const auto n = static_cast<std::int64_t>(ids.size());

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <new>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "base/closest.h"
 #include "base/file.h"
 #include "base/wait_policy.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -26,6 +28,15 @@
 #include "ops/isa.h"
 
 namespace {
+
+/// Options that are true when they are given; "true" or "false" may follow, as in kvpress's evaluation.
+constexpr std::string_view kSwitches[] = {"--prefill-only", "--timeline"};
+
+/// Whether the argument is the value of a switch before it.
+bool is_switch_value(std::string_view option, std::string_view argument) {
+  if (std::find(std::begin(kSwitches), std::end(kSwitches), option) == std::end(kSwitches)) return false;
+  return argument == "true" || argument == "True" || argument == "false" || argument == "False";
+}
 
 /// Long options are accepted with - or _: --compression_ratio is --compression-ratio. Values stay as they are.
 std::vector<std::string> normalized(int argc, char** argv) {
@@ -38,6 +49,10 @@ std::vector<std::string> normalized(int argc, char** argv) {
       std::replace(argument.begin(),
                    argument.begin() + static_cast<std::ptrdiff_t>(std::min(argument.find('='), argument.size())), '_',
                    '-');
+    }
+    if (!options_ended && !arguments.empty() && is_switch_value(arguments.back(), argument)) {
+      arguments.back() += argument == "true" || argument == "True" ? "=true" : "=false";
+      continue;
     }
     arguments.push_back(std::move(argument));
   }
@@ -144,6 +159,7 @@ int main(int argc, char** argv) {
               SIG_IGN);  // a file that grows beyond the user's limit is then an error of writing, with its name
   try {
     check_command(program, argc, argv);
+    kvpress::remember_command(argc, argv);
     load_plugins_of_environment();
     program.parse(normalized(argc, argv));
     if (program.get_subcommands().empty()) std::fputs(program.help().c_str(), stdout);

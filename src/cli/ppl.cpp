@@ -31,7 +31,8 @@ struct PplOptions {
   std::string press = "knorm";
   double compression_ratio = 0.5;
   bool prefill_only = false;
-  std::string timeline;
+  bool timeline = false;
+  std::string timeline_file;
   std::string per_token;
   std::string output;
 };
@@ -40,17 +41,19 @@ struct PplOptions {
 void check_timeline_file(const std::filesystem::path& path) {
   if (path.empty()) return;
   if (path.extension() != ".json" && path.extension() != ".png" && path.extension() != ".svg") {
-    fail_usage("--timeline: '{}' has an unknown extension; use .json, .png or .svg", path.string());
+    fail_usage("--timeline-file: '{}' has an unknown extension; use .json, .png or .svg", path.string());
   }
   check_can_write(path);
   if (path.extension() != ".json") check_can_draw(path);
 }
 
+Json timelines(const RunResult& baseline, const Outcome& outcome) {
+  return {{"baseline", timeline_document(baseline.timeline)}, {"compressed", timeline_document(outcome.run.timeline)}};
+}
+
 void write_timelines(const RunResult& baseline, const Outcome& outcome, const std::filesystem::path& path) {
   if (path.extension() == ".json") {
-    const Json document = {{"baseline", timeline_document(baseline.timeline)},
-                           {"compressed", timeline_document(outcome.run.timeline)}};
-    write_file(path, json_text(document) + "\n");
+    write_file(path, json_text(timelines(baseline, outcome)) + "\n");
   } else {
     const std::string name = fmt::format("{} at {:.2f}", outcome.press, outcome.compression_ratio);
     write_timeline_picture(
@@ -74,14 +77,14 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens, cons
   warn_of_void_options(options, command, press);
 
   if (!options.output.empty()) check_can_write(options.output);
-  check_timeline_file(options.timeline);
+  check_timeline_file(options.timeline_file);
   check_per_token_file(options.per_token, "--per-token");
   const OpenedModel opened = open_model(options.compute.model);
   RunSettings settings = options.protocol.settings(options.compute, opened.config);
-  settings.timeline = !options.timeline.empty();
+  settings.timeline = options.timeline || !options.timeline_file.empty();
   const double ratio = options.protocol.budget.ratio(options.compression_ratio);
   const ProtocolSettings& protocol = settings.protocol;
-  const TextDataset dataset = load_texts(options.text.request());
+  const TextDataset dataset = load_texts(options.text.request(max_tokens));
   const Tokenizer tokenizer = opened.tokenizer();
   check_settings(protocol, settings.compression.with(press, ratio));
   opened.prepare(press, &tokenizer);
@@ -107,7 +110,8 @@ void run(const PplOptions& options, std::optional<std::int64_t> max_tokens, cons
     per_token.add(outcome);
     per_token.write(options.per_token);
   }
-  if (!options.timeline.empty()) write_timelines(experiment.baseline(), outcome, options.timeline);
+  if (options.timeline) document["timeline"] = timelines(experiment.baseline(), outcome);
+  if (!options.timeline_file.empty()) write_timelines(experiment.baseline(), outcome, options.timeline_file);
   const std::string text = json_text(document, 2) + "\n";
   const std::string table = outcome_table(runs) + texts_table(runs);
   if (options.output.empty()) {
@@ -134,8 +138,9 @@ void add_ppl_command(CLI::App& program) {
                    "Compression ratio: share of the tokens to evict, in [0, 1)")
       ->capture_default_str();
   options->protocol.add_to(*command);
-  command->add_flag("--prefill-only", options->prefill_only, "runtime_sec includes only prefill and compression");
-  command->add_option("--timeline", options->timeline,
+  command->add_flag("--prefill-only", options->prefill_only, kPrefillOnlyHelp);
+  command->add_flag("--timeline", options->timeline, kTimelineHelp);
+  command->add_option("--timeline-file", options->timeline_file,
                       "Write the memory along both runs to this file: numbers (.json) or a picture (.png, .svg)");
   command->add_option("--per-token", options->per_token,
                       "Write the loss and KL of every token to this file: .npz (numpy) or .csv");

@@ -79,7 +79,9 @@ std::optional<T> given(const CLI::Option& option, const T& value) {
   return option.count() > 0 ? std::optional(value) : std::nullopt;
 }
 
-inline constexpr const char* kTimelineHelp = "true: write the memory along each run to timeline.json in its folder";
+inline constexpr const char* kTimelineHelp =
+    "Record the memory along each run: timeline.json in its folder, timeline in a document";
+inline constexpr const char* kPrefillOnlyHelp = "runtime_sec includes only prefill and compression";
 
 /// Throws UsageError unless ratio is in [0, 1).
 void check_ratio(double ratio, const std::string& option);

@@ -78,9 +78,8 @@ void SweepOptions::add_to(CLI::App& command) {
   command.add_option("--repeats", repeats, "Repeats of each run; medians of times are reported")->capture_default_str();
   command.add_option("--max-samples", max_samples, "Use only this many rows or books (default: 64 and 1)");
   command.add_option("--max-tokens", max_tokens, "Truncate each text to this many tokens (default: 4096 and 8192)");
-  command.add_option("--prefill-only", prefill_only, "true: runtime_sec includes only prefill and compression")
-      ->capture_default_str();
-  command.add_option("--timeline", timeline, kTimelineHelp)->capture_default_str();
+  command.add_flag("--prefill-only", prefill_only, kPrefillOnlyHelp);
+  command.add_flag("--timeline", timeline, kTimelineHelp);
   bos.add_to(command);
   protocol.add_to(command);
   command.get_option("--protocol")

@@ -9,19 +9,13 @@
 
 #include "base/counted.h"
 #include "base/file.h"
+#include "cli/command_line.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// For a shell, whatever is in it.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
 
 /// What a command prints, both streams, and whether it succeeded.
 std::pair<std::string, bool> output_of(const std::string& command) {
@@ -41,7 +35,7 @@ std::string script(const std::size_t n_tasks, const fs::path& folder) {
       "#!/bin/bash\n#SBATCH --job-name=kvpress-sweep\n#SBATCH --array=0-{}\n#SBATCH --output=\"{}\"\n# Each task makes "
       "a slice of the runs. An interrupted task can be submitted again: it makes the missing runs.\nexec {} sweep "
       "--resume {} --slice \"$SLURM_ARRAY_TASK_ID/{}\"\n",
-      n_tasks - 1, (folder / "slurm-%a.log").string(), quoted(program), quoted(folder.string()), n_tasks);
+      n_tasks - 1, (folder / "slurm-%a.log").string(), shell_quoted(program), shell_quoted(folder.string()), n_tasks);
 }
 
 }  // namespace
@@ -68,7 +62,7 @@ void submit_to_slurm(const SlurmOptions& options, std::size_t n_runs, const fs::
   const std::size_t n_tasks = std::min<std::size_t>(static_cast<std::size_t>(options.tasks), n_runs);
   const fs::path job = folder / "job.sh";
   write_file(job, script(n_tasks, folder));
-  const auto [said, done] = output_of(fmt::format("sbatch {} {}", options.arguments, quoted(job.string())));
+  const auto [said, done] = output_of(fmt::format("sbatch {} {}", options.arguments, shell_quoted(job.string())));
   if (!done) fail("sbatch: {}; submit the job by hand: {}", said, job.string());
   fmt::print("{}: {} in {}; when they have finished: kvpress sweep --collect {}\n", said, counted(n_runs, "run"),
              counted(n_tasks, "task"), path.string());

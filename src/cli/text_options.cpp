@@ -1,6 +1,7 @@
 #include "cli/text_options.h"
 
 #include "kvpress/base/error.h"
+#include "kvpress/eval/text_input.h"
 
 namespace kvpress {
 
@@ -45,14 +46,15 @@ void TextOptions::check() const {
   parse_rows_as(rows, "--rows");
 }
 
-TextRequest TextOptions::request() const {
+TextRequest TextOptions::request(std::optional<std::int64_t> max_tokens) const {
   return {.name = text.empty() ? dataset : text,
           .config = config,
           .split = split,
           .max_samples = max_samples,
           .column = column,
           .rows = parse_rows_as(rows, "--rows"),
-          .is_file = !text.empty()};
+          .is_file = !text.empty(),
+          .max_bytes = bytes_of_tokens(max_tokens.value_or(0))};
 }
 
 }  // namespace kvpress

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "kvpress/formats/text_dataset.h"
@@ -34,7 +35,8 @@ struct TextOptions {
   void add_to(CLI::App& command, const std::string& dataset_names);
   /// Throws UsageError for values that no text is needed to refuse.
   void check() const;
-  TextRequest request() const;
+  /// `max_tokens`: of each text; no more of it is read than that may need. 0 or none: all.
+  TextRequest request(std::optional<std::int64_t> max_tokens = {}) const;
 };
 
 /// The options but the data set's, for a command that has its own.

@@ -144,6 +144,15 @@ std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const Text
   return result;
 }
 
+std::int64_t bytes_of_tokens(std::int64_t max_tokens) {
+  // Far more than any vocabulary's longest token, and some for the words at the end, which are cut.
+  constexpr std::int64_t kBytesPerToken = 1024;
+  constexpr std::int64_t kMost = std::int64_t{1} << 50;
+  return max_tokens <= 0 || max_tokens > kMost / kBytesPerToken
+             ? 0
+             : (max_tokens + std::int64_t{kTokensToSpare}) * kBytesPerToken;
+}
+
 std::int64_t PreparedTexts::longest() const {
   std::size_t longest = 0;
   for (const TokenizedText& text : texts) longest = std::max(longest, text.ids.size());

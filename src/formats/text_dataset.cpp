@@ -7,13 +7,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <limits>
 #include <memory>
 #include <span>
 #include <system_error>
 #include <utility>
 
+#include "base/closest.h"
 #include "base/file.h"
 #include "base/json_text.h"
+#include "base/utf8_stream.h"
 #include "formats/compressed.h"
 #include "formats/lfs_pointer.h"
 #include "formats/printable.h"
@@ -21,6 +24,7 @@
 #include "hub/rows_service.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
+#include "kvpress/base/memory.h"
 #include "kvpress/formats/model_files.h"
 
 namespace kvpress {
@@ -33,8 +37,9 @@ constexpr std::string_view kShippedSplit = "test";
 
 struct Shipped {
   std::string_view name, config;
+  std::string_view also;  ///< the name in kvpress's evaluation
 };
-constexpr Shipped kShipped[] = {{"wikitext", "wikitext-103-v1"}, {"pg19", "pg19"}};
+constexpr Shipped kShipped[] = {{"wikitext", "wikitext-103-v1", "wikitext_ppl"}, {"pg19", "pg19", "pg19_ppl"}};
 
 constexpr std::string_view kHub = "hf:";
 constexpr std::string_view kBetweenRows = "\n\n";
@@ -47,24 +52,56 @@ fs::path plain_name(const fs::path& path) {
   return suffix == ".gz" || suffix == ".xz" || suffix == ".zst" ? path.stem() : path.filename();
 }
 
-/// All that a pipe or terminal gives; `name` is what messages call it.
-std::string read_stream(int descriptor, const std::string& name) {
-  std::string text;
+/// A text that is read in pieces: no more of it than is wanted, and no more than memory holds. A few megabytes unpack
+/// to gigabytes, and devices never end.
+class GrowingText {
+ public:
+  /// `name` is what messages call the text; `max_bytes` 0: no limit.
+  GrowingText(std::string name, std::int64_t max_bytes)
+      : name_(std::move(name)), wanted_(max_bytes > 0 ? static_cast<std::size_t>(max_bytes) : kNoLimit) {}
+
+  /// False once there is enough.
+  bool take(std::string_view piece) {
+    piece = piece.substr(0, wanted_ - text_.size());
+    if (text_.size() + piece.size() > most_) {
+      fail("{}: has more than {} of text, a third of the memory that is free; use fewer tokens with {}", name_,
+           format_bytes(static_cast<double>(most_)), setting("max_tokens"));
+    }
+    text_ += piece;
+    return text_.size() < wanted_;
+  }
+
+  std::string finish() {
+    if (text_.size() == wanted_) text_.resize(wanted_ - unfinished_bytes(text_));
+    return std::move(text_);
+  }
+
+ private:
+  static constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+
+  std::string name_;
+  std::size_t wanted_;
+  std::size_t most_ = available_bytes() / 3;
+  std::string text_;
+};
+
+/// What a pipe or terminal gives; `name` is what messages call it.
+std::string read_stream(int descriptor, const std::string& name, std::int64_t max_bytes) {
+  GrowingText text(name, max_bytes);
   std::vector<char> buffer(1 << 16);
   for (;;) {
     check_interrupt();
     const ssize_t n = ::read(descriptor, buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail("{}: cannot be read: {}", name, errno_text());
-    if (n == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(n));
+    if (n == 0 || !text.take({buffer.data(), static_cast<std::size_t>(n)})) return text.finish();
   }
 }
 
 /// The bytes of a file, or of a pipe, such as that of a process substitution.
 class Content {
  public:
-  explicit Content(const fs::path& path) {
+  Content(const fs::path& path, std::int64_t max_bytes) {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
     if (!fs::exists(status) || fs::is_regular_file(status) || fs::is_directory(status)) {
@@ -74,7 +111,7 @@ class Content {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) fail("{}: cannot open: {}", path.string(), errno_text());
     const std::unique_ptr<const int, void (*)(const int*)> guard(&descriptor, [](const int* it) { ::close(*it); });
-    text_ = read_stream(descriptor, path.string());
+    text_ = read_stream(descriptor, path.string(), max_bytes);
   }
   std::span<const std::byte> bytes() const { return file_ ? file_->bytes() : std::as_bytes(std::span(text_)); }
 
@@ -83,8 +120,8 @@ class Content {
   std::string text_;
 };
 
-void read_pieces(const fs::path& path, const TextSink& sink) {
-  const Content content(path);
+void read_pieces(const fs::path& path, const TextSink& sink, std::int64_t max_bytes) {
+  const Content content(path, max_bytes);
   const std::span<const std::byte> bytes = content.bytes();
   const std::string suffix = path.extension().string();
   if (suffix == ".gz") return decompress_gzip(bytes, path.string(), sink);
@@ -95,11 +132,17 @@ void read_pieces(const fs::path& path, const TextSink& sink) {
   sink(text);
 }
 
+std::string separator(RowsAs rows, bool are_books) {
+  const bool apart = rows == RowsAs::automatic ? are_books : rows == RowsAs::apart;
+  return apart ? "" : std::string(kBetweenRows);
+}
+
 /// Rows from pieces of a file, of which any may end in the middle of a row.
 class JsonlReader {
  public:
-  JsonlReader(std::string path, std::string column, std::int64_t max_rows)
-      : path_(std::move(path)), column_(std::move(column)), max_rows_(max_rows) {}
+  /// `max_bytes`: of all rows together, 0: no limit.
+  JsonlReader(std::string path, std::string column, std::int64_t max_rows, std::int64_t max_bytes)
+      : path_(std::move(path)), column_(std::move(column)), max_rows_(max_rows), max_bytes_(max_bytes) {}
 
   /// False once there are rows enough.
   bool take(std::string_view piece) {
@@ -117,6 +160,7 @@ class JsonlReader {
       piece.remove_prefix(end + 1);
     }
     partial_ += piece;
+    check_size(std::ssize(partial_));
     return true;
   }
 
@@ -126,7 +170,11 @@ class JsonlReader {
   }
 
  private:
-  bool enough() const { return max_rows_ > 0 && static_cast<std::int64_t>(texts_.size()) == max_rows_; }
+  bool enough() const {
+    // Of rows that were asked for by number, all are read: fewer are an error.
+    if (max_rows_ > 0) return static_cast<std::int64_t>(texts_.size()) == max_rows_;
+    return max_bytes_ > 0 && n_bytes_ >= max_bytes_;
+  }
 
   void row(std::string_view line) {
     ++line_;
@@ -136,6 +184,14 @@ class JsonlReader {
       fail("{}: line {} has no field \"{}\" that is a string{}", path_, line_, column_, fields_of(json));
     }
     texts_.push_back(std::move(json[column_].get_ref<std::string&>()));
+    n_bytes_ += std::ssize(texts_.back());
+    check_size(n_bytes_);
+  }
+
+  void check_size(std::int64_t n_bytes) const {
+    if (n_bytes <= most_) return;
+    fail("{}: has more than {} of text, a third of the memory that is free; use fewer rows with {}", path_,
+         format_bytes(static_cast<double>(most_)), setting("max_samples"));
   }
 
   /// What could be meant instead.
@@ -152,6 +208,9 @@ class JsonlReader {
   std::string path_;
   std::string column_;
   std::int64_t max_rows_;
+  std::int64_t max_bytes_;
+  std::int64_t n_bytes_ = 0;
+  std::int64_t most_ = static_cast<std::int64_t>(available_bytes() / 3);
   std::int64_t line_ = 0;
   std::string partial_;
   std::vector<std::string> texts_;
@@ -170,18 +229,15 @@ bool is_jsonl(const fs::path& path) { return plain_name(path).extension() == ".j
 
 std::vector<std::string> read_texts(const fs::path& path, const TextRequest& request) {
   if (!is_jsonl(path)) {
-    std::string text = read_text_file(path);
+    std::string text = read_text_file(path, request.max_bytes);
     if (text.empty() && is_stream(path)) fail("{}: is empty", path.string());
     return {std::move(text)};
   }
-  JsonlReader reader(path.string(), request.column, request.max_samples);
-  read_pieces(path, [&](std::string_view piece) { return reader.take(piece); });
+  const bool joined = !separator(request.rows, false).empty();
+  JsonlReader reader(path.string(), request.column, request.max_samples, joined ? request.max_bytes : 0);
+  read_pieces(
+      path, [&](std::string_view piece) { return reader.take(piece); }, 0);
   return reader.finish();
-}
-
-std::string separator(RowsAs rows, bool are_books) {
-  const bool apart = rows == RowsAs::automatic ? are_books : rows == RowsAs::apart;
-  return apart ? "" : std::string(kBetweenRows);
 }
 
 TextDataset load_shipped(const Shipped& shipped, const TextRequest& request) {
@@ -221,9 +277,9 @@ TextDataset load_from_hub(const TextRequest& request) {
   return dataset;
 }
 
-TextDataset read_standard_input() {
+TextDataset read_standard_input(std::int64_t max_bytes) {
   TextDataset dataset{.name = "-", .texts = {""}, .names = {}, .separator = "", .more = {}};
-  dataset.texts[0] = checked_utf8(read_stream(STDIN_FILENO, "-: standard input"), "-");
+  dataset.texts[0] = checked_utf8(read_stream(STDIN_FILENO, "-: standard input", max_bytes), "-");
   if (dataset.texts[0].empty()) fail("-: standard input is empty");
   return dataset;
 }
@@ -251,8 +307,9 @@ std::vector<fs::path> files_of(const TextRequest& request) {
   if (request.is_file || suffix == ".jsonl" || suffix == ".txt" || name.find('/') != std::string::npos) {
     fail("{}: no such file", name);
   }
-  fail_usage("data set '{}' is not known; known: wikitext, pg19, hf:ORG/NAME, or a path to a .jsonl or .txt file",
-             name);
+  static const std::vector<std::string> kKnown = {"wikitext", "pg19"};
+  fail_usage("data set '{}' is not known{}; known: wikitext, pg19, hf:ORG/NAME, or a path to a .jsonl or .txt file",
+             name, did_you_mean(name, kKnown));
 }
 
 TextDataset load_files(const TextRequest& request) {
@@ -292,12 +349,11 @@ RowsAs parse_rows_as(std::string_view text, const std::string& option) {
   fail_usage("{}: '{}' is not known; known: auto, joined, apart", option, text);
 }
 
-std::string read_text_file(const fs::path& path) {
-  std::string text;
-  read_pieces(path, [&](std::string_view piece) {
-    text += piece;
-    return true;
-  });
+std::string read_text_file(const fs::path& path, std::int64_t max_bytes) {
+  GrowingText growing(path.string(), max_bytes);
+  read_pieces(
+      path, [&](std::string_view piece) { return growing.take(piece); }, max_bytes);
+  std::string text = growing.finish();
   if (const std::string_view checked = checked_utf8(text, path.string()); checked.size() < text.size()) {
     text.erase(0, text.size() - checked.size());
   }
@@ -306,10 +362,10 @@ std::string read_text_file(const fs::path& path) {
 
 TextDataset load_texts(const TextRequest& request) {
   if (request.max_samples < 0) fail_usage("{}: {} rows is negative; 0 means all", request.name, request.max_samples);
-  if (request.name == "-") return read_standard_input();
+  if (request.name == "-") return read_standard_input(request.max_bytes);
   if (!request.is_file) {
     for (const Shipped& it : kShipped) {
-      if (it.name == request.name) return load_shipped(it, request);
+      if (it.name == request.name || it.also == request.name) return load_shipped(it, request);
     }
     if (request.name.starts_with(kHub)) return load_from_hub(request);
   }

@@ -150,7 +150,7 @@ TEST(Ppl, WritesMemoryAlongBothRuns) {
   const std::string arguments =
       "ppl -m demo --press streaming_llm --max-tokens 600 --max-length 300 --chunk-size 60 --quiet";
   const std::string file = (folder.path() / "t.json").string();
-  const Ended ended = run_program(arguments + " --timeline " + file);
+  const Ended ended = run_program(arguments + " --timeline-file " + file);
   ASSERT_EQ(ended.code, 0) << ended.err;
   const Json document = Json::parse(ended.out);
   const Json timelines = Json::parse(content_of(file));
@@ -164,10 +164,10 @@ TEST(Ppl, WritesMemoryAlongBothRuns) {
   EXPECT_EQ(timelines["baseline"]["phase_seconds"]["compress"], 0);
   EXPECT_GT(timelines["compressed"]["phase_seconds"]["compress"], 0);
   const std::string picture = (folder.path() / "t.png").string();
-  ASSERT_EQ(run_program(arguments + " --timeline " + picture).code, 0);
+  ASSERT_EQ(run_program(arguments + " --timeline-file " + picture).code, 0);
   EXPECT_THAT(content_of(picture), HasSubstr("PNG"));
-  for (const std::string bad : {"t.pdf", "nowhere/t.json", "nowhere/t.png"}) {
-    const Ended refused = run_program(arguments + " --timeline " + (folder.path() / bad).string());
+  for (const std::string bad : {"t.pdf", "/proc/nowhere/t.json", "/proc/nowhere/t.png"}) {
+    const Ended refused = run_program(arguments + " --timeline-file " + (folder.path() / bad).string());
     EXPECT_NE(refused.code, 0) << bad;
     EXPECT_EQ(refused.out, "") << "refused before anything is run";
     EXPECT_THAT(refused.err, HasSubstr(bad));

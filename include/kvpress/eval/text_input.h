@@ -18,6 +18,9 @@ namespace kvpress {
 std::vector<TokenizedText> tokenize_texts(const Tokenizer& tokenizer, const TextDataset& dataset,
                                           std::int64_t max_tokens, BosChoice bos = BosChoice::automatic);
 
+/// Bytes of a text that surely hold so many tokens: for TextRequest::max_bytes. 0 tokens, which stand for all: 0.
+std::int64_t bytes_of_tokens(std::int64_t max_tokens);
+
 /// A tokenized data set.
 struct PreparedTexts {
   std::string name;

@@ -30,6 +30,8 @@ struct TextRequest {
   std::string column = "text";   ///< the column with the text
   RowsAs rows = RowsAs::automatic;
   bool is_file = false;  ///< `name` is a file, never a data set
+  /// Of each text, or of all rows that are joined, no more need be read than so many bytes; 0: no limit.
+  std::int64_t max_bytes = 0;
 };
 
 /// Texts in the order of their source, and how they are joined.
@@ -49,7 +51,8 @@ struct TextDataset {
 /// file, and if there are fewer texts than max_samples.
 TextDataset load_texts(const TextRequest& request);
 
-/// The content of a file, decompressed according to its suffix (.gz, .xz, .zst, or none). Throws Error with the path.
-std::string read_text_file(const std::filesystem::path& path);
+/// The content of a file, decompressed according to its suffix (.gz, .xz, .zst, or none), or its first max_bytes (0:
+/// all) in whole characters. Throws Error with the path, also for a text that the machine's memory cannot hold.
+std::string read_text_file(const std::filesystem::path& path, std::int64_t max_bytes = 0);
 
 }  // namespace kvpress

@@ -88,7 +88,7 @@ RunRow run_row(const Json& metrics, const Json& config) {
     }
   }
   for (const auto& [key, value] : config.items()) {
-    if (!value.is_null()) row.settings[key] = text_of(value);
+    if (!value.is_null() && key != "command") row.settings[key] = text_of(value);  // a command is no setting
   }
   const auto ratio = row.number("compression_ratio");
   if (!ratio || *ratio < 0 || *ratio > 1) fail("metrics.json has no \"compression_ratio\" in [0, 1]");
