@@ -17,8 +17,7 @@ std::string shell_quoted(const std::string& text) {
 }
 
 void remember_command(int argc, char** argv) {
-  constexpr const char* kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+.,:/@%";
+  constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+.,:/@%";
   std::string& line = remembered();
   line = "kvpress";
   for (int i = 1; i < argc; ++i) {

@@ -126,10 +126,10 @@ std::vector<std::string> tied_with(const RankedGroup& group, const RunSummary& r
 std::string sentence_of(const RankedGroup& group) {
   const RunSummary& best = *group.runs.front();
   const RunSummary& worst = *group.runs.back();
-  std::string text = fmt::format("With {} of the cache evicted, ", group.share());
   if (group.runs.size() == 1) {
-    return text + fmt::format("there is nothing to compare {} with.", described(best));
+    return fmt::format("With {} of the cache evicted there is only {}.", group.share(), described(best));
   }
+  std::string text = fmt::format("With {} of the cache evicted, ", group.share());
   const std::vector<std::string> tied = tied_with(group, best);
   if (tied.size() + 1 == group.runs.size()) {
     text += fmt::format("{} and {} are tied", described(best), listed(tied));
