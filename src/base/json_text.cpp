@@ -112,6 +112,7 @@ class Builder : public nlohmann::json_sax<json> {
   bool start_object(std::size_t) override { return open(json::object()); }
   bool start_array(std::size_t) override { return open(json::array()); }
   bool key(string_t& value) override {
+    if (open_.size() == 1) outermost_key = value;
     key_ = std::move(value);
     return true;
   }
@@ -124,6 +125,7 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   json document;
+  std::string outermost_key;
   bool is_too_deep = false, is_out_of_range = false;
   std::size_t error_at = 0;
 
@@ -167,7 +169,10 @@ std::optional<Failure> parse(std::string_view text, json& document) {
     document = std::move(builder.document);
     return std::nullopt;
   }
-  if (builder.is_too_deep) return Failure{fmt::format("is nested deeper than {} levels", kMaxJsonDepth)};
+  if (builder.is_too_deep) {
+    const std::string at = builder.outermost_key.empty() ? "" : " at " + brief(json(builder.outermost_key));
+    return Failure{fmt::format("is nested deeper than {} levels{}", kMaxJsonDepth, at)};
+  }
   Failure failure{builder.is_out_of_range ? "has a number that is too large" : "is not valid JSON"};
   const std::size_t at = std::max<std::size_t>(builder.error_at, 1) - 1;
   const Place& last = *(std::upper_bound(moved.begin(), moved.end(), at,

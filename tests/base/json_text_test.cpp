@@ -62,7 +62,7 @@ TEST(JsonText, DepthIsLimited) {
   EXPECT_EQ(error_of(std::string(3'000'000, '[')), "x.json: is nested deeper than 200 levels");
   std::string objects;
   for (int i = 0; i < 300'000; ++i) objects += "{\"a\":";
-  EXPECT_EQ(error_of(objects), "x.json: is nested deeper than 200 levels");
+  EXPECT_EQ(error_of(objects), "x.json: is nested deeper than 200 levels at \"a\"");
   EXPECT_FALSE(try_parse_json(objects).has_value());
   EXPECT_TRUE(try_parse_json("{}").has_value());
   EXPECT_TRUE(nests_too_deep(objects));

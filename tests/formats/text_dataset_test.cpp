@@ -154,7 +154,7 @@ TEST(TextFiles, ErrorsNameFileAndLine) {
   EXPECT_EQ(message("[]\n"), ": line 1 has no field \"text\" that is a string");
   EXPECT_EQ(message(std::string(300000, '[')), ": line 1 is nested deeper than 200 levels");
   EXPECT_EQ(message("{\"text\":" + std::string(100000, '[') + std::string(100000, ']') + "}"),
-            ": line 1 is nested deeper than 200 levels");
+            ": line 1 is nested deeper than 200 levels at \"text\"");
   EXPECT_THROW(load_texts({folder.file("t.csv", "a").string(), "", "", 0}), UsageError);
   EXPECT_THAT(error_of([&] {
                 load_texts({(folder.path() / "no.txt").string(), "", "", 0});

@@ -139,7 +139,8 @@ TEST(Config, KeysThatAreNotUnderstoodAreNamed) {
   EXPECT_THAT(error_with({{"num_hidden_layers", 2147483647}}), HasSubstr("it must be between 1 and 4096"));
   EXPECT_THAT(error_with({{"num_attention_heads", 8388608}, {"head_dim", 1024}}), HasSubstr("more than the 8388608"));
   std::string deep = R"({"model_type":"llama","hidden_size":)" + std::string(150'000, '[');
-  EXPECT_THAT(error_of([&] { read_text(deep); }), EndsWith("config.json: is nested deeper than 200 levels"));
+  EXPECT_THAT(error_of([&] { read_text(deep); }),
+              EndsWith("config.json: is nested deeper than 200 levels at \"hidden_size\""));
   EXPECT_THAT(error_of([&] { read_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n"); }),
               EndsWith("config.json: is a Git LFS pointer, not the file itself; run: git lfs pull"));
 }
