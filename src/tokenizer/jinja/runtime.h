@@ -29,8 +29,8 @@ class Runtime {
 
   /// The limits grow with the size of what the template is given. `now` is what strftime_now() sees.
   Runtime(std::size_t input_bytes, const std::tm& now)
-      : steps_left_(20'000'000 + 64 * input_bytes),
-        bytes_left_((std::size_t{256} << 20) + 256 * input_bytes),
+      : steps_left_(5'000'000 + 64 * input_bytes),
+        bytes_left_((std::size_t{64} << 20) + 256 * input_bytes),
         now_(now) {}
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
