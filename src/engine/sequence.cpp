@@ -130,14 +130,17 @@ Sequence::Held Sequence::held() const {
   return {cache_.mean_entries(), whole / static_cast<double>(config.n_layers * config.n_kv_heads)};
 }
 
-void warn_if_nothing_is_quantized(const Sequence& sequence) {
-  if (!sequence.quantizes_nothing()) return;
-  const CacheFormat& format = sequence.settings().cache_format;
+void warn_that_nothing_is_quantized(const CacheFormat& format, double cache_tokens) {
   log_warning_once(fmt::format(
       "{} {} saves nothing: the newest {} tokens of each head are not quantized ({}), and a head holds {:.0f}; "
       "use a smaller {}, or longer texts",
-      setting("cache_dtype"), to_string(format), format.residual, setting("cache_residual"), sequence.cache_tokens(),
+      setting("cache_dtype"), to_string(format), format.residual, setting("cache_residual"), cache_tokens,
       setting("cache_residual")));
+}
+
+void warn_if_nothing_is_quantized(const Sequence& sequence) {
+  if (!sequence.quantizes_nothing()) return;
+  warn_that_nothing_is_quantized(sequence.settings().cache_format, sequence.cache_tokens());
 }
 
 SequenceTimes Sequence::times() const { return {prefill_sec_, decode_sec_, compressor_.seconds()}; }

@@ -57,6 +57,7 @@ void Experiment::warm_up() {
   first.n_bytes.resize(first.ids.size());
   RunSettings settings = settings_;
   settings.compression = settings.compression.without_press();
+  settings.compression.cache_format = settings.compression.cache_format.type;  // of a short text nothing is quantized
   settings.timeline = false;
   // Token by token there is nothing more to warm up than the first few.
   if (settings.protocol.protocol == Protocol::decode) {

@@ -58,6 +58,8 @@ class Runner {
       result_.cache_tokens = it.cache_tokens;
       result_.cache_bytes = it.cache_bytes;
     }
+    const CacheFormat& format = settings_.compression.cache_format;
+    if (format.bits > 0 && !any_quantized_) warn_that_nothing_is_quantized(format, result_.cache_tokens);
     return std::move(result_);
   }
 
@@ -120,7 +122,7 @@ class Runner {
     segment.cache_tokens = sequence.cache_tokens();
     segment.cache_bytes = sequence.cache_bytes();
     segment.held = sequence.held();
-    warn_if_nothing_is_quantized(sequence);
+    any_quantized_ |= sequence.cache().has_quantized();
   }
 
   void end_segment(const Sequence& sequence, SegmentResult& segment) {
@@ -247,6 +249,7 @@ class Runner {
   RunResult result_;
   std::optional<TimelineRecorder> recorder_;  // fills result_.timeline
   Phase phase_ = Phase::prefill;              // of the pass at hand
+  bool any_quantized_ = false;                // after the last compression of any segment
 };
 
 }  // namespace

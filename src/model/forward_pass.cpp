@@ -194,8 +194,26 @@ void ForwardPass::read(const LayerSpec& spec, const NormWeights& weights, Matrix
   }
 }
 
+/// Products of quantized weights quantize their inputs, too, and make integers of NaN.
+void ForwardPass::refuse_not_finite_input(const Activations& x, const Activations& sum) const {
+  if (numerics_.held == HeldWeights::as_float) return;
+  AlignedVector<float> values(static_cast<std::size_t>(x.cols));
+  for (std::int64_t row = 0; row < x.rows; ++row) {
+    to_float(x.block(row, 1).data, x.type, values.data(), x.cols);
+    if (all_finite(values.data(), x.cols)) continue;
+    const std::int64_t at = (sum.as<float>() - residual_.as<float>()) / residual_.cols + row;
+    const auto of = std::find_if(sequences_.begin(), sequences_.end(), [&](const Sequence& it) {
+      return at >= it.first_row && at < it.first_row + it.n_new;
+    });
+    const std::int64_t token = at - of->first_row;
+    throw NotFinite(of->step->first_position + token, of->step->tokens[static_cast<std::size_t>(token)],
+                    "attention or feed-forward gives numbers that are not finite", remedy_for(numerics_.storage));
+  }
+}
+
 Matrix<const float> ForwardPass::add_product(const LayerSpec& spec, const Linear& product, const NormWeights& post_norm,
                                              const Activations& x, const Activations& sum, bool held) {
+  refuse_not_finite_input(x, sum);
   if (!spec.normed_after() && !held) {
     product(x, sum, true);
     return {};

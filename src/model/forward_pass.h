@@ -66,6 +66,8 @@ class ForwardPass {
   void write_hidden_states() const;
   /// Throws NotFinite for the first row of the residual stream, after `layer`, with a number that is none.
   void refuse_not_finite(std::int64_t layer) const;
+  /// The same for the input of a product of quantized weights, whose result is added to `sum`, a part of the stream.
+  void refuse_not_finite_input(const Activations& x, const Activations& sum) const;
   void norm(const NormWeights& norm, NormKind kind, float eps, Matrix<const float> x, const Activations& out) const;
   /// What attention or feed-forward read: x after the norm, or as it is, in the products' type.
   void read(const LayerSpec& spec, const NormWeights& norm, Matrix<const float> x, const Activations& out) const;

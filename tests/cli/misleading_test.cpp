@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <string>
 
 #include "altered_model.h"
@@ -26,7 +27,7 @@ TEST(NotFinite, EndsEveryCommand) {
   const TemporaryFolder folder;
   const std::string model =
       test::altered_model(folder, test::demo_dir(), [](const std::string& name, std::vector<float>& values) {
-        if (name == "model.layers.2.mlp.down_proj.weight") values[10] = 7e4f;
+        if (name == "gpt_neox.layers.2.mlp.dense_4h_to_h.weight") values[10] = 7e4f;
       }).string();
   const std::string in_float16 = " -m " + model + " --dtype float16 --quiet ";
   const std::string out = (folder.path() / "out").string();
@@ -54,7 +55,7 @@ TEST(NotFinite, SaysTextPositionAndToken) {
   const TemporaryFolder folder;
   const std::string model =
       test::altered_model(folder, test::demo_dir(), [](const std::string& name, std::vector<float>& values) {
-        if (name != "model.layers.1.self_attn.v_proj.weight") return;
+        if (name != "gpt_neox.layers.1.attention.query_key_value.weight") return;
         for (float& it : values) it *= 1e6f;
       }).string();
   const auto text = folder.file("some text.txt", "The history of the town of the king is long, and so on and so on.");

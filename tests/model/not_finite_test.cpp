@@ -76,7 +76,8 @@ TEST(NotFinite, IsSeenWhereProductsAreQuantized) {
       }
     };
     const TemporaryFolder folder;
-    EXPECT_THAT(complaint(model_with(folder, large_norm, {false, DType::f32, held}), DType::f32), HasSubstr("layer 0"));
+    EXPECT_THAT(complaint(model_with(folder, large_norm, {false, DType::f32, held}), DType::f32),
+                HasSubstr("token 10 (id 3): "));
   }
 }
 

@@ -138,6 +138,8 @@ class Sequence::Mark {
 
 /// Warns, once, that the cache of a sequence saves nothing by its format: quantizes_nothing().
 void warn_if_nothing_is_quantized(const Sequence& sequence);
+/// The same of caches of this format whose heads hold at most so many tokens.
+void warn_that_nothing_is_quantized(const CacheFormat& format, double cache_tokens);
 
 /// Runs several sequences of one model in one forward pass, so that weights are read once. The results equal those of
 /// separate passes within rounding.
