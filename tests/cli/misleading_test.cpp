@@ -31,7 +31,7 @@ TEST(NotFinite, EndsEveryCommand) {
       }).string();
   const std::string in_float16 = " -m " + model + " --dtype float16 --quiet ";
   const std::string out = (folder.path() / "out").string();
-  for (const std::string command :
+  for (const std::string& command :
        {"ppl" + in_float16 + kText, "ppl --protocol decode" + in_float16 + kText,
         "compare --presses knorm --ratios 0.5" + in_float16 + kText, "generate -p 'The king' -n 3" + in_float16,
         "evaluate --dataset wikitext_ppl --max-samples 8 --max-tokens 300 --output-dir " + out + in_float16,
