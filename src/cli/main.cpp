@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -13,6 +15,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "base/closest.h"
@@ -67,6 +70,26 @@ void check_command(const CLI::App& program, int argc, char** argv) {
   for (const CLI::App* it : program.get_subcommands({})) known.push_back(it->get_name());
   if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return;
   kvpress::fail_usage("command {}", kvpress::is_not_known(argv[1], known));
+}
+
+/// CLI11 takes what is beyond 64 bits for the largest number.
+std::string beyond_64_bits(const std::string& text) {
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const char* end = text.data() + text.size();
+  std::int64_t value = 0;
+  std::uint64_t large = 0;
+  const bool fits = std::from_chars(begin, end, value).ec != std::errc::result_out_of_range ||
+                    (!text.starts_with('-') && std::from_chars(begin, end, large).ec != std::errc::result_out_of_range);
+  return fits ? "" : fmt::format("{} has more than 64 bits", text);
+}
+
+void check_numbers(CLI::App& program) {
+  for (CLI::App* command : program.get_subcommands({})) {
+    for (CLI::Option* option : command->get_options()) {
+      const std::string type = option->get_type_name();
+      if (type == "INT" || type == "UINT") option->check(CLI::Validator(beyond_64_bits, ""));
+    }
+  }
 }
 
 /// What CLI11 says of an option that the command does not have, and which it has that could be meant.
@@ -152,6 +175,8 @@ int main(int argc, char** argv) {
   kvpress::add_pull_command(program);
   kvpress::add_task_command(program);
   kvpress::add_completions_command(program);
+
+  check_numbers(program);
 
   kvpress::install_interrupt_handler();
   kvpress::install_truncation_handler();

@@ -107,7 +107,6 @@ void print_json() {
                        {"idea", entry->idea},
                        {"formula", entry->formula},
                        {"when", entry->when},
-                       {"follows_ratio", press->follows_budget()},
                        {"parameters", parameters_json(*press)}});
   }
   Json schedules = Json::array();

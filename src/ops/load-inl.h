@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <cstdint>
+#include <limits>
 
 #include "kvpress/base/dtype.h"
 
@@ -29,7 +30,15 @@ HWY_INLINE hn::Vec<Tag> load(Tag d, const bf16* from) {
 template <class Tag>
 HWY_INLINE hn::Vec<Tag> load(Tag d, const f16* from) {
   const hn::Rebind<hwy::float16_t, Tag> d16;
-  return hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
+  const auto value = hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
+#if HWY_TARGET > HWY_AVX2
+  // Without an instruction for it, Highway takes infinity and NaN for numbers from 65,536 on, which float16 does not
+  // have.
+  const auto infinity = hn::Set(d, std::numeric_limits<float>::infinity());
+  return hn::IfThenElse(hn::Ge(hn::Abs(value), hn::Set(d, 65536.0f)), hn::Or(value, infinity), value);
+#else
+  return value;
+#endif
 }
 
 }  // namespace kvpress::HWY_NAMESPACE

@@ -36,7 +36,7 @@ void expect_complaint(const std::string& arguments, int code, const std::string&
 }
 
 TEST(BadInput, Usage) {
-  expect_complaint("pplx", 2, "command 'pplx' is not known; known: ppl");
+  expect_complaint("pplx", 2, "command 'pplx' is not known (did you mean 'ppl'?); known: ppl");
   expect_complaint("ppl", 2, "--model");
   expect_complaint("ppl -m demo --no-such-option", 2, "--no-such-option");
   expect_complaint("ppl -m demo --compression-ratio 1", 2, "--compression-ratio: 1");

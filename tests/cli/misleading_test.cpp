@@ -46,7 +46,7 @@ TEST(NotFinite, EndsEveryCommand) {
         << command;
     EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
   }
-  EXPECT_FALSE(std::filesystem::exists(out));
+  EXPECT_TRUE(!std::filesystem::exists(out) || std::filesystem::is_empty(out));
   EXPECT_FALSE(std::filesystem::exists(out + ".safetensors"));
   EXPECT_EQ(run_program("ppl -m " + model + " --dtype float32 --quiet " + kText).code, 0);
 }

@@ -49,7 +49,8 @@ TEST(Task, WritesTableAndPictureAndFolders) {
   EXPECT_EQ(json["baseline"]["cells"][0]["says_nothing"], true);
   EXPECT_EQ(json["baseline"]["cells"][0]["chance"], 0.5);
   const std::string csv = content_of(fs::path(out) / "needle.csv");
-  EXPECT_THAT(csv, StartsWith("press,compression_ratio,depth,length,n,score,full_score,chance,says_nothing\n"));
+  EXPECT_THAT(
+      csv, StartsWith("press,compression_ratio,depth,length,n,score,full_score,chance,says_nothing,evicted_share\n"));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 3 * 6);
   EXPECT_THAT(content_of(fs::path(out) / "needle.png"), HasSubstr("PNG"));
   const fs::path run = fs::path(out) / "needle__demo__knorm__0.75";

@@ -51,7 +51,8 @@ TEST(TensorFile, RefusesPartOfABlockAndUnknownTypes) {
   other.name = "mask";
   other.type_name = "BOOL";
   EXPECT_EQ(test::error_of([&] { decode_to_f32(other, 0, out); }),
-            "tensor mask: type BOOL is not supported; supported: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K "
+            "tensor mask: type BOOL is not supported; supported: F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, "
+            "Q5_1, Q8_0 and Q2_K "
             "to Q6_K");
 }
 

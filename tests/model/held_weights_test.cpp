@@ -49,6 +49,7 @@ std::string mixed_gguf() {
                                    {"context_length", 64}}) {
     builder.u32(std::string("llama.") + key, value);
   }
+  builder.f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   std::mt19937 random(3);
   std::string data;
   for (const Tensor& it : tensors) {
@@ -172,6 +173,7 @@ std::string half_gguf(std::uint32_t ggml_type) {
                                    {"context_length", 64}}) {
     builder.u32(std::string("llama.") + key, value);
   }
+  builder.f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   struct Tensor {
     const char* name;
     std::uint64_t in, out;

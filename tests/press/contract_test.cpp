@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -138,11 +139,20 @@ TEST(Contract, OfAllLayersAtOnceToo) {
 }
 
 TEST(Contract, OnlyWhatWasAskedForIsRead) {
-  const Scoring::Body attention = [](const LayerView& layer, Scores&) { layer.accumulated_attention(0); };
+  const auto fill = [](Scores& scores) {
+    for (auto& row : scores) std::fill(row.begin(), row.end(), 0.0f);
+  };
+  const Scoring::Body attention = [&](const LayerView& layer, Scores& scores) {
+    fill(scores);
+    layer.accumulated_attention(0);
+  };
   EXPECT_THAT(complaint_of_scores(attention), HasSubstr("accumulated attention"));
   EXPECT_EQ(complaint_of_scores(attention, {.accumulated_attention = true}), "");
 
-  const Scoring::Body queries = [](const LayerView& layer, Scores&) { layer.recent_queries.row(0); };
+  const Scoring::Body queries = [&](const LayerView& layer, Scores& scores) {
+    fill(scores);
+    layer.recent_queries.row(0);
+  };
   EXPECT_THAT(complaint_of_scores(queries), HasSubstr("recent query 0 of 0"));
   EXPECT_EQ(complaint_of_scores(queries, {.recent_queries = 1}), "");
   EXPECT_THAT(complaint_of_scores([](const LayerView& layer, Scores& scores) {

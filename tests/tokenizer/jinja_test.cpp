@@ -170,7 +170,7 @@ TEST(Jinja, LongTextsPassThrough) {
   const std::string text = "word " + std::string(3000000, 'y') + " \n";
   const Json variables = {{"messages", {{{"role", "user"}, {"content", text}}}}};
   EXPECT_EQ(rendered("{% for m in messages %}<{{ m['content'] | trim }}>{% endfor %}", variables),
-            "<" + text.substr(0, text.size() - 2) + ">");
+            fmt::format("<{}>", text.substr(0, text.size() - 2)));
 }
 
 TEST(Jinja, DamagedTemplatesEndWithTextOrAnError) {

@@ -56,13 +56,14 @@ std::string without_nan(const std::string& text, int& n_replaced) {
   return result;
 }
 
-Json read_json(const fs::path& path) {
+/// `tells`: whether numbers that are left out get a line; else the nulls in their places do.
+Json read_json(const fs::path& path, bool tells = true) {
   const std::string text = read_file(path);
   if (nests_too_deep(text)) fail("{} is nested too deeply", path.filename().string());
   int n_replaced = 0;
   try {
     Json json = Json::parse(without_nan(text, n_replaced));
-    if (n_replaced > 0) {
+    if (n_replaced > 0 && tells) {
       log_warning(fmt::format("{}: {} in {} left out: not finite", path.parent_path().string(),
                               counted(n_replaced, "number"), path.filename().string()));
     }
@@ -259,7 +260,7 @@ RunRow read_folder(const fs::path& folder) {
   }
   if (!fs::exists(folder / "timeline.json")) return row;
   try {
-    row.timeline = read_timeline(read_json(folder / "timeline.json"));
+    row.timeline = read_timeline(read_json(folder / "timeline.json", false));
   } catch (const Error& error) {  // the run's numbers are worth showing without it
     log_warning(fmt::format("{}: timeline skipped: {}", row.folder, error.what()));
   }

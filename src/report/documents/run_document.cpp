@@ -1,6 +1,8 @@
 #include "report/documents/run_document.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "kvpress/base/threads.h"
 #include "kvpress/base/version.h"
@@ -109,7 +111,11 @@ Json describe_run(const RunSummary& run) {
   json["score_sec"] = run.times.score;
   json["total_runtime_sec"] = run.times.total();
   describe_texts(json, run);
-  if (run.quality && !run.quality->units.kl.empty()) {
+  // The full cache compared with itself has nothing to pair, whether it was run once or again.
+  const auto differs = [](const std::vector<double>& values) {
+    return std::any_of(values.begin(), values.end(), [](double it) { return it != 0; });
+  };
+  if (run.quality && (differs(run.quality->units.kl) || differs(run.quality->units.delta_nll))) {
     const UnitMeans& units = run.quality->units;
     json["paired_units"] = {
         {"of", units.of_texts ? "texts" : "blocks"}, {"delta_nll", units.delta_nll}, {"kl_full", units.kl}};

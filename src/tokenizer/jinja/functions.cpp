@@ -28,7 +28,7 @@ Value range(Runtime& runtime, const Arguments& arguments) {
   const std::int64_t step = bound.integer(2, 1);
   if (step == 0) raise("range() arg 3 must not be zero");
   // In wider numbers: neither the difference nor the last step overflows.
-  using Wide = __int128;
+  __extension__ typedef __int128 Wide;  // NOLINT(modernize-use-using): no extension is allowed before using
   const Wide size = step > 0 ? (Wide{stop} - start + step - 1) / step : (Wide{start} - stop - step - 1) / -Wide{step};
   if (size > Runtime::kMaxRange) raise("Range too big. The sandbox blocks ranges larger than {}", Runtime::kMaxRange);
   std::vector<Value> items;

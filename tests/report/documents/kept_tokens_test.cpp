@@ -138,7 +138,7 @@ TEST(KeptTokensPicture, IsDrawn) {
   const std::string svg = read_file(folder.path() / "k.svg");
   EXPECT_THAT(svg, testing::Not(HasSubstr("href=\"/"))) << "nothing outside of the file";
   EXPECT_THAT(svg, testing::Not(HasSubstr(".png")));
-  for (const char* it : {"snapkv at 0.50", "layer, 2 heads each", "% of heads", "1 in all 4 heads"}) {
+  for (const char* it : {"snapkv at 0.50", "layer, 2 heads each", "% of heads", "1 in all of 4 heads"}) {
     EXPECT_THAT(svg, HasSubstr(it));
   }
 }
