@@ -89,13 +89,6 @@ void run(const GenerateOptions& options, const CLI::App& command) {
   options.compute.apply();
   check(options);
   const NamedPress press = parse_press(options.press);
-  warn_of_void_budget_options(command, options.budget, {&press, 1}, "--compression-ratio");
-  warn_of_void_cache_options(command, {options.compute.cache_dtype});
-  warn_of_void_sampling_options(command, options.settings);
-  if (options.budget.compression_interval >= options.settings.max_new_tokens) {
-    warn_if_given(command, "--compression-interval",
-                  fmt::format("{} new tokens are over before it is", options.settings.max_new_tokens));
-  }
   const OpenedModel opened = open_model(options.compute.model);
   const Tokenizer tokenizer = opened.tokenizer();
   opened.prepare(press, &tokenizer);
@@ -104,6 +97,13 @@ void run(const GenerateOptions& options, const CLI::App& command) {
   if (ids.empty()) fail_setting("prompt", "is empty; at least one token is needed");
   CompressionSettings compression = options.budget.settings(options.compute, opened.config)
                                         .with(press, options.budget.ratio(options.compression_ratio));
+  warn_of_void_budget_options(command, options.budget, {&press, 1}, "--compression-ratio");
+  warn_of_void_cache_options(command, {options.compute.cache_dtype});
+  warn_of_void_sampling_options(command, options.settings);
+  if (options.budget.compression_interval >= options.settings.max_new_tokens) {
+    warn_if_given(command, "--compression-interval",
+                  fmt::format("{} new tokens are over before it is", options.settings.max_new_tokens));
+  }
   const auto n_prompt = static_cast<std::int64_t>(ids.size());
   const std::int64_t highest = compression.highest_position(n_prompt, options.settings.max_new_tokens);
   if (highest > opened.config.max_positions) {

@@ -60,7 +60,8 @@ TEST(BadInput, Usage) {
   expect_complaint("ppl -m demo --seed 99999999999999999999", 2, "--seed");
   expect_complaint("ppl -m demo --budget 99999999999999999999", 2, "--budget");
   expect_complaint("ppl -m demo --budget 99999999999999999999GiB", 2, "--budget");
-  expect_complaint("ppl -m demo --press \"$(printf 'adakv(%.0s' $(seq 20000))knorm\"", 2, "nests more than");
+  expect_complaint("ppl -m demo --press \"$(printf 'adakv(%.0s' $(seq 500))knorm\"", 2, "nests more than");
+  expect_complaint("ppl -m demo --press \"$(printf 'adakv(%.0s' $(seq 20000))knorm\"", 2, "4096 are the most");
   expect_complaint("compare -m demo --presses \"$(printf 'adakv(%.0s' $(seq 20000))\"", 2, "nests more than");
   expect_complaint("ppl -m demo --max-length 1", 2, "--max-length: 1");
   expect_complaint("ppl -m demo --protocol window --max-length 100 --stride 101", 2, "--stride: 101");

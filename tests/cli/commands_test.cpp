@@ -273,6 +273,25 @@ TEST(Evaluate, WritesMemoryAlongEachRunWhenAskedTo) {
   EXPECT_THAT(content_of(folder.path() / "timeline.png"), HasSubstr("PNG"));
 }
 
+TEST(Evaluate, ShowsTheFullCacheBesideOnePressAndSaysHowItWasMade) {
+  const TemporaryFolder folder;
+  const std::string runs = (folder.path() / "a folder").string();
+  const Ended ended = run_program(
+      "evaluate -m demo --dataset wikitext --press-name 'snapkv(window_size=8)' --max-tokens 300 "
+      "--prefill-only --quiet -o '" +
+      runs + "'");
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, testing::AllOf(HasSubstr("\nno_press"), HasSubstr("\nsnapkv(window_size=8)")));
+  // wikitext is wikitext_ppl; one folder, since one press was asked for.
+  const std::string run = runs + "/wikitext_ppl__demo__snapkv(window_size=8)__0.50";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(runs), std::filesystem::directory_iterator()), 1);
+  const std::string config = content_of(run + "/config.yaml");
+  EXPECT_THAT(config, HasSubstr("prefill_only: true\n"));
+  EXPECT_THAT(config,
+              HasSubstr("command: \"kvpress evaluate -m demo --dataset wikitext --press-name 'snapkv(window_size=8)'"));
+  EXPECT_THAT(config, HasSubstr("-o '" + runs + "'\""));
+}
+
 TEST(Evaluate, WritesAFolderForEachPressAndOverwritesNone) {
   const TemporaryFolder folder;
   const std::string arguments =

@@ -68,6 +68,34 @@ TEST(ModelFilesOfCommands, GenerationEndsWhereItsConfigurationSays) {
   EXPECT_EQ(run_program(command + " --echo").out, "The history of\n");
 }
 
+TEST(ModelFilesOfCommands, GenerateAnswersInTheChatTemplate) {
+  const TemporaryFolder folder;
+  write_model(folder);
+  const std::string command = "generate -n 2 -p 'The king' --ignore-eos -m " + folder.path().string();
+  const Ended without = run_program(command);
+  EXPECT_EQ(run_program(command + " --chat no").out, without.out);
+  EXPECT_THAT(run_program(command + " --chat yes").err, HasSubstr("has no chat template"));
+  // With a template, the prompt that is read is what it writes.
+  folder.file("chat_template.jinja",
+              "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %} [answer]");
+  const Ended with = run_program(command);
+  ASSERT_EQ(with.code, 0) << with.err;
+  EXPECT_THAT(with.err, HasSubstr("--chat no"));
+  EXPECT_EQ(run_program(command + " --chat no").out, without.out);
+  EXPECT_EQ(run_program("generate -n 2 --ignore-eos --chat no --bos no -p '[user] The king [answer]' -m " +
+                        folder.path().string())
+                .out,
+            with.out);
+  const std::string prompt = folder.file("prompt.txt", "The king").string();
+  EXPECT_EQ(run_program("generate -n 2 --ignore-eos --prompt-file - -m " + folder.path().string() + " <" + prompt).out,
+            with.out);
+  folder.file("chat_template.jinja", "{{ raise_exception('no thanks') }}");
+  const Ended refused = run_program(command);
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.err, testing::AllOf(HasSubstr("chat_template.jinja"), HasSubstr("no thanks")));
+  EXPECT_EQ(run_program(command + " --chat maybe").code, 2);
+}
+
 TEST(ModelFilesOfCommands, TextsThatAreTooShortAreLeftOut) {
   const TemporaryFolder folder;
   const std::string rows =

@@ -101,6 +101,34 @@ TEST(TextFiles, CompressedRowsAreReadOnlyAsFarAsWanted) {
   EXPECT_THAT(error_of([&] { load_texts({path.string(), "", "", 0}); }), HasSubstr("is not valid JSON"));
 }
 
+TEST(TextFiles, OfATextNoMoreIsReadThanIsWanted) {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 100000; ++i) text += "caf\xc3\xa9 ";
+  for (const auto& path : {gz_file(folder, "a.txt.gz", text), folder.file("a.txt", text)}) {
+    for (const std::int64_t n : {1, 4, 5, 6, 1000}) {
+      const std::string beginning = read_text_file(path, n);
+      // Whole characters: after four bytes the first of two is left out.
+      const std::size_t whole = n % 6 == 4 ? static_cast<std::size_t>(n) - 1 : static_cast<std::size_t>(n);
+      EXPECT_EQ(beginning, text.substr(0, whole)) << path << " " << n;
+    }
+    EXPECT_EQ(read_text_file(path), text);
+    EXPECT_EQ(read_text_file(path, 10'000'000), text);
+  }
+  std::string rows;
+  for (int i = 0; i < 1000; ++i) rows += "{\"text\": \"0123456789\"}\n";
+  const auto path = gz_file(folder, "a.jsonl.gz", rows);
+  EXPECT_EQ(load_texts({.name = path.string(), .max_bytes = 95}).texts.size(), 10u);
+  EXPECT_EQ(load_texts({.name = path.string(), .rows = RowsAs::apart, .max_bytes = 95}).texts.size(), 1000u);
+  EXPECT_EQ(load_texts({.name = path.string(), .max_samples = 20, .max_bytes = 95}).texts.size(), 20u);
+}
+
+TEST_F(ShippedTexts, HaveTheNamesOfKvpressToo) {
+  EXPECT_EQ(load_texts({.name = "wikitext_ppl"}).texts, load_texts({.name = "wikitext"}).texts);
+  EXPECT_EQ(load_texts({.name = "pg19_ppl"}).name, load_texts({.name = "pg19"}).name);
+  EXPECT_THAT(error_of([] { load_texts({.name = "wikitxt"}); }), HasSubstr("(did you mean 'wikitext'?)"));
+}
+
 TEST(TextFiles, RowsAreReadAsPythonReadsThem) {
   const TemporaryFolder folder;
   const auto texts = [&](const std::string& content) {

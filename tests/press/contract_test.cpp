@@ -107,7 +107,8 @@ TEST(Contract, InsideOtherPressesToo) {
    public:
     void score(const LayerView&, Scores& scores) override { scores[0][0] = kNaN; }
   };
-  static const PressEntry entry{"broken_score", "", "", "", make_press<Broken>};
+  static const PressEntry entry{"broken_score", "gives no number", "", "nothing", make_press<Broken>, "none", "none",
+                                "never"};
   register_press(entry);
   for (const std::string text : {"adakv(broken_score)", "chunkkv(broken_score)", "composed(broken_score, knorm)"}) {
     Compressor compressor(parse_press(text).plan(Budget::of_ratio(0.5)));

@@ -12,8 +12,8 @@ namespace kvpress {
 /// The number of cores that the affinity of this process and its control groups allow. At least 1.
 int available_cores();
 
-/// Sets the number of threads of later parallel loops and of oneDNN; 0 means available_cores(). Throws UsageError if n
-/// is negative.
+/// Sets the number of threads of later parallel loops and of oneDNN; 0: OMP_NUM_THREADS, else available_cores(). Throws
+/// UsageError if n is negative, or more than a few per core.
 void set_threads(int n);
 int threads();
 
