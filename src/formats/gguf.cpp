@@ -148,11 +148,11 @@ constexpr Kind kKinds[] = {{0, "F32", StoredType::f32, 1, 4},        {1, "F16", 
 
 /// What a value is called in messages.
 std::string_view kind_of(const GgufValue& value) {
-  constexpr std::string_view kKinds[] = {
+  constexpr std::string_view kWords[] = {
       "true or false",       "a whole number",     "a number", "a string", "an array of whole numbers",
       "an array of numbers", "an array of strings"};
-  static_assert(std::size(kKinds) == std::variant_size_v<GgufValue>);
-  return kKinds[value.index()];
+  static_assert(std::size(kWords) == std::variant_size_v<GgufValue>);
+  return kWords[value.index()];
 }
 
 /// The whole number that a value is; empty if it is none.
