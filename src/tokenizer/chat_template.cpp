@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "kvpress/base/error.h"
 #include "tokenizer/jinja/template.h"
 
@@ -32,7 +33,9 @@ std::tm usual_date() {
 /// Null if there is no such file.
 Json read_object(const fs::path& path) {
   if (!fs::is_regular_file(path)) return nullptr;
-  Json json = Json::parse(read_file(path), nullptr, false);
+  const std::string text = read_file(path);
+  if (nests_too_deep(text)) fail("{}: is nested deeper than {} levels", path.string(), kMaxJsonDepth);
+  Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) fail("{}: is not a JSON object", path.string());
   return json;
 }

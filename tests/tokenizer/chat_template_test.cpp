@@ -80,6 +80,9 @@ TEST(ChatTemplate, DamagedFilesAreNamed) {
   EXPECT_THAT(error_of([&] { folder.render(); }), HasSubstr("tokenizer_config.json: chat_template: must be"));
   folder.file("tokenizer_config.json", "[");
   EXPECT_THAT(error_of([&] { folder.render(); }), HasSubstr("tokenizer_config.json: is not a JSON object"));
+  folder.file("tokenizer_config.json",
+              "{\"chat_template\": " + std::string(100000, '[') + std::string(100000, ']') + "}");
+  EXPECT_THAT(error_of([&] { folder.render(); }), HasSubstr("tokenizer_config.json: is nested deeper than 200 levels"));
   folder.file("tokenizer_config.json", R"({"chat_template": "a\n{{ nosuch.x }}"})");
   EXPECT_THAT(error_of([&] { folder.render(); }),
               HasSubstr("tokenizer_config.json: chat_template:2: 'nosuch' is undefined"));
