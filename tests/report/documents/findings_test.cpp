@@ -43,7 +43,7 @@ TEST(Findings, TheAnswerInWords) {
       run("no_press", 0, 0, 8 * kMiB, 10),       run("knorm", 0.5, 1, 4 * kMiB, 9),
       run("snapkv", 0.5, 0.5, 4 * kMiB, 9.9),    run("knorm", 0.75, 30, 2 * kMiB, 8),
       run("snapkv", 0.75, 1.2, 2 * kMiB, 12),    run("knorm", 0.25, 0.1, 6 * kMiB, 10),
-      run("snapkv", 0.25, -0.3, 6 * kMiB, 10.1),
+      run("snapkv", 0.25, -0.3, 6 * kMiB, 10.1), run("tova", 0, 0, 8 * kMiB, 1),  // kept everything: wins nothing
   };
   EXPECT_THAT(
       sentences(rows),
