@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "formats/included_texts.h"
 #include "kvpress/base/log.h"
 
 namespace kvpress {
@@ -72,7 +73,7 @@ void warn_of_void_cache_options(const CLI::App& command, const std::vector<std::
 
 void warn_of_void_text_options(const CLI::App& command, const TextOptions& texts) {
   const std::string name = texts.text.empty() ? texts.dataset : texts.text;
-  const bool included = texts.text.empty() && (name == "wikitext" || name == "pg19");
+  const bool included = texts.text.empty() && is_included(name);
   const bool hub = texts.text.empty() && name.starts_with("hf:");
   if (!included && !hub) {  // of those that are included, others are refused
     for (const char* option : {"--dataset-config", "--split"}) {

@@ -4,15 +4,13 @@
 #include <cmath>
 
 #include "base/median.h"
+#include "eval/evicted.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
 #include "kvpress/engine/sequence.h"
 
 namespace kvpress {
 namespace {
-
-/// A smaller share of the cache is nothing that was evicted.
-constexpr double kNothing = 0.005;
 
 std::vector<double> medians_of_tokens(const AnswerTimes& times) {
   std::vector<double> medians;
@@ -146,7 +144,7 @@ BreakEvenContext BreakEvenContext::repeat(std::size_t i) const {
 const PressedAnswer* BreakEvenContext::largest_within(const std::string& press, double tolerance) const {
   const PressedAnswer* best = nullptr;
   for (const PressedAnswer& it : runs) {
-    if (it.press != press || !(it.quality.delta_nll_ci95[1] < tolerance) || it.evicted() < kNothing) continue;
+    if (it.press != press || !(it.quality.delta_nll_ci95[1] < tolerance) || it.evicted() < kKeptEverything) continue;
     if (best == nullptr || it.evicted() > best->evicted()) best = &it;
   }
   return best;

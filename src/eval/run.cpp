@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/counted.h"
+#include "eval/evicted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
@@ -276,15 +277,7 @@ std::vector<TokenPlace> places_of(const RunResult& run) {
   return places;
 }
 
-double RunResult::evicted_share() const {
-  double held = 0;
-  double whole = 0;
-  for (const SegmentResult& it : segments) {
-    held += it.held.held;
-    whole += it.held.whole;
-  }
-  return whole > 0 ? std::max(0.0, 1 - held / whole) : 0.0;
-}
+double RunResult::evicted_share() const { return evicted_share_of(segments); }
 
 double RunResult::mean_nll() const {
   return std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());

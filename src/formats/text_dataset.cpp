@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "base/json_text.h"
 #include "base/utf8_stream.h"
 #include "formats/compressed.h"
+#include "formats/included_texts.h"
 #include "formats/lfs_pointer.h"
 #include "formats/printable.h"
 #include "formats/text_encoding.h"
@@ -358,6 +360,11 @@ std::string read_text_file(const fs::path& path, std::int64_t max_bytes) {
     text.erase(0, text.size() - checked.size());
   }
   return text;
+}
+
+bool is_included(std::string_view name) {
+  return std::any_of(std::begin(kShipped), std::end(kShipped),
+                     [&](const Shipped& it) { return it.name == name || it.also == name; });
 }
 
 TextDataset load_texts(const TextRequest& request) {

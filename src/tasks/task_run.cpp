@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "eval/evicted.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
@@ -96,15 +97,7 @@ double TaskRun::mean_cache_bytes() const {
   return sum / static_cast<double>(answers.size());
 }
 
-double TaskRun::evicted_share() const {
-  double held = 0;
-  double whole = 0;
-  for (const TaskAnswer& it : answers) {
-    held += it.held.held;
-    whole += it.held.whole;
-  }
-  return whole > 0 ? std::max(0.0, 1 - held / whole) : 0.0;
-}
+double TaskRun::evicted_share() const { return evicted_share_of(answers); }
 
 TaskTokens tokenize_sample(const Tokenizer& tokenizer, const TaskSample& sample, const TaskSettings& settings) {
   const std::string& question = sample.question;

@@ -8,14 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "eval/evicted.h"
 #include "kvpress/eval/run_summary.h"
 
 namespace kvpress {
 
 /// Runs whose measured shares differ by at most this are compared.
 inline constexpr double kSameShare = 0.02;
-/// Runs that evicted less have kept everything.
-inline constexpr double kKeptEverything = 0.005;
 
 /// Groups of indices into `shares`: within a group all are within kSameShare of each other. Shares below
 /// kKeptEverything are in none. Groups ascend, and so do the shares in a group.
