@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "base/counted.h"
@@ -171,7 +172,8 @@ void refuse_nan(const Scores& scores) {
     if (all_finite(row.data(), std::ssize(row))) continue;
     const auto found = std::find_if(row.begin(), row.end(), [](float score) { return std::isnan(score); });
     if (found != row.end()) {
-      throw PressError(fmt::format("the score of entry {} of KV head {} is not a number", found - row.begin(), h));
+      throw PressError(
+          fmt::format("the score of entry {} of KV head {} is not a number, or was not given", found - row.begin(), h));
     }
   }
 }
@@ -179,7 +181,8 @@ void refuse_nan(const Scores& scores) {
 Scores scores_of(Press& press, const LayerView& layer) {
   Scores scores(static_cast<std::size_t>(layer.n_kv_heads()));
   for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
-    scores[h].resize(static_cast<std::size_t>(layer.head(h).size()));
+    // What the press leaves out stays NaN, which refuse_nan() finds; memory that was used before would pass as scores.
+    scores[h].assign(static_cast<std::size_t>(layer.head(h).size()), std::numeric_limits<float>::quiet_NaN());
   }
   press.score(layer, scores);
   refuse_nan(scores);

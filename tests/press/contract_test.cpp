@@ -62,6 +62,10 @@ const Model& model() {
   return model;
 }
 
+void set_all(Scores& scores, float value) {
+  for (auto& row : scores) std::fill(row.begin(), row.end(), value);
+}
+
 /// What a run with the press says; empty if nothing.
 std::string complaint(std::shared_ptr<Press> press) {
   const NamedPress named{"mine(of=1)", std::move(press)};
@@ -89,13 +93,25 @@ std::string complaint_of_kept(std::vector<std::int32_t> kept, std::int64_t layer
 
 TEST(Contract, AScoreIsANumber) {
   const auto message = complaint_of_scores([](const LayerView& layer, Scores& scores) {
+    set_all(scores, 0);
     if (layer.block.layer == 1) scores[1][7] = kNaN;
   });
   EXPECT_THAT(message, AllOf(StartsWith("press mine(of=1): layer 1: "), HasSubstr("entry 7 of KV head 1")));
 }
 
+// The second run gets memory that held scores before.
+TEST(Contract, EveryEntryHasAScore) {
+  EXPECT_EQ(complaint_of_scores([](const LayerView&, Scores& scores) { set_all(scores, 1); }), "");
+  const auto message = complaint_of_scores([](const LayerView&, Scores& scores) {
+    for (auto& row : scores) std::fill(row.begin(), row.end() - 1, 1.0f);
+  });
+  EXPECT_THAT(message, AllOf(StartsWith("press mine(of=1): layer 0: "), HasSubstr("entry 19 of KV head 0"),
+                             HasSubstr("was not given")));
+}
+
 TEST(Contract, AScoreMayBeInfinite) {
   EXPECT_EQ(complaint_of_scores([](const LayerView&, Scores& scores) {
+              set_all(scores, 0);
               scores[0][3] = -kInfinity;
               scores[1][4] = kInfinity;
             }),
@@ -105,7 +121,10 @@ TEST(Contract, AScoreMayBeInfinite) {
 TEST(Contract, InsideOtherPressesToo) {
   class Broken : public Scorer<Broken> {
    public:
-    void score(const LayerView&, Scores& scores) override { scores[0][0] = kNaN; }
+    void score(const LayerView&, Scores& scores) override {
+      set_all(scores, 0);
+      scores[0][0] = kNaN;
+    }
   };
   static const PressEntry entry{"broken_score", "gives no number", "", "nothing", make_press<Broken>, "none", "none",
                                 "never"};
@@ -140,18 +159,15 @@ TEST(Contract, OfAllLayersAtOnceToo) {
 }
 
 TEST(Contract, OnlyWhatWasAskedForIsRead) {
-  const auto fill = [](Scores& scores) {
-    for (auto& row : scores) std::fill(row.begin(), row.end(), 0.0f);
-  };
-  const Scoring::Body attention = [&](const LayerView& layer, Scores& scores) {
-    fill(scores);
+  const Scoring::Body attention = [](const LayerView& layer, Scores& scores) {
+    set_all(scores, 0);
     layer.accumulated_attention(0);
   };
   EXPECT_THAT(complaint_of_scores(attention), HasSubstr("accumulated attention"));
   EXPECT_EQ(complaint_of_scores(attention, {.accumulated_attention = true}), "");
 
-  const Scoring::Body queries = [&](const LayerView& layer, Scores& scores) {
-    fill(scores);
+  const Scoring::Body queries = [](const LayerView& layer, Scores& scores) {
+    set_all(scores, 0);
     layer.recent_queries.row(0);
   };
   EXPECT_THAT(complaint_of_scores(queries), HasSubstr("recent query 0 of 0"));
@@ -161,7 +177,10 @@ TEST(Contract, OnlyWhatWasAskedForIsRead) {
               }),
               HasSubstr("recent queries"));
 
-  const Scoring::Body carried = [](const LayerView& layer, Scores&) { layer.carried(0, 1); };
+  const Scoring::Body carried = [](const LayerView& layer, Scores& scores) {
+    set_all(scores, 0);
+    layer.carried(0, 1);
+  };
   EXPECT_THAT(complaint_of_scores(carried), HasSubstr("carried float 1"));
   EXPECT_THAT(complaint_of_scores(carried, {.accumulated_attention = true, .n_carried = 1}),
               HasSubstr("n_carried is 1"));

@@ -202,7 +202,8 @@ class Press : public Parameterized {
   /// of that layer.
   virtual void observe_output(const LayerOutput& /*output*/) {}
 
-  /// Fills `scores`, which is already sized: one row per KV head, one value per entry.
+  /// Fills `scores`, which is already sized: one row per KV head, one value per entry. An entry without a score is an
+  /// error, as one whose score is NaN.
   virtual void score(const LayerView& layer, Scores& scores);
   /// Returns the entries to keep. Default: the budget.n_kept highest scores of each head; all entries, without
   /// scoring, if all heads fit the budget.
