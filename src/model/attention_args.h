@@ -14,8 +14,17 @@ namespace kvpress {
 inline AttentionArgs attention_args(const ModelConfig& config, std::int64_t layer, const float* queries,
                                     std::int64_t n_new, std::span<const HeadKV> kv, DType kv_type,
                                     float* log_sum_exp = nullptr, std::span<float* const> column_sums = {}) {
-  return {queries, n_new,   config.n_heads, config.head_dim, config.attention_scale(layer),
-          kv,      kv_type, log_sum_exp,    column_sums,     {}};
+  return {queries,
+          n_new,
+          config.n_heads,
+          config.head_dim,
+          config.attention_scale(layer),
+          kv,
+          kv_type,
+          log_sum_exp,
+          column_sums,
+          {},
+          config.layer(layer).attention_soft_cap};
 }
 
 }  // namespace kvpress

@@ -82,15 +82,20 @@ std::int64_t ModelConfig::n_parameters() const {
   const std::int64_t q = n_heads * head_dim;
   const std::int64_t kv = n_kv_heads * head_dim;
   std::int64_t sum = norm(final_norm, hidden_size) + (tied_output ? 1 : 2) * vocab_size * hidden_size;
+  sum += learned_positions * hidden_size;
   for (const LayerSpec& it : layers) {
     const std::int64_t inner = (it.gated ? 2 : 1) * it.intermediate_size;
+    const bool routed = it.feed_forward == FeedForwardKind::experts;
     sum += (it.norm_place == NormPlace::both ? 4 : 2) * norm(it.norm, hidden_size);
-    if (it.query_norm) sum += norm(*it.query_norm, head_dim);
-    if (it.key_norm) sum += norm(*it.key_norm, head_dim);
-    sum += (2 * q + 2 * kv + inner + it.intermediate_size) * hidden_size;
+    if (it.query_norm) sum += norm(*it.query_norm, it.norms_heads_together ? q : head_dim);
+    if (it.key_norm) sum += norm(*it.key_norm, it.norms_heads_together ? kv : head_dim);
+    if (it.attention_sinks) sum += n_heads;
+    sum += (2 * q + 2 * kv) * hidden_size;
     sum += bias(it.biases.query, q) + bias(it.biases.key, kv) + bias(it.biases.value, kv) +
-           bias(it.biases.attention_out, hidden_size) + bias(it.biases.mlp_in, inner) +
-           bias(it.biases.mlp_out, hidden_size);
+           bias(it.biases.attention_out, hidden_size);
+    if (routed) sum += experts.n * hidden_size + bias(experts.router_bias, experts.n);
+    sum += (routed ? experts.n : 1) * ((inner + it.intermediate_size) * hidden_size + bias(it.biases.mlp_in, inner) +
+                                       bias(it.biases.mlp_out, hidden_size));
   }
   return sum;
 }
@@ -99,15 +104,14 @@ void check_supported(const ModelConfig& config, const std::string& path) {
   const auto refuse_if = [&](bool there, std::string_view what) {
     if (there) fail("{}: {} not supported", path, what);
   };
-  refuse_if(config.logit_soft_cap != 0, "a soft cap of logits is");
   refuse_if(std::ssize(config.layers) != config.n_layers, "a number of layers other than the layers described is");
   for (const LayerSpec& it : config.layers) {
-    refuse_if(it.attention_soft_cap != 0, "a soft cap of attention is");
-    refuse_if(it.attention_sinks, "attention sinks (learned terms of softmaxes) are");
-    refuse_if(it.feed_forward == FeedForwardKind::experts, "a feed-forward part of experts is");
     refuse_if(it.rope.attention_factor != 1.0f, "an attention factor of RoPE is");
     refuse_if(it.gated && it.activation == Activation::none, "a gate without an activation is");
     refuse_if(it.window < 0, "a negative window is");
+    const ExpertSpec& experts = config.experts;
+    refuse_if(it.feed_forward == FeedForwardKind::experts && (experts.n_used < 1 || experts.n_used > experts.n),
+              "a choice of none or of more experts than there are is");
   }
 }
 

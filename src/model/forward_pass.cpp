@@ -108,21 +108,32 @@ void ForwardPass::undo() noexcept {
 }
 
 void ForwardPass::embed() {
-  std::vector<std::byte> rounded(static_cast<std::size_t>(config_.hidden_size) * sizeof(float));
+  const auto hidden = static_cast<std::size_t>(config_.hidden_size);
+  std::vector<std::byte> rounded(hidden * sizeof(float));
+  std::vector<float> position(hidden);
+  const auto decode_row = [&](const TensorInfo& tensor, std::int64_t row, float* to) {
+    decode_to_f32(tensor, row * config_.hidden_size, {to, hidden});
+    if (numerics_.storage == DType::f32) return;
+    from_float(to, rounded.data(), numerics_.storage, config_.hidden_size);
+    to_float(rounded.data(), numerics_.storage, to, config_.hidden_size);
+  };
   for (const Sequence& it : sequences_) {
     for (const std::int32_t token : it.step->tokens) {
       if (token >= 0 && token < config_.vocab_size) continue;
       fail("token id {} is outside the model's vocabulary of {}", token, config_.vocab_size);
     }
+    const std::int64_t first_row = it.step->first_position + config_.first_position_row;
+    if (config_.learned_positions > 0 && first_row + it.n_new > config_.learned_positions) {
+      fail("the text reaches {} tokens, but the model has learned positions for {}", it.step->first_position + it.n_new,
+           config_.learned_positions - config_.first_position_row);
+    }
     for (std::int64_t i = 0; i < it.n_new; ++i) {
-      const std::int64_t row = it.step->tokens[i];
       float* const to = residual_.as_float().row(it.first_row + i);
-      decode_to_f32(weights_.embedding, row * config_.hidden_size, {to, static_cast<std::size_t>(config_.hidden_size)});
-      if (numerics_.storage != DType::f32) {
-        from_float(to, rounded.data(), numerics_.storage, config_.hidden_size);
-        to_float(rounded.data(), numerics_.storage, to, config_.hidden_size);
-      }
+      decode_row(weights_.embedding, it.step->tokens[i], to);
       if (config_.embedding_scale != 1.0f) scale(to, config_.hidden_size, config_.embedding_scale);
+      if (config_.learned_positions == 0) continue;
+      decode_row(weights_.positions, first_row + i, position.data());
+      add(position.data(), to, config_.hidden_size);
     }
   }
 }
@@ -220,9 +231,14 @@ Matrix<const float> ForwardPass::add_product(const LayerSpec& spec, const Linear
   }
   const Activations result = buffers_.projected.get(DType::f32, sum.rows, sum.cols);
   product(x, result);
+  add_result(spec, post_norm, result, sum);
+  return result.as_float();
+}
+
+void ForwardPass::add_result(const LayerSpec& spec, const NormWeights& post_norm, const Activations& result,
+                             const Activations& sum) const {
   if (spec.normed_after()) norm(post_norm, spec.norm, spec.norm_eps, result.as_float(), result);
   add(result.as<float>(), sum.as<float>(), sum.rows * sum.cols);
-  return result.as_float();
 }
 
 void ForwardPass::add_attention(std::int64_t l, const Part& part, const Activations& attended) {
@@ -246,18 +262,31 @@ void ForwardPass::feed_forward(std::int64_t l, Matrix<const float> input, const 
     const std::int64_t n = std::min(kMlpBlock, input.rows - first);
     const Activations normed = buffers_.normed.get(numerics_.compute, n, config_.hidden_size);
     read(spec, layer.mlp_norm, input.block(first, n), normed);
-    Activations inner;
-    if (spec.gated) {
-      const Activations wide = buffers_.wide.get(DType::f32, n, 2 * spec.intermediate_size);
-      layer.mlp_in(normed, wide);
-      inner = buffers_.gated.get(numerics_.compute, n, spec.intermediate_size);
-      gate_multiply(wide.as_float(), spec.activation, inner);
+    if (spec.feed_forward == FeedForwardKind::experts) {
+      refuse_not_finite_input(normed, sum.block(first, n));
+      add_result(spec, layer.mlp_post_norm, feed_experts(l, normed), sum.block(first, n));
     } else {
-      inner = buffers_.wide.get(numerics_.compute, n, spec.intermediate_size);
-      layer.mlp_in(normed, inner);
+      const Activations inner = inner_activations(spec, layer.mlp_in, normed);
+      add_product(spec, layer.mlp_out, layer.mlp_post_norm, inner, sum.block(first, n));
     }
-    add_product(spec, layer.mlp_out, layer.mlp_post_norm, inner, sum.block(first, n));
   }
+}
+
+Activations ForwardPass::inner_activations(const LayerSpec& spec, const Linear& mlp_in, const Activations& x) {
+  if (!spec.gated) {
+    const Activations inner = buffers_.wide.get(numerics_.compute, x.rows, spec.intermediate_size);
+    mlp_in(x, inner);
+    return inner;
+  }
+  const Activations wide = buffers_.wide.get(DType::f32, x.rows, 2 * spec.intermediate_size);
+  mlp_in(x, wide);
+  const Activations inner = buffers_.gated.get(numerics_.compute, x.rows, spec.intermediate_size);
+  if (spec.gate_limit > 0) {
+    limited_gate_multiply(wide.as_float(), spec.gate_limit, inner);
+  } else {
+    gate_multiply(wide.as_float(), spec.activation, inner);
+  }
+  return inner;
 }
 
 void ForwardPass::write_hidden_states() const {

@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "kvpress/model/model.h"
+#include "kvpress/ops/attention/attention.h"
 
 namespace kvpress {
 
 /// What a workspace holds: matrices of the pass, and the turns of RoPE.
 struct ForwardBuffers {
   ActivationBuffer residual, normed, qkv, queries, attended, projected, wide, gated;
+  ActivationBuffer routed, gathered, expert_result;
   LayerRopes ropes;
 };
 
@@ -76,7 +78,15 @@ class ForwardPass {
                                   const Activations& x, const Activations& sum, bool held = false);
   void add_attention(std::int64_t layer, const Part& part, const Activations& attended);
   void feed_forward(std::int64_t layer, Matrix<const float> input, const Activations& sum);
+  /// What a feed-forward part's second product reads: the activations of the first.
+  Activations inner_activations(const LayerSpec& spec, const Linear& mlp_in, const Activations& x);
+  void add_result(const LayerSpec& spec, const NormWeights& post_norm, const Activations& result,
+                  const Activations& sum) const;
   void finish_layer(std::int64_t layer);
+
+  // experts.cpp
+  /// The weighted sum of what each row's experts make of it, in float32.
+  Activations feed_experts(std::int64_t layer, const Activations& x);
 
   // layer_attention.cpp
   void begin_layer(std::int64_t layer, Sequence& sequence) const;
@@ -90,6 +100,8 @@ class ForwardPass {
   static bool attends_with(const Piece& piece, const Piece& other);
   void attend_together(std::int64_t layer, std::span<const Piece> pieces, const Projections& made,
                        const Activations& attended) const;
+  /// Attention whose softmaxes have a learned term more in their denominators.
+  static void attend_with_sinks(AttentionArgs args, const AlignedVector<float>& sinks, const Activations& out);
   void tell_listener(std::int64_t layer, const Piece& piece, const Projections& made, const float* log_sum_exp) const;
 
   const ModelConfig& config_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "kvpress/model/not_finite.h"
 #include "kvpress/ops/attention/attention.h"
@@ -64,12 +65,14 @@ Activations ForwardPass::attend(std::int64_t l, const Part& part) {
   return attended;
 }
 
-/// Each head of a row by itself.
+/// Each head of a row by itself, or all of them together.
 void ForwardPass::norm_queries_and_keys(const LayerSpec& spec, const LayerWeights& layer, float* qkv) const {
   const std::int64_t d = config_.head_dim;
   const auto norm_heads = [&](const std::optional<NormKind>& kind, const NormWeights& weights, float* heads,
                               std::int64_t n) {
-    if (kind) norm(weights, *kind, spec.norm_eps, {heads, n, d}, {heads, DType::f32, n, d});
+    const std::int64_t rows = spec.norms_heads_together ? 1 : n;
+    const std::int64_t cols = n * d / rows;
+    if (kind) norm(weights, *kind, spec.norm_eps, {heads, rows, cols}, {heads, DType::f32, rows, cols});
   };
   norm_heads(spec.query_norm, layer.query_norm, qkv, config_.n_heads);
   norm_heads(spec.key_norm, layer.key_norm, qkv + config_.n_heads * d, config_.n_kv_heads);
@@ -170,7 +173,8 @@ void ForwardPass::attend_together(std::int64_t layer, std::span<const Piece> pie
   const Piece& first = pieces.front();
   const auto n_pieces = static_cast<std::int64_t>(pieces.size());
   std::vector<HeadKV> kv;
-  bool wants_log_sum_exp = false;
+  const LayerSpec& spec = config_.layer(layer);
+  bool wants_log_sum_exp = spec.attention_sinks;
   for (const Piece& it : pieces) {
     const Step& step = *it.sequence->step;
     for (std::int64_t h = 0; h < config_.n_kv_heads; ++h) {
@@ -187,13 +191,40 @@ void ForwardPass::attend_together(std::int64_t layer, std::span<const Piece> pie
   const FirstSeen bounds = first_seen(layer, pieces);
   args.first_seen = bounds.pointers;
   args.n_heads *= n_pieces;  // rows of one token each, one after the other, are a row of as many times more heads
-  attention(args, attended.block(first.row, n_pieces * first.n));
+  const Activations out = attended.block(first.row, n_pieces * first.n);
+  if (spec.attention_sinks) {
+    attend_with_sinks(args, weights_.layers[layer].sinks, out);
+  } else {
+    attention(args, out);
+  }
   const float* of_piece = args.log_sum_exp;
   for (const Piece& it : pieces) {
     const AttentionListener* const listener = it.sequence->step->listener;
     if (listener != nullptr) tell_listener(layer, it, made, listener->wants_log_sum_exp() ? of_piece : nullptr);
     if (of_piece != nullptr) of_piece += config_.n_heads;
   }
+}
+
+void ForwardPass::attend_with_sinks(AttentionArgs args, const AlignedVector<float>& sinks, const Activations& out) {
+  const std::span<float* const> column_sums = std::exchange(args.column_sums, {});
+  attention(args, out);
+  const std::int64_t d = args.head_dim;
+  AlignedVector<float> row(static_cast<std::size_t>(d));
+  for (std::int64_t h = 0; h < args.n_heads; ++h) {
+    const auto sink = static_cast<double>(sinks[static_cast<std::size_t>(h) % sinks.size()]);
+    for (std::int64_t t = 0; t < args.n_new; ++t) {
+      float& log_sum = args.log_sum_exp[h * args.n_new + t];
+      const double before = log_sum;
+      const double after = std::max(before, sink) + std::log1p(std::exp(-std::abs(before - sink)));
+      log_sum = static_cast<float>(after);
+      const auto at = static_cast<std::size_t>((t * args.n_heads + h) * d) * size_of(out.type);
+      std::byte* const place = static_cast<std::byte*>(out.data) + at;
+      to_float(place, out.type, row.data(), d);
+      scale(row.data(), d, static_cast<float>(std::exp(before - after)));
+      from_float(row.data(), place, out.type, d);
+    }
+  }
+  if (!column_sums.empty()) attention_column_sums(args, column_sums);
 }
 
 void ForwardPass::tell_listener(std::int64_t layer, const Piece& piece, const Projections& made,

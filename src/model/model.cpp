@@ -76,7 +76,7 @@ Model::Model(ModelConfig config, const Numerics& numerics, DecoderWeights weight
 const ModelConfig& Model::config() const { return impl_->config; }
 DType Model::dtype() const { return impl_->numerics.storage; }
 DType Model::compute_type() const { return impl_->numerics.compute; }
-const Linear& Model::output() const { return impl_->weights.output; }
+OutputHead Model::output() const { return {impl_->weights.output, impl_->config.logit_soft_cap}; }
 
 std::string Model::numbers() const {
   const std::string type(to_string(impl_->numerics.storage));
@@ -97,6 +97,8 @@ std::size_t Model::weight_bytes() const {
   std::size_t bytes = impl_->weights.embedding.data.size() + impl_->weights.output.bytes();
   for (const LayerWeights& layer : impl_->weights.layers) {
     bytes += layer.qkv.bytes() + layer.attention_out.bytes() + layer.mlp_in.bytes() + layer.mlp_out.bytes();
+    bytes += layer.router.bytes();
+    for (const ExpertWeights& it : layer.experts) bytes += it.in.bytes() + it.out.bytes();
   }
   return bytes;
 }
@@ -130,8 +132,6 @@ void Model::forward(const Step& step) const {
   impl_->idle.push_back(std::move(workspace));
 }
 
-void Model::logits(Matrix<const float> hidden, Matrix<float> out) const {
-  output_logits(hidden, impl_->weights.output, out);
-}
+void Model::logits(Matrix<const float> hidden, Matrix<float> out) const { output_logits(hidden, output(), out); }
 
 }  // namespace kvpress

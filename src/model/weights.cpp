@@ -184,6 +184,13 @@ Linear WeightReader::output(const std::string& name, std::int64_t out, std::int6
   return result;
 }
 
+Linear WeightReader::exact(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias) {
+  const HeldWeights held = std::exchange(numerics_.held, HeldWeights::as_float);
+  Linear result = linear(name, out, in, with_bias);
+  numerics_.held = held;
+  return result;
+}
+
 Linear WeightReader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias,
                             Activation activation) {
   RowMap rows;

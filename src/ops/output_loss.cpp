@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kvpress/base/error.h"
+#include "kvpress/base/threads.h"
 #include "ops/cross_entropy.h"
 #include "ops/rowwise.h"
 
@@ -23,19 +24,25 @@ Activations as_input(Matrix<const float> hidden, DType type, ActivationBuffer& b
   return input;
 }
 
+void cap(Matrix<float> logits, float soft_cap) {
+  if (soft_cap > 0)
+    parallel_for(logits.rows, [&](std::int64_t r) { kvpress::soft_cap(logits.row(r), logits.cols, soft_cap); });
+}
+
 /// Rows of logits, a block of columns at a time: body(first column, logits of each of `states`).
 template <std::size_t N, typename Body>
-void for_column_blocks(const std::array<Matrix<const float>, N>& states, const Linear& head, Body&& body) {
+void for_column_blocks(const std::array<Matrix<const float>, N>& states, const OutputHead& head, Body&& body) {
   thread_local std::array<ActivationBuffer, N> inputs, outputs;
   std::array<Activations, N> x;
-  for (std::size_t i = 0; i < N; ++i) x[i] = as_input(states[i], head.type(), inputs[i]);
-  const std::int64_t block = head.column_block();
-  for (std::int64_t first = 0; first < head.out_features(); first += block) {
-    const std::int64_t n = std::min(block, head.out_features() - first);
+  for (std::size_t i = 0; i < N; ++i) x[i] = as_input(states[i], head.product.type(), inputs[i]);
+  const std::int64_t block = head.product.column_block();
+  for (std::int64_t first = 0; first < head.product.out_features(); first += block) {
+    const std::int64_t n = std::min(block, head.product.out_features() - first);
     std::array<Matrix<const float>, N> logits;
     for (std::size_t i = 0; i < N; ++i) {
       const Activations y = outputs[i].get(DType::f32, x[i].rows, n);
-      head.columns(x[i], first, y);
+      head.product.columns(x[i], first, y);
+      cap(y.as_float(), head.soft_cap);
       logits[i] = y.as_float();
     }
     body(first, logits);
@@ -44,9 +51,9 @@ void for_column_blocks(const std::array<Matrix<const float>, N>& states, const L
 
 /// Calls body(first row, number of rows) for some rows at a time.
 template <typename Body>
-void for_row_blocks(std::int64_t n_rows, const Linear& head, Body&& body) {
+void for_row_blocks(std::int64_t n_rows, const OutputHead& head, Body&& body) {
   // Where a block is all words, as many logits as elsewhere fit fewer rows.
-  const std::int64_t rows = head.column_block() < head.out_features() ? kOutputRows : kOutputRows / 8;
+  const std::int64_t rows = head.product.column_block() < head.product.out_features() ? kOutputRows : kOutputRows / 8;
   for (std::int64_t i = 0; i < n_rows; i += rows) body(i, std::min(rows, n_rows - i));
 }
 
@@ -76,13 +83,14 @@ void finish(const ComparedRows& rows, std::span<float> kl, std::span<std::uint8_
 
 }  // namespace
 
-void output_logits(Matrix<const float> hidden, const Linear& head, Matrix<float> out) {
+void output_logits(Matrix<const float> hidden, const OutputHead& head, Matrix<float> out) {
   thread_local ActivationBuffer input;
   if (out.stride != out.cols) fail("logits: rows of {} words cannot stand {} apart", out.cols, out.stride);
-  head(as_input(hidden, head.type(), input), {out.data, DType::f32, out.rows, out.cols});
+  head.product(as_input(hidden, head.product.type(), input), {out.data, DType::f32, out.rows, out.cols});
+  cap(out, head.soft_cap);
 }
 
-void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::span<const std::int32_t> targets,
+void output_cross_entropy(Matrix<const float> hidden, const OutputHead& head, std::span<const std::int32_t> targets,
                           std::span<float> nll, std::span<float> log_sums) {
   const auto sums_of = [&](std::int64_t first, std::int64_t n) {
     return log_sums.empty() ? log_sums : part(log_sums, first, n);
@@ -90,7 +98,7 @@ void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::s
   if (hidden.rows <= Linear::kCompactRows) {
     // A decoded token: the product of few rows is faster whole.
     thread_local ActivationBuffer output;
-    const Matrix<float> logits = output.get(DType::f32, hidden.rows, head.out_features()).as_float();
+    const Matrix<float> logits = output.get(DType::f32, hidden.rows, head.product.out_features()).as_float();
     output_logits(hidden, head, logits);
     CrossEntropyRows rows(targets);
     rows.add(logits, 0);
@@ -105,8 +113,8 @@ void output_cross_entropy(Matrix<const float> hidden, const Linear& head, std::s
   });
 }
 
-void output_compare(const ScoredStates& full, const ScoredStates& compressed, const Linear& head, std::span<float> kl,
-                    std::span<std::uint8_t> same_top) {
+void output_compare(const ScoredStates& full, const ScoredStates& compressed, const OutputHead& head,
+                    std::span<float> kl, std::span<std::uint8_t> same_top) {
   for_row_blocks(full.hidden.rows, head, [&](std::int64_t first, std::int64_t n) {
     ComparedRows rows(part(full.log_sums, first, n), part(compressed.log_sums, first, n));
     for_column_blocks<2>({full.hidden.block(first, n), compressed.hidden.block(first, n)}, head,

@@ -139,6 +139,25 @@ void Scale(float* x, std::int64_t n, float factor) {
   for (; i < n; ++i) x[i] *= factor;
 }
 
+/// tanh as 1 - 2 / (e^2x + 1). NaN stays NaN, which minima and maxima would lose.
+void SoftCap(float* x, std::int64_t n, float cap) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto twice = hn::Set(d, 2.0f / cap);
+  const auto one = hn::Set(d, 1.0f);
+  const auto capped = [&](hn::Vec<D> v) {
+    const auto power = safe_exp(d, hn::Mul(v, twice));
+    const auto tanh = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(power, one)));
+    return hn::IfThenElse(hn::IsNaN(v), v, hn::Mul(hn::Set(d, cap), tanh));
+  };
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(capped(hn::LoadU(d, x + i)), d, x + i);
+  if (i == n) return;
+  HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(capped(load_some(d, x + i, n - i)), d, rest);
+  std::copy_n(rest, n - i, x + i);
+}
+
 void Add(const float* x, float* sum, std::int64_t n) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -278,6 +297,7 @@ HWY_EXPORT(TimesZero);
 HWY_EXPORT(ExpShifted);
 HWY_EXPORT(SumExp);
 HWY_EXPORT(Scale);
+HWY_EXPORT(SoftCap);
 HWY_EXPORT(Add);
 HWY_EXPORT(LayerNormRow);
 HWY_EXPORT(RmsNormRow);
@@ -330,6 +350,8 @@ float max_value(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(Ma
 bool all_finite(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(TimesZero)(x, n) == 0.0f; }
 
 void scale(float* x, std::int64_t n, float factor) { HWY_DYNAMIC_DISPATCH(Scale)(x, n, factor); }
+
+void soft_cap(float* x, std::int64_t n, float cap) { HWY_DYNAMIC_DISPATCH(SoftCap)(x, n, cap); }
 
 float log_sum_exp(const float* x, std::int64_t n) {
   const float max = max_value(x, n);

@@ -25,6 +25,8 @@ float max_value(const float* x, std::int64_t n);
 /// Whether no value is NaN or infinite.
 bool all_finite(const float* x, std::int64_t n);
 void scale(float* x, std::int64_t n, float factor);
+/// x[i] = cap * tanh(x[i] / cap), within 2e-7 of cap.
+void soft_cap(float* x, std::int64_t n, float cap);
 /// log(sum(exp(x))), safe for any x.
 float log_sum_exp(const float* x, std::int64_t n);
 

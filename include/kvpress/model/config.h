@@ -14,7 +14,7 @@ struct ModelFiles;
 
 /// A model as a whole, and its layers.
 struct ModelConfig {
-  std::string architecture;  ///< transformers' model_type: "gpt_neox", "llama"
+  std::string architecture;  ///< transformers' model_type: "gpt_neox", "llama", ...
   std::int64_t n_layers = 0;
   std::int64_t hidden_size = 0;
   std::int64_t n_heads = 0;
@@ -24,9 +24,12 @@ struct ModelConfig {
   std::int64_t max_positions = 0;  ///< the context the model was trained for
   NormKind final_norm = NormKind::layer_norm;
   float final_norm_eps = 1e-5f;
-  bool tied_output = false;   ///< the embedding is the output product as well
-  float embedding_scale = 1;  ///< of the embedding's rows as they come in
-  float logit_soft_cap = 0;   ///< logits become cap * tanh(logit / cap); 0: they do not
+  bool tied_output = false;             ///< the embedding is the output product as well
+  float embedding_scale = 1;            ///< of the embedding's rows as they come in
+  std::int64_t learned_positions = 0;   ///< rows of a table that is added to the embedding (GPT-2); 0: none
+  std::int64_t first_position_row = 0;  ///< the table's row of the text's first token (OPT)
+  ExpertSpec experts;                   ///< of layers that have some
+  float logit_soft_cap = 0;             ///< logits become cap * tanh(logit / cap); 0: they do not
   std::vector<std::int32_t> eos_ids;
   std::vector<LayerSpec> layers;  ///< n_layers of them
 

@@ -42,11 +42,20 @@ struct RopeSpec {
 
 enum class FeedForwardKind : std::uint8_t { dense, experts };
 
+/// The router of a layer with experts: softmax over n logits, of which the n_used largest are taken.
+struct ExpertSpec {
+  std::int64_t n = 0;
+  std::int64_t n_used = 0;
+  bool normalized = true;  ///< the weights of the chosen sum to 1: those of a softmax over them alone
+  bool router_bias = false;
+};
+
 struct LayerSpec {
   NormKind norm = NormKind::layer_norm;
   NormPlace norm_place = NormPlace::before;
   float norm_eps = 1e-5f;
   std::optional<NormKind> query_norm, key_norm;  ///< of each head by itself, before RoPE
+  bool norms_heads_together = false;             ///< query_norm and key_norm are over all heads at once (OLMo 2)
   BiasSpec biases;
   RopeSpec rope;
   float attention_scale = 0;     ///< of scores; 0: 1 / sqrt(head_dim)
@@ -55,9 +64,10 @@ struct LayerSpec {
   bool attention_sinks = false;  ///< each softmax has one more, learned, term in its denominator
   bool parallel = false;         ///< attention and feed-forward read the same input (GPT-NeoX)
   FeedForwardKind feed_forward = FeedForwardKind::dense;
-  std::int64_t intermediate_size = 0;
-  bool gated = false;  ///< feed-forward: activation(gate) * up
+  std::int64_t intermediate_size = 0;  ///< of each expert
+  bool gated = false;                  ///< feed-forward: activation(gate) * up
   Activation activation = Activation::none;
+  float gate_limit = 0;  ///< above 0: gate * sigmoid(1.702 gate) * (up + 1), gate and up no larger than this (gpt-oss)
 
   bool normed_before() const { return norm_place != NormPlace::after; }
   bool normed_after() const { return norm_place != NormPlace::before; }

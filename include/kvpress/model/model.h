@@ -73,8 +73,8 @@ class Model {
   std::string numbers() const;
   /// Bytes of the packed weights.
   std::size_t weight_bytes() const;
-  /// The output product: [vocab_size, hidden_size], reads rows of compute_type().
-  const Linear& output() const;
+  /// The output product, [vocab_size, hidden_size], which reads rows of compute_type(), with the logits' soft cap.
+  OutputHead output() const;
 
   /// `n_carried`: floats that are kept beside each token for a press. `renumber`: CacheShape says what it does.
   KVCache make_cache(const CacheFormat& format, std::int64_t n_carried = 0, bool renumber = false) const;

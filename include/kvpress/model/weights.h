@@ -24,24 +24,33 @@ struct NormWeights {
   AlignedVector<float> bias;
 };
 
+/// One expert's feed-forward part.
+struct ExpertWeights {
+  Linear in, out;
+};
+
 struct LayerWeights {
   NormWeights attention_norm;       ///< of what attention reads
   NormWeights attention_post_norm;  ///< of what attention gives
   NormWeights mlp_norm;
   NormWeights mlp_post_norm;
-  NormWeights query_norm;  ///< [head_dim]
+  NormWeights query_norm;  ///< [head_dim], or of all heads
   NormWeights key_norm;
-  Linear qkv;  ///< rows: every query head, then every key head, then every value head
+  AlignedVector<float> sinks;  ///< [n_heads], where there are any: a logit beside those of the entries
+  Linear qkv;                  ///< rows: every query head, then every key head, then every value head
   Linear attention_out;
   /// The rows of attention_out once more, [hidden_size, n_heads * head_dim], decoded from the file when asked for.
   WeightRows attention_out_rows;
   Linear mlp_in;  ///< gated: the gate's rows, then the rows it gates
   Linear mlp_out;
+  Linear router;  ///< [experts, hidden_size]
+  std::vector<ExpertWeights> experts;
 };
 
 struct DecoderWeights {
   /// [vocab, hidden]: the file's own bytes (mapped), decoded row by row as tokens come.
   TensorInfo embedding;
+  TensorInfo positions;  ///< [learned_positions, hidden], the same
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
   Linear output;
@@ -91,6 +100,8 @@ class WeightReader {
                 Activation activation = Activation::none);
   /// The output product, which stays as_int8 where others are as_int4: a model's loss depends on it most.
   Linear output(const std::string& name, std::int64_t out, std::int64_t in);
+  /// As linear(), not quantized beyond what the file has.
+  Linear exact(const std::string& name, std::int64_t out, std::int64_t in, bool with_bias);
   /// The rows of `name`.weight [out, in] as they are decoded, for whoever needs a weight beside its packed product.
   WeightRows rows(const std::string& name, std::int64_t out, std::int64_t in);
 

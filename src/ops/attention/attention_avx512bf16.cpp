@@ -239,6 +239,7 @@ void attend_rows(const AttentionRows& rows, const void* keys, const void* values
     const u16* queries = static_cast<const u16*>(rows.queries) + first * rows.head_dim;
     float* scores = kKeep ? kept + first * kKeyBlock : own_scores;
     score_rows(queries, n, rows.head_dim, static_cast<const u32*>(keys), n_keys, scores, false);
+    cap_scores(scores, n, n_keys, rows.soft_cap);
     hide_entries(scores, n, rows.hidden == nullptr ? nullptr : rows.hidden + first);
     for (i64 r = 0; r < n; ++r) {
       correction[r] = weigh_scores<kKeep>(scores + r * kKeyBlock, seen[first + r], n_keys, rows.factor,

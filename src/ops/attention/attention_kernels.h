@@ -31,9 +31,10 @@ struct AttentionRows {
   float* row_sum = nullptr;              ///< sum of 2^(exponent - row_max); starts at 0
   float* accumulated = nullptr;          ///< [n_rows, padded_head_dim]; starts at 0
   const std::int32_t* hidden = nullptr;  ///< row r does not see the first hidden[r] keys of the block; null: sees all
+  float soft_cap = 0;                    ///< above 0: scores become soft_cap * tanh(score / soft_cap)
 };
 
-/// Rows that attend_few() takes at most.
+/// Rows that attend_few() takes at most. It knows no soft caps.
 inline constexpr std::int64_t kAttendFewRows = 6;
 
 /// Where a row has seen nothing. Finite: the difference of two infinities is no number.
@@ -46,6 +47,9 @@ inline constexpr float kNoMax = -1e30f;
     for (std::int64_t j = 0; j < hidden[r]; ++j) scores[r * kKeyBlock + j] = kNoMax;
   }
 }
+
+/// scores[r][j] = cap * tanh(scores[r][j] / cap), rows kKeyBlock apart; nothing for a cap of 0.
+void cap_scores(float* scores, std::int64_t n_rows, std::int64_t n_keys, float cap);
 
 /// How kernels read what they are given. Packed keys hold kKeyBlock * head_dim elements, packed values
 /// kKeyBlock * padded_head_dim.

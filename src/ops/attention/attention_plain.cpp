@@ -29,6 +29,7 @@ void attention_plain(const AttentionArgs& args, const Activations& out) {
         double dot = 0;
         for (std::int64_t c = 0; c < d; ++c) dot += static_cast<double>(query[c]) * key[c];
         weights[j] = dot * args.scale;
+        if (args.soft_cap > 0) weights[j] = args.soft_cap * std::tanh(weights[j] / args.soft_cap);
         max = std::max(max, weights[j]);
       }
       double sum = 0;

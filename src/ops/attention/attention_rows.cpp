@@ -57,7 +57,13 @@ AttentionPlan::AttentionPlan(const AttentionArgs& args)
       group(args.n_heads / n_kv_heads),
       block_tokens(std::max<std::int64_t>(1, rows_together(args, keeps_weights) / group)),
       n_query_blocks((args.n_new + block_tokens - 1) / block_tokens),
-      factor(args.scale * std::numbers::log2e_v<float>) {}
+      factor(args.scale * std::numbers::log2e_v<float>),
+      soft_cap(args.soft_cap / args.scale) {}
+
+void cap_scores(float* scores, std::int64_t n_rows, std::int64_t n_keys, float cap) {
+  if (cap <= 0) return;
+  for (std::int64_t r = 0; r < n_rows; ++r) soft_cap(scores + r * kKeyBlock, n_keys, cap);
+}
 
 void keys_to_float(const HeadKV& kv, DType type, std::int64_t head_dim, std::int64_t first, std::int64_t n,
                    float* out) {

@@ -45,7 +45,8 @@ struct AttentionPlan {
   std::int64_t group;         ///< query heads per KV head
   std::int64_t block_tokens;  ///< tokens whose queries make up one block of rows
   std::int64_t n_query_blocks;
-  float factor;  ///< from scores to base-2 exponents
+  float factor;    ///< from scores to base-2 exponents
+  float soft_cap;  ///< of scores as products give them, before scale; 0: none
 
   explicit AttentionPlan(const AttentionArgs& args);
 };

@@ -230,6 +230,7 @@ void Attend(const AttentionRows& rows, const void* keys, const void* values, con
     float* scores = weights == nullptr ? own_scores : weights + first * kKeyBlock;
     Scores(static_cast<const float*>(rows.queries) + first * rows.head_dim, n, rows.head_dim, keys, n_keys, scores,
            false);
+    cap_scores(scores, n, n_keys, rows.soft_cap);
     hide_entries(scores, n, rows.hidden == nullptr ? nullptr : rows.hidden + first);
     for (std::int64_t r = 0; r < n; ++r) {
       const std::int64_t i = first + r;

@@ -80,6 +80,7 @@ class Window {
       if (plan_.kernels.element_size == 2) {
         plan_.kernels.scores(queries.rest() + r * row_bytes, rows, args_.head_dim, keys.data(), n, to, true);
       }
+      cap_scores(to, rows, n, plan_.soft_cap);
       hide_entries(to, rows, sight->hidden_from(r));
       add_row_sums(to, rows, sight->seen.data() + r, plan_.factor, row_max_.data() + item * n_rows_ + r,
                    row_sum_.data() + item * n_rows_ + r);
@@ -187,6 +188,7 @@ void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const 
           if (most == 0) return;
           plan.kernels.scores(queries.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data() + static_cast<std::size_t>(i) * key_bytes, most, scores, false);
+          cap_scores(scores, rows, most, plan.soft_cap);
           hide_entries(scores, rows, sight.hidden_from(r));
           if constexpr (kReduction == Reduction::max) {
             max_columns(scores, rows, seen + r, plan.factor, shifts.data() + r, totals + i * kKeyBlock);
@@ -268,6 +270,7 @@ void attention_log_sum_exp(const AttentionArgs& args) {
           if (most == 0) return;
           plan.kernels.scores(rows_of_block.data() + r * args.head_dim * plan.kernels.element_size, rows, args.head_dim,
                               keys.data(), most, scores, false);
+          cap_scores(scores, rows, most, plan.soft_cap);
           hide_entries(scores, rows, sight.hidden_from(r));
           add_row_sums(scores, rows, seen + r, plan.factor, row_max.data() + b * max_rows + r,
                        row_sum.data() + b * max_rows + r);

@@ -48,6 +48,7 @@ struct AttentionArgs {
   /// read the newer part of a head only: a range may begin elsewhere in each head, and blocks that no query sees are
   /// not read. Taken by all functions here.
   std::span<const std::int32_t* const> first_seen = {};
+  float soft_cap = 0;  ///< above 0: scores, scaled, become soft_cap * tanh(score / soft_cap). Taken by all, too
 };
 
 /// out: [n_new, n_heads * head_dim], float32 or bfloat16. Uses every thread.

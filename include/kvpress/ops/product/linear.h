@@ -66,6 +66,15 @@ class Linear {
   std::shared_ptr<LinearImpl> impl_;
 };
 
+/// The product that makes logits, and what becomes of them: soft_cap * tanh(logit / soft_cap), unless that is 0. The
+/// product must live as long.
+struct OutputHead {
+  OutputHead(const Linear& product_, float soft_cap_ = 0)  // NOLINT(google-explicit-constructor)
+      : product(product_), soft_cap(soft_cap_) {}
+  const Linear& product;
+  float soft_cap;
+};
+
 /// C = alpha op(A) op(B) + beta C in float32, row-major; op(X) is X or its transpose. C is m x n, the inner size k.
 /// Single-threaded when called inside a parallel loop.
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
