@@ -2,6 +2,7 @@
 // write src/model/<name>.cpp beside llama.cpp and name it in architectures().
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,7 +19,8 @@ struct Architecture {
   std::string_view gguf_name;   ///< llama.cpp's name, in general.architecture; empty: not read from GGUF
   /// Reads what it knows; the caller refuses what was not read.
   ModelConfig (*config_from_json)(const JsonConfig& from);
-  ModelConfig (*config_from_gguf)(const GgufFile& file);
+  /// `planned`: as read_config() has it.
+  ModelConfig (*config_from_gguf)(const GgufFile& file, std::int64_t planned);
   DecoderWeights (*weights)(const ModelConfig& config, const TensorFile& file, bool is_gguf, const Numerics& numerics);
 };
 

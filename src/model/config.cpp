@@ -135,14 +135,14 @@ void read_end_tokens(const JsonConfig& config, ModelConfig& to) {
   if (generation.has("eos_token_id")) to.eos_ids = generation.ids("eos_token_id");
 }
 
-ModelConfig read_any_config(const ModelFiles& files) {
+ModelConfig read_any_config(const ModelFiles& files, std::int64_t planned) {
   if (files.gguf != nullptr) {
     const auto* name = files.gguf->get<std::string>("general.architecture");
     if (name == nullptr) fail("{}: metadata general.architecture is missing", files.path.string());
-    return architecture_by_gguf_name(*name, files.path.string()).config_from_gguf(*files.gguf);
+    return architecture_by_gguf_name(*name, files.path.string()).config_from_gguf(*files.gguf, planned);
   }
   const std::string path = files.config_json.string();
-  const JsonConfig from(read_json_object(files.config_json), path);
+  const JsonConfig from(read_json_object(files.config_json), path, planned);
   const auto model_type = from.text("model_type");
   if (!model_type) fail("{}: 'model_type' is missing; a transformers config.json is needed", path);
   ModelConfig config = architecture_by_model_type(*model_type, path).config_from_json(from);
@@ -153,8 +153,8 @@ ModelConfig read_any_config(const ModelFiles& files) {
 
 }  // namespace
 
-ModelConfig read_config(const ModelFiles& files) {
-  ModelConfig config = read_any_config(files);
+ModelConfig read_config(const ModelFiles& files, std::int64_t planned) {
+  ModelConfig config = read_any_config(files, planned);
   check_supported(config, files.gguf != nullptr ? files.path.string() : files.config_json.string());
   return config;
 }

@@ -11,7 +11,6 @@
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
-#include "kvpress/ops/rope.h"
 #include "model/harmless_keys.h"
 
 namespace kvpress {
@@ -22,8 +21,8 @@ struct JsonConfig::State {
   std::map<std::string, JsonConfig> objects;
 };
 
-JsonConfig::JsonConfig(nlohmann::json json, std::string path, std::string prefix)
-    : state_(std::make_shared<State>()), path_(std::move(path)), prefix_(std::move(prefix)) {
+JsonConfig::JsonConfig(nlohmann::json json, std::string path, std::string prefix, std::int64_t planned)
+    : state_(std::make_shared<State>()), path_(std::move(path)), prefix_(std::move(prefix)), planned_(planned) {
   state_->json = std::move(json);
 }
 
@@ -82,7 +81,7 @@ JsonConfig JsonConfig::object(const std::string& key) const {
   if (const auto it = state_->objects.find(key); it != state_->objects.end()) return it->second;
   const nlohmann::json* value = find(key);
   if (value != nullptr && !value->is_object()) refuse(key, *value, "an object");
-  JsonConfig object(value == nullptr ? nlohmann::json::object() : *value, path_, prefix_ + key + ".");
+  JsonConfig object(value == nullptr ? nlohmann::json::object() : *value, path_, prefix_ + key + ".", planned_);
   state_->objects.emplace(key, object);
   return object;
 }

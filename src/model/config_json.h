@@ -20,10 +20,22 @@ inline constexpr std::int64_t kMaxSize = std::int64_t{1} << 23;
 inline constexpr std::int64_t kMaxLayers = 4096;
 inline constexpr std::int64_t kMaxVocabulary = std::int64_t{1} << 31;
 
+/// What rotary positions are where a configuration does not say.
+struct RopeDefaults {
+  std::int64_t max_positions = 0;
+  double partial = 1.0;  ///< share of a head's channels
+  double base = 10000.0;
+  std::string base_key = "rope_theta";  ///< where the base stands outside of rope_parameters
+  /// Whether a scaling that names no type of layer is meant.
+  bool scaled = true;
+};
+
 /// An object and which of its keys were read. Copies share both.
 class JsonConfig {
  public:
-  JsonConfig(nlohmann::json json, std::string path) : JsonConfig(std::move(json), std::move(path), "") {}
+  /// `planned`: as read_config() has it.
+  JsonConfig(nlohmann::json json, std::string path, std::int64_t planned = 0)
+      : JsonConfig(std::move(json), std::move(path), "", planned) {}
 
   /// Absent and null read the same, but for is_null().
   bool has(const std::string& key) const { return find(key) != nullptr; }
@@ -46,9 +58,9 @@ class JsonConfig {
 
   /// transformers' name for an activation.
   Activation activation(const std::string& key, const std::string& fallback) const;
-  /// The inverse frequencies, by rope_parameters, rope_scaling, or the flat keys. What is said in several places must
-  /// agree.
-  std::vector<float> rope(std::int64_t head_dim, double default_partial, std::int64_t max_positions) const;
+  /// By rope_parameters, rope_scaling, or the flat keys. What is said in several places must agree. `layer_type` is for
+  /// models of several RoPEs: where rope_parameters has an object for it ("sliding_attention"), that is taken.
+  RopeSpec rope(std::int64_t head_dim, const RopeDefaults& defaults, const std::string& layer_type = "") const;
 
   /// Throws Error for the first key, of this object or of those that object() gave, that was neither read nor is
   /// known not to change what a model computes: it could compute something else.
@@ -58,7 +70,7 @@ class JsonConfig {
 
  private:
   struct State;
-  JsonConfig(nlohmann::json json, std::string path, std::string prefix);
+  JsonConfig(nlohmann::json json, std::string path, std::string prefix, std::int64_t planned);
   /// The value, which counts as read; nullptr when absent or null.
   const nlohmann::json* find(const std::string& key) const;
   [[noreturn]] void refuse(const std::string& key, const nlohmann::json& value, std::string_view wanted) const;
@@ -66,6 +78,7 @@ class JsonConfig {
   std::shared_ptr<State> state_;
   std::string path_;
   std::string prefix_;  ///< of keys in messages: "rope_scaling."
+  std::int64_t planned_;
 };
 
 /// What the parts of every configuration must satisfy; throws Error naming the file.

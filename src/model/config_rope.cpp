@@ -45,19 +45,25 @@ double needed(const std::string& path, std::optional<double> value, const char* 
 
 }  // namespace
 
-std::vector<float> JsonConfig::rope(std::int64_t head_dim, double default_partial, std::int64_t max_positions) const {
-  const JsonConfig newer = object("rope_parameters");
-  const JsonConfig older = object("rope_scaling");
+RopeSpec JsonConfig::rope(std::int64_t head_dim, const RopeDefaults& defaults, const std::string& layer_type) const {
+  const JsonConfig empty(nlohmann::json::object(), path_);
+  const JsonConfig parameters = object("rope_parameters");
+  const bool by_type = parameters.has("full_attention") || parameters.has("sliding_attention");
+  const JsonConfig newer = by_type           ? (layer_type.empty() ? parameters : parameters.object(layer_type))
+                           : defaults.scaled ? parameters
+                                             : empty;
+  const JsonConfig older = defaults.scaled ? object("rope_scaling") : empty;
   const auto in_objects = [&](const char* key) { return agreed_number(path_, {{&newer, key}, {&older, key}}); };
+  const char* const base_key = defaults.base_key.c_str();
   const double base =
       agreed_number(path_,
-                    {{&newer, "rope_theta"}, {&older, "rope_theta"}, {this, "rope_theta"}, {this, "rotary_emb_base"}})
-          .value_or(10000.0);
+                    {{&newer, "rope_theta"}, {&older, "rope_theta"}, {this, base_key}, {this, "rotary_emb_base"}})
+          .value_or(defaults.base);
   const double partial = agreed_number(path_, {{&newer, "partial_rotary_factor"},
                                                {&older, "partial_rotary_factor"},
                                                {this, "partial_rotary_factor"},
                                                {this, "rotary_pct"}})
-                             .value_or(default_partial);
+                             .value_or(defaults.partial);
   if (!(partial > 0 && partial <= 1))
     fail("{}: the rotary share of a head is {}, it must be in (0, 1]", path_, partial);
   if (!(base > 1)) fail("{}: the rotary base is {}, it must be above 1", path_, base);
@@ -83,7 +89,8 @@ std::vector<float> JsonConfig::rope(std::int64_t head_dim, double default_partia
     llama3.factor = needed(path_, factor, "factor", type);
     llama3.low_frequency_factor = needed(path_, low, "low_freq_factor", type);
     llama3.high_frequency_factor = needed(path_, high, "high_freq_factor", type);
-    llama3.original_context = needed(path_, original.value_or(static_cast<double>(max_positions)), kOriginal, type);
+    llama3.original_context =
+        needed(path_, original.value_or(static_cast<double>(defaults.max_positions)), kOriginal, type);
     if (llama3.low_frequency_factor == llama3.high_frequency_factor) {
       fail("{}: 'low_freq_factor' and 'high_freq_factor' are both {}, they must differ", path_,
            llama3.low_frequency_factor);
@@ -94,7 +101,7 @@ std::vector<float> JsonConfig::rope(std::int64_t head_dim, double default_partia
   } else if (factor && *factor != 1) {
     fail("{}: rotary scaling has a 'factor' of {}, but no 'rope_type' that uses it", path_, *factor);
   }
-  return frequencies;
+  return {frequencies, 1.0f};
 }
 
 }  // namespace kvpress

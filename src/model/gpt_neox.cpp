@@ -32,7 +32,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
   layer.biases = {attention_bias, attention_bias, attention_bias, attention_bias, true, true};
   layer.activation = from.activation("hidden_act", "gelu");
   layer.intermediate_size = from.size("intermediate_size");
-  layer.rope.inverse_frequencies = from.rope(config.head_dim, 0.25, config.max_positions);
+  layer.rope = from.rope(config.head_dim, {.max_positions = config.max_positions, .partial = 0.25});
   config.set_layers(from.size("num_hidden_layers", kMaxLayers), layer);
   check_config(config, path);
   return config;

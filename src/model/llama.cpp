@@ -7,13 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "formats/printable.h"
 #include "kvpress/base/error.h"
 #include "kvpress/formats/gguf.h"
-#include "kvpress/ops/rope.h"
 #include "model/architecture.h"
 #include "model/config_gguf.h"
 #include "model/config_json.h"
+#include "model/gguf_rope.h"
 #include "tokenizer/end_tokens.h"
 
 namespace kvpress {
@@ -57,54 +56,13 @@ ModelConfig llama_config_from_json(const JsonConfig& from) {
   const bool mlp = from.flag_or("mlp_bias", false);
   layer.biases = {attention, attention, attention, attention, mlp, mlp};
   layer.intermediate_size = from.size("intermediate_size");
-  layer.rope.inverse_frequencies = from.rope(config.head_dim, 1.0, config.max_positions);
+  layer.rope = from.rope(config.head_dim, {.max_positions = config.max_positions});
   config.set_layers(from.size("num_hidden_layers", kMaxLayers), layer);
   check_config(config, path);
   return config;
 }
 
 namespace {
-
-/// RoPE as the metadata describe it, by llama.cpp's rules.
-std::vector<float> gguf_rope(GgufConfig& from, std::int64_t head_dim) {
-  const std::string& path = from.path();
-  const std::int64_t rotary = from.size_or("rope.dimension_count", kMaxSize, head_dim);
-  if (rotary != head_dim || rotary % 2 != 0) {
-    fail("{}: metadata {} is {}, but heads have {} channels", path, from.full("rope.dimension_count"), rotary,
-         head_dim);
-  }
-  const double base = from.number("rope.freq_base").value_or(10000.0);
-  if (!(base > 1)) fail("{}: metadata {} is {}, it must be above 1", path, from.full("rope.freq_base"), base);
-  std::vector<float> frequencies = rope_frequencies(rotary, base);
-  // A factor without a type is linear; the old name of it is no other.
-  const auto newer = from.number("rope.scaling.factor");
-  const auto older = from.number("rope.scale_linear");
-  const std::string type = from.text("rope.scaling.type").value_or("linear");
-  if (type != "linear" && type != "none") {
-    fail("{}: rotary scaling '{}' is not supported; known: none, linear, llama3's rope_freqs", path, printable(type));
-  }
-  from.require("rope.scaling.attn_factor", 1);
-  from.require("rope.scaling.alpha", 0);
-  const double factor = newer.value_or(older.value_or(1.0));
-  if (!(factor > 0)) {
-    fail("{}: metadata {} is {}, it must be above 0", path,
-         from.full(newer ? "rope.scaling.factor" : "rope.scale_linear"), factor);
-  }
-  if (type == "linear") {
-    for (float& frequency : frequencies) frequency = static_cast<float>(frequency / factor);
-  }
-  const GgufFile& file = from.file();
-  if (file.find("rope_freqs.weight") == nullptr) return frequencies;
-  // Llama 3's stretching, already worked out per frequency.
-  std::vector<float> factors(static_cast<std::size_t>(rotary / 2));
-  const TensorInfo& stored = file.at("rope_freqs.weight");
-  if (stored.n_elements() != rotary / 2) {
-    fail("{}: tensor rope_freqs.weight has {} values, {} are needed", path, stored.n_elements(), rotary / 2);
-  }
-  decode_to_f32(stored, 0, factors);
-  for (std::size_t i = 0; i < factors.size(); ++i) frequencies[i] /= factors[i];
-  return frequencies;
-}
 
 /// A layer has the biases that the file has.
 void read_biases(const GgufFile& file, ModelConfig& config) {
@@ -122,7 +80,7 @@ void read_biases(const GgufFile& file, ModelConfig& config) {
   }
 }
 
-ModelConfig config_from_gguf(const GgufFile& file) {
+ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kLlama.gguf_name);
   ModelConfig config = llama_model();
   LayerSpec layer = llama_layer();
@@ -146,12 +104,11 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   config.vocab_size = embedding.shape[0];
   if (config.vocab_size > kMaxVocabulary) fail("{}: tensor token_embd.weight has too many rows", file.path());
   config.tied_output = file.find("output.weight") == nullptr;
-  layer.rope.inverse_frequencies = gguf_rope(from, config.head_dim);
+  layer.rope = gguf_rope(from, config.head_dim, planned);
   config.set_layers(from.size("block_count", kMaxLayers), layer);
   read_biases(file, config);
   config.eos_ids = gguf_end_tokens(file);
-  from.refuse_unread({"vocab_size", "tensor_data_layout", "use_parallel_residual", "rope.scaling.finetuned",
-                      "rope.scaling.original_context_length", "attention.layer_norm_epsilon"});
+  from.refuse_unread({"vocab_size", "tensor_data_layout", "use_parallel_residual", "attention.layer_norm_epsilon"});
   check_config(config, file.path());
   return config;
 }

@@ -13,6 +13,7 @@
 #include "kvpress/base/log.h"
 #include "kvpress/formats/model_files.h"
 #include "kvpress/ops/rope.h"
+#include "model/config_json.h"
 #include "temporary_folder.h"
 
 namespace kvpress {
@@ -105,6 +106,45 @@ TEST(Config, RopeThatCannotBeIsRefused) {
   EXPECT_THAT(error_of([&] { read_text(start + R"(,"rope_theta":Infinity})"); }), HasSubstr("it must be finite"));
   EXPECT_THAT(error_of([&] { read_text(start + R"(,"rms_norm_eps":NaN})"); }), HasSubstr("it must be finite"));
   EXPECT_THAT(error_with({{"rms_norm_eps", 0}}), HasSubstr("epsilon is 0, it must be above 0"));
+}
+
+/// A model of two RoPEs, as Gemma 3 has them.
+TEST(Config, RopeMayDifferByTypeOfLayer) {
+  const RopeDefaults full{.max_positions = 512, .base = 1e6};
+  const RopeDefaults window{.max_positions = 512, .base_key = "rope_local_base_freq", .scaled = false};
+  struct Turns {
+    std::vector<float> full, window;
+  };
+  const auto turns_of = [&](const json& config) {
+    const JsonConfig from(config, "config.json");
+    const Turns turns{from.rope(16, full, "full_attention").inverse_frequencies,
+                      from.rope(16, window, "sliding_attention").inverse_frequencies};
+    from.refuse_unread();
+    return turns;
+  };
+  std::vector<float> eighth = rope_frequencies(16, 2e6);
+  for (float& it : eighth) it = static_cast<float>(it / 8.0);
+
+  const Turns none = turns_of(json::object());
+  EXPECT_EQ(none.full, rope_frequencies(16, 1e6));
+  EXPECT_EQ(none.window, rope_frequencies(16, 1e4));
+  const Turns older = turns_of({{"rope_theta", 2e6},
+                                {"rope_local_base_freq", 5e4},
+                                {"rope_scaling", {{"rope_type", "linear"}, {"factor", 8.0}}}});
+  EXPECT_EQ(older.full, eighth);
+  EXPECT_EQ(older.window, rope_frequencies(16, 5e4));
+  const Turns newer = turns_of({{"rope_parameters",
+                                 {{"full_attention", {{"rope_type", "linear"}, {"factor", 8.0}, {"rope_theta", 2e6}}},
+                                  {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 5e4}}}}}});
+  EXPECT_EQ(newer.full, eighth);
+  EXPECT_EQ(newer.window, rope_frequencies(16, 5e4));
+  EXPECT_THAT(error_of([&] {
+                turns_of({{"rope_parameters", {{"full_attention", {{"rope_type", "x"}}}}}});
+              }),
+              HasSubstr("rotary scaling 'x' is not supported"));
+  // What a Llama cannot have is not read past.
+  EXPECT_THAT(error_with({{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}}),
+              HasSubstr("'rope_parameters.full_attention' is not known here"));
 }
 
 TEST(Config, KeysThatAreNotUnderstoodAreNamed) {

@@ -47,8 +47,9 @@ struct ModelConfig {
 };
 
 /// Reads the configuration of `files`, whose architecture must be one of architectures(). Throws Error naming the file
-/// and the key that is missing, of the wrong kind, out of range or not supported.
-ModelConfig read_config(const ModelFiles& files);
+/// and the key that is missing, of the wrong kind, out of range or not supported. `planned` is the number of tokens
+/// that texts will have, by which some scalings of RoPE choose their frequencies; 0: those of the original context.
+ModelConfig read_config(const ModelFiles& files, std::int64_t planned = 0);
 
 /// Refuses, by Error naming `path`, what a configuration describes and the forward pass does not carry out.
 void check_supported(const ModelConfig& config, const std::string& path);

@@ -1,0 +1,14 @@
+// The rotary positions that a GGUF's metadata and tensors describe, by llama.cpp's rules.
+#pragma once
+
+#include <cstdint>
+
+#include "kvpress/model/layer_spec.h"
+#include "model/config_gguf.h"
+
+namespace kvpress {
+
+/// `planned`: as read_config() has it. Throws Error naming file and key.
+RopeSpec gguf_rope(GgufConfig& from, std::int64_t head_dim, std::int64_t planned);
+
+}  // namespace kvpress
