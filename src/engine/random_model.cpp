@@ -36,14 +36,22 @@ class Maker {
     LayerWeights layer;
     if (spec.normed_before()) layer.attention_norm = layer.mlp_norm = ones(spec.norm, hidden);
     if (spec.normed_after()) layer.attention_post_norm = layer.mlp_post_norm = ones(spec.norm, hidden);
-    if (spec.query_norm) layer.query_norm = ones(*spec.query_norm, config_.head_dim);
-    if (spec.key_norm) layer.key_norm = ones(*spec.key_norm, config_.head_dim);
+    const auto normed = [&](std::int64_t n_heads) {
+      return (spec.norms_heads_together ? n_heads : 1) * config_.head_dim;
+    };
+    if (spec.query_norm) layer.query_norm = ones(*spec.query_norm, normed(config_.n_heads));
+    if (spec.key_norm) layer.key_norm = ones(*spec.key_norm, normed(config_.n_kv_heads));
+    if (spec.attention_sinks) layer.sinks.assign(static_cast<std::size_t>(config_.n_heads), 0.0f);
     layer.qkv = linear(query_rows + 2 * config_.n_kv_heads * config_.head_dim, hidden, spec.biases.in_qkv());
     layer.attention_out = linear(hidden, query_rows, spec.biases.attention_out);
     layer.attention_out_rows = random_rows(query_rows, seed_);
-    layer.mlp_in = spec.gated ? linear(2 * spec.intermediate_size, hidden, spec.biases.mlp_in)
-                              : linear(spec.intermediate_size, hidden, spec.biases.mlp_in, spec.activation);
-    layer.mlp_out = linear(hidden, spec.intermediate_size, spec.biases.mlp_out);
+    if (spec.feed_forward == FeedForwardKind::dense) {
+      layer.mlp_in = mlp_in(spec);
+      layer.mlp_out = mlp_out(spec);
+      return layer;
+    }
+    layer.router = linear(config_.experts.n, hidden, config_.experts.router_bias);
+    for (std::int64_t e = 0; e < config_.experts.n; ++e) layer.experts.push_back({mlp_in(spec), mlp_out(spec)});
     return layer;
   }
 
@@ -60,6 +68,15 @@ class Maker {
   }
 
  private:
+  Linear mlp_in(const LayerSpec& spec) {
+    const std::int64_t inner = spec.intermediate_size;
+    return spec.gated ? linear(2 * inner, config_.hidden_size, spec.biases.mlp_in)
+                      : linear(inner, config_.hidden_size, spec.biases.mlp_in, spec.activation);
+  }
+  Linear mlp_out(const LayerSpec& spec) {
+    return linear(config_.hidden_size, spec.intermediate_size, spec.biases.mlp_out);
+  }
+
   Linear linear(std::int64_t out, std::int64_t in, bool bias, Activation activation = Activation::none) {
     const std::vector<float> zeros(bias ? static_cast<std::size_t>(out) : 0, 0.0f);
     return make_linear(out, in, next_rows(in), zeros, numerics_, activation, arena_);
@@ -78,18 +95,20 @@ Model random_model(const ModelConfig& config, const DTypeChoice& dtype, std::uin
   const Numerics numerics = choose_numerics(dtype, StoredType::bf16);
   Maker maker(config, numerics, seed);
   DecoderWeights weights;
-  auto embedding =
-      std::make_shared<AlignedVector<float>>(static_cast<std::size_t>(config.vocab_size * config.hidden_size));
-  maker.next_rows(config.hidden_size)(0, config.vocab_size, embedding->data());
-  weights.embedding = {"embedding",
-                       StoredType::f32,
-                       "F32",
-                       {config.vocab_size, config.hidden_size},
-                       std::as_bytes(std::span(embedding->data(), embedding->size()))};
+  const std::int64_t n_rows = config.vocab_size + config.learned_positions;
+  auto rows = std::make_shared<AlignedVector<float>>(static_cast<std::size_t>(n_rows * config.hidden_size));
+  maker.next_rows(config.hidden_size)(0, n_rows, rows->data());
+  const auto table = [&](const char* name, std::int64_t first, std::int64_t n) -> TensorInfo {
+    const std::span<const float> part(rows->data() + first * config.hidden_size,
+                                      static_cast<std::size_t>(n * config.hidden_size));
+    return {name, StoredType::f32, "F32", {n, config.hidden_size}, std::as_bytes(part)};
+  };
+  weights.embedding = table("embedding", 0, config.vocab_size);
+  if (config.learned_positions > 0) weights.positions = table("positions", config.vocab_size, config.learned_positions);
   for (const LayerSpec& it : config.layers) weights.layers.push_back(maker.layer(it));
   weights.final_norm = Maker::ones(config.final_norm, config.hidden_size);
   weights.output = maker.output();
-  return Model(config, numerics, std::move(weights), std::move(embedding));
+  return Model(config, numerics, std::move(weights), std::move(rows));
 }
 
 }  // namespace kvpress

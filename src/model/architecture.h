@@ -1,5 +1,5 @@
 // One architecture = one file that reads its configuration and its weights into the shared decoder's terms. To add one:
-// write src/model/<name>.cpp beside llama.cpp and name it in architectures().
+// write src/model/<name>.cpp beside llama.cpp, name it below and in architectures().
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "kvpress/model/config.h"
 #include "kvpress/model/weights.h"
 #include "model/config_json.h"
+#include "model/decoder_weights.h"
 
 namespace kvpress {
 
@@ -21,12 +22,28 @@ struct Architecture {
   ModelConfig (*config_from_json)(const JsonConfig& from);
   /// `planned`: as read_config() has it.
   ModelConfig (*config_from_gguf)(const GgufFile& file, std::int64_t planned);
-  DecoderWeights (*weights)(const ModelConfig& config, const TensorFile& file, bool is_gguf, const Numerics& numerics);
+  TensorNames names;       ///< of transformers' files
+  TensorNames gguf_names;  ///< of a GGUF's
 };
 
+extern const Architecture kGemma2;
+extern const Architecture kGemma3;
+extern const Architecture kGemma3Text;
+extern const Architecture kGpt2;
 extern const Architecture kGptNeox;
+extern const Architecture kGptOss;
 extern const Architecture kLlama;
+extern const Architecture kMinistral;
 extern const Architecture kMistral;
+extern const Architecture kMistral3;
+extern const Architecture kMixtral;
+extern const Architecture kOlmo2;
+extern const Architecture kOpt;
+extern const Architecture kPhi3;
+extern const Architecture kQwen2;
+extern const Architecture kQwen3;
+extern const Architecture kQwen3Moe;
+extern const Architecture kSmolLm3;
 
 std::span<const Architecture* const> architectures();
 

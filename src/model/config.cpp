@@ -30,7 +30,9 @@ std::vector<std::string_view> known_names() {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 3> kAll = {&kGptNeox, &kLlama, &kMistral};
+  static constexpr std::array kAll = {&kGemma2, &kGemma3,    &kGemma3Text, &kGpt2,     &kGptNeox,  &kGptOss,
+                                      &kLlama,  &kMinistral, &kMistral,    &kMistral3, &kMixtral,  &kOlmo2,
+                                      &kOpt,    &kPhi3,      &kQwen2,      &kQwen3,    &kQwen3Moe, &kSmolLm3};
   return kAll;
 }
 

@@ -42,12 +42,18 @@ std::optional<std::string> GgufConfig::text(std::string_view key) {
   return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
+float GgufConfig::cap(std::string_view key, double fallback) {
+  const double value = number(key).value_or(fallback);
+  if (value < 0) fail("{}: metadata {} is {}, it must be at least 0", path(), full(key), value);
+  return static_cast<float>(value);
+}
+
 void GgufConfig::require(std::string_view key, double wanted) {
   const auto value = number(key);
   if (value && *value != wanted) fail("{}: metadata {} {} is not supported", path(), full(key), *value);
 }
 
-void GgufConfig::refuse_unread(std::initializer_list<std::string_view> harmless) const {
+void GgufConfig::refuse_unread(std::span<const std::string_view> harmless) const {
   std::string first;
   for (const auto& [key, value] : file_.metadata()) {
     if (!key.starts_with(prefix_) || read_.contains(key)) continue;

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,12 +27,14 @@ class GgufConfig {
   /// A number that is finite.
   std::optional<double> number(std::string_view key);
   std::optional<std::string> text(std::string_view key);
+  /// A soft cap: at least 0, which means none.
+  float cap(std::string_view key, double fallback);
   /// A number or truth value that must be `wanted` if it is there; another would need what is not supported.
   void require(std::string_view key, double wanted);
 
   /// Throws Error for the first key that was neither read nor is in `harmless`: a model that needs it would be computed
   /// wrong without it.
-  void refuse_unread(std::initializer_list<std::string_view> harmless) const;
+  void refuse_unread(std::span<const std::string_view> harmless) const;
 
   const GgufFile& file() const { return file_; }
   const std::string& path() const { return file_.path(); }

@@ -106,6 +106,59 @@ std::vector<std::int32_t> JsonConfig::ids(const std::string& key) const {
   return ids;
 }
 
+std::int64_t JsonConfig::count_or(const std::string& key, std::int64_t fallback) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_number_integer() || value->get<double>() < 0 || value->get<double>() > static_cast<double>(kMaxSize)) {
+    refuse(key, *value, fmt::format("a whole number from 0 to {}", kMaxSize));
+  }
+  return value->get<std::int64_t>();
+}
+
+double JsonConfig::positive_or(const std::string& key, double fallback) const {
+  const double value = number_or(key, fallback);
+  if (!(value > 0)) fail("{}: '{}{}' is {}, it must be above 0", path_, prefix_, key, value);
+  return value;
+}
+
+float JsonConfig::cap(const std::string& key, double fallback) const {
+  if (is_null(key)) return 0.0f;
+  const double value = number_or(key, fallback);
+  if (value < 0) fail("{}: '{}{}' is {}, it must be above 0, or null", path_, prefix_, key, value);
+  return static_cast<float>(value);
+}
+
+void JsonConfig::fail_key(const std::string& key, std::string_view wanted) const {
+  const nlohmann::json* value = find(key);
+  refuse(key, value == nullptr ? nlohmann::json() : *value, wanted);
+}
+
+std::optional<std::vector<std::string>> JsonConfig::texts(const std::string& key) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array()) refuse(key, *value, "a list of strings");
+  std::vector<std::string> result;
+  for (const auto& it : *value) {
+    if (!it.is_string()) refuse(key, *value, "a list of strings");
+    result.push_back(it.get<std::string>());
+  }
+  return result;
+}
+
+std::optional<std::vector<std::int64_t>> JsonConfig::counts(const std::string& key) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array()) refuse(key, *value, "a list of whole numbers");
+  std::vector<std::int64_t> result;
+  for (const auto& it : *value) {
+    if (!it.is_number_integer() || it.get<double>() < 0 || it.get<double>() > static_cast<double>(kMaxVocabulary)) {
+      refuse(key, *value, "a list of whole numbers");
+    }
+    result.push_back(it.get<std::int64_t>());
+  }
+  return result;
+}
+
 Activation JsonConfig::activation(const std::string& key, const std::string& fallback) const {
   const std::string name = text_or(key, fallback);
   if (name == "gelu") return Activation::gelu_erf;
@@ -119,7 +172,7 @@ Activation JsonConfig::activation(const std::string& key, const std::string& fal
 void JsonConfig::refuse_unread() const {
   for (const auto& [key, value] : state_->json.items()) {
     if (value.is_null() || state_->read.contains(key)) continue;
-    if (prefix_.empty() && is_harmless_config_key(key, value)) continue;
+    if ((prefix_.empty() || prefix_ == "text_config.") && is_harmless_config_key(key, value)) continue;
     if (key == "quantization_config") {
       fail("{}: 'quantization_config': weights quantized this way are not supported; use weights in float or a GGUF",
            path_);

@@ -56,6 +56,14 @@ class JsonConfig {
   /// One id or a list of them; none when absent. Negative ones stand for none.
   std::vector<std::int32_t> ids(const std::string& key) const;
 
+  /// A whole number from 0; above 0; a soft cap, where null and nothing above 0 mean none.
+  std::int64_t count_or(const std::string& key, std::int64_t fallback) const;
+  double positive_or(const std::string& key, double fallback) const;
+  float cap(const std::string& key, double fallback) const;
+  /// A list of strings, or of whole numbers of at least 0; none when absent.
+  std::optional<std::vector<std::string>> texts(const std::string& key) const;
+  std::optional<std::vector<std::int64_t>> counts(const std::string& key) const;
+
   /// transformers' name for an activation.
   Activation activation(const std::string& key, const std::string& fallback) const;
   /// By rope_parameters, rope_scaling, or the flat keys. What is said in several places must agree. `layer_type` is for
@@ -65,6 +73,9 @@ class JsonConfig {
   /// Throws Error for the first key, of this object or of those that object() gave, that was neither read nor is
   /// known not to change what a model computes: it could compute something else.
   void refuse_unread() const;
+
+  /// Throws Error that says what a key that is there must be.
+  [[noreturn]] void fail_key(const std::string& key, std::string_view wanted) const;
 
   const std::string& path() const { return path_; }
 

@@ -71,7 +71,7 @@ class DecoderReader {
         file_(file),
         names_(names),
         storage_(numerics.storage),
-        reader_(file, numerics, std::string(names.base_prefix)) {}
+        reader_(file, numerics, std::string(names.base_prefix), names.renamed) {}
 
   DecoderWeights read();
 
@@ -181,7 +181,7 @@ void DecoderReader::add_stacked(Stack& to, std::string_view name, std::string_vi
 }
 
 void DecoderReader::add_stacked_bias(Stack& to, std::string_view name, std::int64_t e, std::int64_t n) {
-  if (name.empty()) return;
+  if (name.empty() || !reader_.has(named(name))) return;
   const TensorInfo& tensor = reader_.tensor(named(name), {config_.experts.n, n});
   AlignedVector<float> values(static_cast<std::size_t>(n));
   decode_to_f32(tensor, e * n, values);
@@ -288,6 +288,19 @@ DecoderWeights DecoderReader::read() {
 }
 
 }  // namespace
+
+std::string text_part_name(std::string_view name) {
+  constexpr std::string_view kOlder = "language_model.", kNewer = "model.language_model.";
+  if (name.starts_with(kNewer)) return "model." + std::string(name.substr(kNewer.size()));
+  return std::string(name.starts_with(kOlder) ? name.substr(kOlder.size()) : name);
+}
+
+bool is_picture_part(std::string_view name) {
+  constexpr std::string_view kModel = "model.";
+  if (name.starts_with(kModel)) name.remove_prefix(kModel.size());
+  return name.starts_with("vision_tower.") || name.starts_with("multi_modal_projector.") ||
+         name.ends_with("rotary_emb.inv_freq");
+}
 
 DecoderWeights read_decoder(const ModelConfig& config, const TensorFile& file, const TensorNames& names,
                             const Numerics& numerics) {

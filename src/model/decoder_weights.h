@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "kvpress/formats/tensor_file.h"
@@ -39,7 +40,70 @@ struct TensorNames {
   std::int64_t (*qkv_row)(const ModelConfig& config, std::int64_t row) = nullptr;
   /// Tensors that may be in the file and are no weights; null: none.
   bool (*is_buffer)(std::string_view name) = nullptr;
+  /// The name here of a tensor of the file; null: the same.
+  std::string (*renamed)(std::string_view name) = nullptr;
 };
+
+/// Llama's names as transformers saves them, which most follow.
+constexpr TensorNames transformers_names() {
+  TensorNames names;
+  names.base_prefix = "model.";
+  names.embedding = "model.embed_tokens";
+  names.final_norm = "model.norm";
+  names.output = "lm_head";
+  names.layer = "model.layers.{}.";
+  names.attention_norm = "input_layernorm";
+  names.mlp_norm = "post_attention_layernorm";
+  names.q = "self_attn.q_proj";
+  names.k = "self_attn.k_proj";
+  names.v = "self_attn.v_proj";
+  names.query_norm = "self_attn.q_norm";
+  names.key_norm = "self_attn.k_norm";
+  names.attention_out = "self_attn.o_proj";
+  names.gate = "mlp.gate_proj";
+  names.up = "mlp.up_proj";
+  names.down = "mlp.down_proj";
+  names.is_buffer = [](std::string_view name) { return name.ends_with("rotary_emb.inv_freq"); };
+  return names;
+}
+
+/// llama.cpp's names, the same for all of its architectures.
+constexpr TensorNames gguf_names() {
+  TensorNames names;
+  names.embedding = "token_embd";
+  names.positions = "position_embd";
+  names.final_norm = "output_norm";
+  names.output = "output";
+  names.layer = "blk.{}.";
+  names.attention_norm = "attn_norm";
+  names.attention_post_norm = "post_attention_norm";
+  names.mlp_norm = "ffn_norm";
+  names.mlp_post_norm = "post_ffw_norm";
+  names.q = "attn_q";
+  names.k = "attn_k";
+  names.v = "attn_v";
+  names.query_norm = "attn_q_norm";
+  names.key_norm = "attn_k_norm";
+  names.sinks = "attn_sinks.weight";
+  names.attention_out = "attn_output";
+  names.gate = "ffn_gate";
+  names.up = "ffn_up";
+  names.down = "ffn_down";
+  names.router = "ffn_gate_inp";
+  names.experts_gate = "ffn_gate_exps.weight";
+  names.experts_up = "ffn_up_exps.weight";
+  names.experts_down = "ffn_down_exps.weight";
+  names.experts_gate_bias = "ffn_gate_exps.bias";
+  names.experts_up_bias = "ffn_up_exps.bias";
+  names.experts_down_bias = "ffn_down_exps.bias";
+  names.is_buffer = [](std::string_view name) { return name.starts_with("rope_f"); };  // read by gguf_rope()
+  return names;
+}
+
+/// For models that also see pictures: the name that a tensor of what reads text would have alone; and which tensors are
+/// not of that part.
+std::string text_part_name(std::string_view name);
+bool is_picture_part(std::string_view name);
 
 /// Reads all that `config` describes, refuses tensors that are left over.
 DecoderWeights read_decoder(const ModelConfig& config, const TensorFile& file, const TensorNames& names,

@@ -1,11 +1,9 @@
-// GPT-NeoX (https://arxiv.org/abs/2204.06745) as transformers saves it: Pythia and its kin.
-#include <fmt/format.h>
-
+// GPT-NeoX (https://arxiv.org/abs/2204.06745): Pythia and its kin.
 #include <string>
 
 #include "kvpress/base/error.h"
 #include "model/architecture.h"
-#include "model/config_json.h"
+#include "model/decoder_config.h"
 
 namespace kvpress {
 namespace {
@@ -53,45 +51,43 @@ bool is_buffer(std::string_view name) {
          name.ends_with("rotary_emb.inv_freq");
 }
 
-DecoderWeights weights(const ModelConfig& config, const TensorFile& file, bool /*is_gguf*/, const Numerics& numerics) {
-  WeightReader reader(file, numerics, "gpt_neox.");
-  const std::int64_t hidden = config.hidden_size;
-  DecoderWeights result;
-  result.embedding = reader.tensor("gpt_neox.embed_in.weight", {config.vocab_size, hidden});
-  for (std::int64_t l = 0; l < config.n_layers; ++l) {
-    const std::string prefix = fmt::format("gpt_neox.layers.{}.", l);
-    const LayerSpec& spec = config.layer(l);
-    LayerWeights layer;
-    layer.attention_norm = reader.norm(prefix + "input_layernorm", hidden, spec.norm);
-    layer.mlp_norm = reader.norm(prefix + "post_attention_layernorm", hidden, spec.norm);
+ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
+  GgufConfig from(file, kGptNeox.gguf_name);
+  LayerSpec layer;
+  layer.activation = Activation::gelu_erf;
+  layer.parallel = from.number("use_parallel_residual").value_or(1) != 0;
+  ModelConfig config = decoder_from_gguf(from, kGptNeox.model_type, layer, planned);
+  finish_gguf(from, config);
+  return config;
+}
 
-    const TensorInfo& qkv = reader.tensor(prefix + "attention.query_key_value.weight", {3 * hidden, hidden});
-    RowMap rows;
-    for (std::int64_t r = 0; r < 3 * hidden; ++r) rows.emplace_back(&qkv, source_row(config, r));
-    std::vector<float> bias;
-    if (spec.biases.in_qkv()) {
-      const auto stored = reader.vector(prefix + "attention.query_key_value.bias", 3 * hidden);
-      for (std::int64_t r = 0; r < 3 * hidden; ++r) {
-        bias.push_back(stored[source_row(config, r)]);
-      }
-    }
-    layer.qkv = reader.linear(rows, hidden, bias);
-    layer.attention_out = reader.linear(prefix + "attention.dense", hidden, hidden, spec.biases.attention_out);
-    layer.attention_out_rows = reader.rows(prefix + "attention.dense", hidden, hidden);
-    layer.mlp_in = reader.linear(prefix + "mlp.dense_h_to_4h", spec.intermediate_size, hidden, spec.biases.mlp_in,
-                                 spec.activation);
-    layer.mlp_out = reader.linear(prefix + "mlp.dense_4h_to_h", hidden, spec.intermediate_size, spec.biases.mlp_out);
-    result.layers.push_back(std::move(layer));
-  }
-  result.final_norm = reader.norm("gpt_neox.final_layer_norm", hidden, config.final_norm);
-  const bool tied = config.tied_output && !reader.has("embed_out.weight");
-  result.output = reader.output(tied ? "gpt_neox.embed_in" : "embed_out", config.vocab_size, hidden);
-  reader.refuse_unused(is_buffer);
-  return result;
+constexpr TensorNames gpt_neox_names() {
+  TensorNames names;
+  names.base_prefix = "gpt_neox.";
+  names.embedding = "gpt_neox.embed_in";
+  names.final_norm = "gpt_neox.final_layer_norm";
+  names.output = "embed_out";
+  names.layer = "gpt_neox.layers.{}.";
+  names.attention_norm = "input_layernorm";
+  names.mlp_norm = "post_attention_layernorm";
+  names.qkv = "attention.query_key_value";
+  names.qkv_row = source_row;
+  names.attention_out = "attention.dense";
+  names.up = "mlp.dense_h_to_4h";
+  names.down = "mlp.dense_4h_to_h";
+  names.is_buffer = is_buffer;
+  return names;
+}
+
+constexpr TensorNames gpt_neox_gguf_names() {
+  TensorNames names = gguf_names();
+  names.qkv = "attn_qkv";
+  return names;
 }
 
 }  // namespace
 
-const Architecture kGptNeox = {"gpt_neox", "", config_from_json, nullptr, weights};
+const Architecture kGptNeox = {"gpt_neox",       "gptneox",        config_from_json,
+                               config_from_gguf, gpt_neox_names(), gpt_neox_gguf_names()};
 
 }  // namespace kvpress

@@ -21,7 +21,8 @@ constexpr std::string_view kNotes[] = {
     "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range", "label_smoothing",
     "max_sequence_length", "output_attentions", "output_hidden_states", "pretraining_tp", "resid_pdrop", "return_dict",
     "tie_encoder_decoder", "torchscript", "use_cache", "use_bfloat16", "use_return_dict", "pruned_heads",
-    "cross_attention_hidden_size",
+    "cross_attention_hidden_size", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise",
+    "cache_implementation",
     // Other tasks.
     "finetuning_task", "id2label", "label2id", "num_labels", "problem_type", "task_specific_params",
     // Generation.
@@ -34,8 +35,9 @@ constexpr std::string_view kNotes[] = {
     "target_lookbehind", "temperature", "tf_legacy_loss", "top_k", "top_p", "typical_p"};
 
 /// Known to be right where it is false.
-constexpr std::string_view kFalse[] = {"add_cross_attention", "is_encoder_decoder", "rope_interleaved",
-                                       "use_sliding_window",  "use_qk_norm",        "qk_layernorm"};
+constexpr std::string_view kFalse[] = {"add_cross_attention",        "is_encoder_decoder", "rope_interleaved",
+                                       "use_sliding_window",         "use_qk_norm",        "qk_layernorm",
+                                       "use_bidirectional_attention"};
 
 template <typename List>
 bool is_in(const List& list, std::string_view key) {

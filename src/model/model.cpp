@@ -58,7 +58,8 @@ Model::Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype) 
   if (largest == tensors.end()) fail("{}: holds no tensors", path);
   impl_->numerics = choose_numerics(dtype, largest->type);
   const auto& architecture = architecture_by_model_type(impl_->config.architecture, path);
-  impl_->weights = architecture.weights(impl_->config, *files->tensors, is_gguf, impl_->numerics);
+  impl_->weights = read_decoder(impl_->config, *files->tensors, is_gguf ? architecture.gguf_names : architecture.names,
+                                impl_->numerics);
   impl_->ropes = impl_->config.ropes();
   impl_->embedding_owner = std::move(files);
 }

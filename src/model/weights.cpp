@@ -106,11 +106,12 @@ HeldWeights parse_held_weights(std::string_view text, std::string_view option) {
   fail_usage("{}: '{}' is not known; float, file, int8 and int4 are", option, text);
 }
 
-WeightReader::WeightReader(const TensorFile& file, const Numerics& numerics, std::string base_prefix)
+WeightReader::WeightReader(const TensorFile& file, const Numerics& numerics, std::string base_prefix,
+                           std::string (*renamed)(std::string_view))
     : file_(file), numerics_(numerics), base_prefix_(std::move(base_prefix)) {
   constexpr std::string_view kCompiled = "_orig_mod.";
   for (const TensorInfo& tensor : file.tensors()) {
-    std::string name = tensor.name;
+    std::string name = renamed == nullptr ? tensor.name : renamed(tensor.name);
     for (auto at = name.find(kCompiled); at != name.npos; at = name.find(kCompiled)) name.erase(at, kCompiled.size());
     has_prefix_ = has_prefix_ || (!base_prefix_.empty() && name.starts_with(base_prefix_));
     const auto [it, is_new] = by_name_.emplace(std::move(name), &tensor);

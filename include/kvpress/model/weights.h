@@ -85,7 +85,8 @@ class WeightReader {
   /// Names are those of a model saved with its head. A file of the model without it lacks `base_prefix` of all names
   /// ("model."), and one of a compiled model has "_orig_mod." in them; both are found. Throws Error if two tensors have
   /// one name then.
-  WeightReader(const TensorFile& file, const Numerics& numerics, std::string base_prefix = "");
+  WeightReader(const TensorFile& file, const Numerics& numerics, std::string base_prefix = "",
+               std::string (*renamed)(std::string_view) = nullptr);
 
   bool has(const std::string& name) const { return find(name) != nullptr; }
   /// Throws Error naming file and tensor when it is missing, of another shape, or of a type that cannot be decoded.

@@ -31,7 +31,7 @@ Linear::Linear(std::shared_ptr<const CompactWeights> weights, std::span<const fl
 std::int64_t Linear::in_features() const { return impl_->in_features(); }
 std::int64_t Linear::out_features() const { return impl_->out_features(); }
 DType Linear::type() const { return impl_->type(); }
-std::size_t Linear::bytes() const { return impl_->bytes(); }
+std::size_t Linear::bytes() const { return impl_ ? impl_->bytes() : 0; }
 
 void Linear::operator()(const Activations& x, const Activations& y, bool accumulate) const {
   if (x.rows > 0) impl_->multiply(x, y, accumulate);

@@ -45,7 +45,7 @@ class Linear {
   std::int64_t in_features() const;
   std::int64_t out_features() const;
   DType type() const;
-  /// Of the weights as they are held.
+  /// Of the weights as they are held; 0 where there are none.
   std::size_t bytes() const;
 
   /// x: [n, in] of type(); y: [n, out], float32 or bfloat16. With `accumulate`, y (float32) += the result; many rows
