@@ -98,7 +98,9 @@ TEST_P(Forward, BlocksAndSingleTokensGiveWhatOnePassGives) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Forward,
                          testing::Values("neox-parallel", "neox-sequential", "neox-legacy", "neox-sharded-bf16",
-                                         "llama-gqa", "llama3-rope", "mistral-window"));
+                                         "llama-gqa", "llama3-rope", "mistral-window", "gemma2", "gemma3", "gpt-oss",
+                                         "gpt2", "ministral", "mixtral", "olmo2", "opt", "phi3", "qwen2", "qwen3",
+                                         "qwen3-moe", "smollm3"));
 
 }  // namespace
 }  // namespace kvpress

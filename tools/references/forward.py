@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -26,7 +27,8 @@ def run(model: PreTrainedModel, tokens: torch.Tensor) -> dict[str, torch.Tensor]
     base = model.base_model
     seen: dict[str, torch.Tensor] = {}
     hooks = []
-    for i, layer in enumerate(base.layers):
+    decoder = getattr(base, "decoder", base)
+    for i, layer in enumerate(decoder.h if hasattr(decoder, "h") else decoder.layers):
         def keep(_module, _args, output, i=i):
             seen[f"hidden/layer{i}"] = (output[0] if isinstance(output, tuple) else output)[0]
         hooks.append(layer.register_forward_hook(keep))
@@ -48,13 +50,16 @@ def check_equal(spec: Spec, out: Path) -> None:
     published = out / "models" / spec.name / "config.published.json"
     if published.exists():
         config = type(spec.make_config()).from_json_file(published)
-        if config.rope_parameters != load(spec, out).config.rope_parameters:
+        if getattr(config, "rope_parameters", None) != getattr(load(spec, out).config, "rope_parameters", None):
             raise AssertionError(f"{spec.name}: config.published.json has another RoPE")
 
 
-def main(out: Path) -> None:
-    summary = {}
+def main(out: Path, only: tuple[str, ...] = ()) -> None:
+    summary_path = out / "forward" / "summary.json"
+    summary = json.loads(summary_path.read_text()) if only else {}
     for spec in SPECS:
+        if only and spec.name not in only:
+            continue
         check_equal(spec, out)
         tokens = tokens_of(spec)
         seen = run(load(spec, out), tokens)
@@ -73,4 +78,4 @@ def main(out: Path) -> None:
             "bf16_logits_mean_difference": difference.mean().item(),
             "logits_std": seen["logits"].std().item(),
         }
-    save_json(out / "forward" / "summary.json", summary)
+    save_json(summary_path, summary)

@@ -13,7 +13,9 @@ from typing import Any, Callable
 import torch
 from safetensors.torch import save_file
 from transformers import (
-    GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel,
+    AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GptOssConfig, LlamaConfig,
+    MinistralConfig, MistralConfig, MixtralConfig, Olmo2Config, OPTConfig, Phi3Config, PreTrainedModel, Qwen2Config,
+    Qwen3Config, Qwen3MoeConfig, SmolLM3Config,
 )
 
 VOCAB = 192
@@ -84,6 +86,111 @@ def mistral_window() -> MistralConfig:
     )
 
 
+# What the small models of other architectures have in common: as few numbers as show every trait.
+SMALL: dict[str, Any] = dict(
+    vocab_size=VOCAB, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
+    max_position_embeddings=1024, tie_word_embeddings=False,
+)
+
+
+def rope(theta: float, **scaling: Any) -> dict[str, Any]:
+    return {"rope_type": "default", "rope_theta": theta} | scaling
+
+
+def ministral() -> MinistralConfig:
+    return MinistralConfig(
+        **SMALL, num_hidden_layers=3, head_dim=16, sliding_window=16, rope_parameters=rope(10000.0),
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    )
+
+
+def mixtral() -> MixtralConfig:
+    return MixtralConfig(
+        **SMALL, num_hidden_layers=2, num_local_experts=4, num_experts_per_tok=2, rope_parameters=rope(1e6),
+    )
+
+
+def qwen2() -> Qwen2Config:
+    return Qwen2Config(
+        **SMALL, num_hidden_layers=3, rope_parameters=rope(1e6), use_sliding_window=True, sliding_window=16,
+        max_window_layers=2,
+    )
+
+
+def qwen3() -> Qwen3Config:
+    return Qwen3Config(
+        **SMALL | {"tie_word_embeddings": True}, num_hidden_layers=2, head_dim=16, rope_parameters=rope(1e6),
+    )
+
+
+def qwen3_moe() -> Qwen3MoeConfig:
+    # The last layer has no experts, and weights of chosen experts do not sum to 1.
+    return Qwen3MoeConfig(
+        **SMALL, num_hidden_layers=3, head_dim=16, moe_intermediate_size=24, num_experts=6, num_experts_per_tok=2,
+        norm_topk_prob=False, mlp_only_layers=[2], rope_parameters=rope(1e6),
+    )
+
+
+def gemma2() -> Gemma2Config:
+    # Caps low enough to bend what they cap.
+    return Gemma2Config(
+        **SMALL | {"tie_word_embeddings": True}, num_hidden_layers=3, head_dim=16, sliding_window=16,
+        query_pre_attn_scalar=12, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
+        rope_parameters=rope(10000.0), hidden_activation="gelu_pytorch_tanh",
+    )
+
+
+def gemma3() -> Gemma3TextConfig:
+    return Gemma3TextConfig(
+        **SMALL | {"tie_word_embeddings": True}, num_hidden_layers=4, head_dim=16, sliding_window=16,
+        query_pre_attn_scalar=12, hidden_activation="gelu_pytorch_tanh",
+        layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": rope(1e6, rope_type="linear", factor=8.0), "sliding_attention": rope(10000.0),
+        },
+    )
+
+
+def phi3() -> Phi3Config:
+    return Phi3Config(
+        **SMALL, num_hidden_layers=2, sliding_window=40, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        rope_parameters=rope(10000.0, partial_rotary_factor=0.5), original_max_position_embeddings=1024,
+    )
+
+
+def olmo2() -> Olmo2Config:
+    return Olmo2Config(**SMALL, num_hidden_layers=2, rope_parameters=rope(500000.0))
+
+
+def smollm3() -> SmolLM3Config:
+    return SmolLM3Config(
+        **SMALL | {"tie_word_embeddings": True}, num_hidden_layers=4, no_rope_layers=[1, 0, 1, 0],
+        use_sliding_window=True, sliding_window=20, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        rope_parameters=rope(2e6),
+    )
+
+
+def gpt_oss() -> GptOssConfig:
+    return GptOssConfig(
+        **SMALL, num_hidden_layers=3, head_dim=16, num_local_experts=4, num_experts_per_tok=2, sliding_window=16,
+        rope_parameters=rope(
+            150000.0, rope_type="yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+            original_max_position_embeddings=32,
+        ),
+    )
+
+
+def gpt2() -> GPT2Config:
+    return GPT2Config(vocab_size=VOCAB, n_positions=128, n_embd=32, n_layer=2, n_head=4)
+
+
+def opt() -> OPTConfig:
+    return OPTConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, ffn_dim=64, max_position_embeddings=128,
+        num_attention_heads=4, word_embed_proj_dim=32,
+    )
+
+
 SPECS: tuple[Spec, ...] = (
     Spec("neox-parallel", neox_parallel, 192, variant=65),
     Spec("neox-sequential", neox_sequential, 96),
@@ -92,6 +199,11 @@ SPECS: tuple[Spec, ...] = (
     Spec("llama3-rope", llama3_rope, 96),
     Spec("neox-sharded-bf16", neox_sequential, 96),
     Spec("mistral-window", mistral_window, 192),
+) + tuple(
+    Spec(make_config.__name__.replace("_", "-"), make_config, 96)
+    for make_config in (
+        gemma2, gemma3, gpt2, gpt_oss, ministral, mixtral, olmo2, opt, phi3, qwen2, qwen3, qwen3_moe, smollm3,
+    )
 )
 
 
@@ -108,20 +220,27 @@ def randomize(model: PreTrainedModel, seed: int) -> None:
     def normal(shape: torch.Size, std: float) -> torch.Tensor:
         return torch.randn(shape, generator=generator) * std
 
+    one = 0.0 if model.config.model_type.startswith("gemma") else 1.0  # Gemma's norms multiply by 1 + weight
+    inputs_first = {"gpt2": ("c_attn", "c_proj", "c_fc"), "gpt_oss": ("experts",)}.get(model.config.model_type, ())
     for name, p in sorted(model.named_parameters()):
-        if "norm" in name:
-            p.copy_(normal(p.shape, 0.2) + (1.0 if name.endswith("weight") else 0.0))
+        if "norm" in name or ".ln_" in name:
+            p.copy_(normal(p.shape, 0.2) + (one if name.endswith("weight") else 0.0))
         elif name.endswith("bias"):
             p.copy_(normal(p.shape, 0.2))
-        elif "embed_in" in name or "embed_tokens" in name:
+        elif name.endswith("sinks"):
+            p.copy_(normal(p.shape, 1.0))
+        elif "embed_positions" in name or "wpe" in name:
+            p.copy_(normal(p.shape, 0.3))
+        elif "embed_in" in name or "embed_tokens" in name or "wte" in name:
             p.copy_(normal(p.shape, 1.0))
         else:
             gain = 1.0
-            if "q_proj" in name or "k_proj" in name or "query_key_value" in name:
+            if any(part in name for part in ("q_proj", "k_proj", "query_key_value", "qkv_proj", "c_attn")):
                 gain = 1.5
             if "embed_out" in name or "lm_head" in name:
                 gain = 1.5
-            p.copy_(normal(p.shape, gain / math.sqrt(p.shape[-1])))
+            n_inputs = p.shape[-2] if any(part in name for part in inputs_first) else p.shape[-1]
+            p.copy_(normal(p.shape, gain / math.sqrt(n_inputs)))
     if model.config.tie_word_embeddings:  # a unit embedding would make logits of std sqrt(hidden)
         model.get_input_embeddings().weight.mul_(2.0 / math.sqrt(model.config.hidden_size))
 
@@ -129,7 +248,7 @@ def randomize(model: PreTrainedModel, seed: int) -> None:
 def published_config(config: Any) -> dict[str, Any]:
     """config.json with the keys that hub repositories had before rope_parameters."""
     d = config.to_dict()
-    rope = d.pop("rope_parameters")
+    rope = d.pop("rope_parameters", None)
     for key in (
         "transformers_version", "dtype", "id2label", "label2id", "_name_or_path", "chunk_size_feed_forward",
         "is_encoder_decoder", "output_attentions", "output_hidden_states", "problem_type", "return_dict",
@@ -146,8 +265,18 @@ def published_config(config: Any) -> dict[str, Any]:
             "rotary_emb_base": int(rope["rope_theta"]), "rotary_pct": rope["partial_rotary_factor"],
             "torch_dtype": "float16", "transformers_version": "4.24.0",
         }
+    elif rope is None:
+        d["torch_dtype"] = "float32"
+    elif "full_attention" in rope:
+        full = rope["full_attention"]
+        d |= {
+            "rope_theta": full["rope_theta"], "rope_local_base_freq": rope["sliding_attention"]["rope_theta"],
+            "rope_scaling": {"rope_type": full["rope_type"], "factor": full["factor"]}, "torch_dtype": "float32",
+        }
     else:
-        scaling = {k: v for k, v in rope.items() if k != "rope_theta"}
+        scaling = {k: v for k, v in rope.items() if k not in ("rope_theta", "partial_rotary_factor")}
+        if "partial_rotary_factor" in rope:
+            d["partial_rotary_factor"] = rope["partial_rotary_factor"]
         d |= {
             "architectures": [type(config).__name__.replace("Config", "ForCausalLM")], "rope_theta": rope["rope_theta"],
             "rope_scaling": scaling if scaling.get("rope_type", "default") != "default" else None,
@@ -174,8 +303,7 @@ def save_legacy(model: PreTrainedModel, folder: Path) -> None:
 def build(spec: Spec) -> PreTrainedModel:
     """The model in float32. Reduced weights are rounded first, so that all references are for the stored numbers."""
     config = spec.make_config()
-    classes = {"gpt_neox": GPTNeoXForCausalLM, "llama": LlamaForCausalLM, "mistral": MistralForCausalLM}
-    model = classes[config.model_type](config).eval()
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
     randomize(model, zlib.crc32(f"weights {spec.name} {spec.variant}".encode()))
     if spec.name == "neox-legacy":
         model = model.half().float()
