@@ -1,5 +1,5 @@
 // kvpress bench: prefill and decoding speed of a model, or of a random one of a named shape.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -28,6 +28,7 @@ namespace {
 struct BenchOptions {
   ComputeOptions compute;
   std::string shape;
+  std::int64_t layers = 0;
   std::vector<std::int64_t> prefill = {1024};
   std::vector<std::int64_t> depths = {0, 1024};
   std::vector<double> ratios = {0.0, 0.5};
@@ -46,6 +47,7 @@ void check(const BenchOptions& options) {
   if (options.compute.model.empty() == options.shape.empty()) {
     fail_usage("--model: exactly one of --model and --shape is needed");
   }
+  if (options.layers > 0 && options.shape.empty()) fail_usage("--layers: needs --shape");
   for (const std::int64_t n : options.prefill) {
     if (n < 1) fail_usage("--prefill: {} is too small; at least 1 token is needed", n);
   }
@@ -73,7 +75,14 @@ LoadedModel open(const BenchOptions& options, const std::vector<NamedPress>& pre
     for (const NamedPress& it : presses) opened.prepare(it, tokenizer ? &*tokenizer : nullptr);
     return load_model(opened, settings, n_block, n_cached);
   }
-  const ModelConfig config = named_shape(options.shape);
+  ModelConfig config = named_shape(options.shape);
+  if (options.layers > config.n_layers) {
+    fail_usage("--layers: {} has {} layers, not {}", options.shape, config.n_layers, options.layers);
+  }
+  if (options.layers > 0) {
+    config.n_layers = options.layers;
+    config.layers.resize(static_cast<std::size_t>(options.layers));
+  }
   for (const NamedPress& it : presses) it.prepare({config, options.shape, nullptr});
   check_memory(plan_memory_of(config, nullptr, settings, n_block, n_cached), static_cast<double>(available_bytes()));
   LoadedModel loaded;
@@ -222,8 +231,10 @@ void add_bench_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("bench", "Measure the speed of prefill, presses and decode");
   options->compute.add_to(*command, "");
   command->add_option("-m,--model", options->compute.model, "Model: a folder, a .gguf file, demo, or a hub id");
-  command->add_option("--shape", options->shape,
-                      "Instead of a model, random weights of this shape: pythia-70m, pythia-160m or smollm2-135m");
+  command->add_option(
+      "--shape", options->shape,
+      fmt::format("Instead of a model, random weights of this shape: {}", fmt::join(shape_names(), ", ")));
+  command->add_option("--layers", options->layers, "Only so many layers of the shape")->check(CLI::PositiveNumber);
   command->add_option("--prefill", options->prefill, "Prefill lengths in tokens, separated by commas")
       ->delimiter(',')
       ->capture_default_str();

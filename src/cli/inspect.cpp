@@ -18,6 +18,51 @@
 namespace kvpress {
 namespace {
 
+void line(std::string_view name, const std::string& value) { fmt::print("{:<20} {}\n", name, value); }
+
+std::string all_layers(const ModelConfig& config) {
+  return config.n_layers == 1 ? "0" : fmt::format("0 to {}", config.n_layers - 1);
+}
+
+/// Layers that are alike, as "0 to 4, 6 to 10".
+std::vector<std::pair<LayerSpec, std::string>> kinds_of_layers(const ModelConfig& config) {
+  std::vector<std::pair<LayerSpec, std::string>> kinds;
+  for (std::int64_t first = 0, end = 0; first < config.n_layers; first = end) {
+    const LayerSpec& spec = config.layer(first);
+    while (end < config.n_layers && config.layer(end) == spec) ++end;
+    auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& it) { return it.first == spec; });
+    if (kind == kinds.end()) kind = kinds.insert(kinds.end(), {spec, ""});
+    if (!kind->second.empty()) kind->second += ", ";
+    kind->second += end - first == 1 ? fmt::format("{}", first) : fmt::format("{} to {}", first, end - 1);
+  }
+  return kinds;
+}
+
+std::string norm_text(const LayerSpec& spec) {
+  const bool is_layer_norm = spec.norm == NormKind::layer_norm;
+  std::string text = fmt::format("{}, epsilon {}", is_layer_norm ? "LayerNorm" : "RMSNorm", spec.norm_eps);
+  if (spec.norm_place == NormPlace::after) text += ", after each part";
+  if (spec.norm_place == NormPlace::both) text += ", before and after each part";
+  if (spec.query_norm || spec.key_norm) {
+    text += spec.norms_heads_together ? ", and of queries and keys" : ", and of each head's queries and keys";
+  }
+  return text;
+}
+
+void print_layer(const ModelConfig& config, const LayerSpec& spec) {
+  line("rotary channels", fmt::format("{} of {}", spec.rope.rotary_dim(), config.head_dim));
+  if (spec.window > 0) line("window", fmt::format("{} tokens", spec.window));
+  if (spec.attention_soft_cap > 0) line("attention scores", fmt::format("soft cap of {}", spec.attention_soft_cap));
+  if (spec.attention_sinks) line("attention sinks", "one a head");
+  const std::string inner = fmt::format("{}{}", spec.intermediate_size, spec.gated ? ", gated" : "");
+  const ExpertSpec& experts = config.experts;
+  line("feed-forward", spec.feed_forward == FeedForwardKind::experts
+                           ? fmt::format("{} of {} experts of {}", experts.n_used, experts.n, inner)
+                           : inner);
+  line("residual", spec.parallel ? "parallel" : "sequential");
+  line("norm", norm_text(spec));
+}
+
 void print_summary(const OpenedModel& opened) {
   const ModelConfig& config = opened.config;
   std::map<std::string, std::int64_t> n_by_type;
@@ -29,7 +74,6 @@ void print_summary(const OpenedModel& opened) {
   std::vector<std::string> types;
   for (const auto& [type, n] : n_by_type) types.push_back(fmt::format("{} {}", n, type));
 
-  const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<20} {}\n", name, value); };
   line("model", opened.files->name);
   line("path", opened.files->path.string());
   line("architecture", config.architecture);
@@ -38,18 +82,12 @@ void print_summary(const OpenedModel& opened) {
   line("hidden size", fmt::format("{}", config.hidden_size));
   line("heads", fmt::format("{} of {} channels, {} KV heads (groups of {})", config.n_heads, config.head_dim,
                             config.n_kv_heads, config.group_size()));
-  // What layers have, once for each run of layers that are alike.
-  for (std::int64_t first = 0, end = 0; first < config.n_layers; first = end) {
-    const LayerSpec& spec = config.layer(first);
-    while (end < config.n_layers && config.layer(end) == spec) ++end;
-    if (end - first < config.n_layers) line("layers", fmt::format("{} to {}:", first, end - 1));
-    line("rotary channels", fmt::format("{} of {}", spec.rope.rotary_dim(), config.head_dim));
-    if (spec.window > 0) line("window", fmt::format("{} tokens", spec.window));
-    line("feed-forward", fmt::format("{}{}", spec.intermediate_size, spec.gated ? ", gated" : ""));
-    line("residual", spec.parallel ? "parallel" : "sequential");
-    const bool is_layer_norm = spec.norm == NormKind::layer_norm;
-    line("norm", fmt::format("{}, epsilon {}", is_layer_norm ? "LayerNorm" : "RMSNorm", spec.norm_eps));
+  for (const auto& [spec, layers] : kinds_of_layers(config)) {
+    if (layers != all_layers(config)) line("layers", layers + ":");
+    print_layer(config, spec);
   }
+  if (config.learned_positions > 0) line("positions", fmt::format("learned, {}", config.max_positions));
+  if (config.logit_soft_cap > 0) line("logits", fmt::format("soft cap of {}", config.logit_soft_cap));
   line("vocabulary", fmt::format("{} rows, {} output", config.vocab_size, config.tied_output ? "tied" : "untied"));
   line("trained context", fmt::format("{} tokens", config.max_positions));
   line("tensors", fmt::format("{} ({}), {}", opened.files->tensors->tensors().size(), fmt::join(types, ", "),
@@ -72,9 +110,9 @@ void print_summary(const OpenedModel& opened) {
   for (const DType type : {DType::bf16, DType::f32}) {
     const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
     const auto per_token = static_cast<double>(KVCache::bytes_per_token(shape));
-    line("cache",
-         fmt::format("{:.0f} bytes per token in {}, {} at {} tokens", per_token, to_string(type),
-                     format_bytes(per_token * static_cast<double>(config.max_positions)), config.max_positions));
+    line("cache", fmt::format("{:.0f} bytes per token in {}, {} at {} tokens", per_token, to_string(type),
+                              format_bytes(plan_memory(config, 0, {type}, 0, config.max_positions).cache),
+                              config.max_positions));
   }
 }
 

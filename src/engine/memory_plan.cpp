@@ -16,7 +16,15 @@ MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const Cac
   MemoryPlan plan;
   plan.weights = weight_bytes;
   const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, cache_format, false};
-  plan.cache = static_cast<double>(n_cached) * static_cast<double>(KVCache::bytes_per_token(shape));
+  const double layer_bytes =
+      static_cast<double>(KVCache::bytes_per_token(shape)) / static_cast<double>(config.n_layers);
+  for (const LayerSpec& it : config.layers) {
+    // What a window has left behind waits to be dropped, no more than 63 entries of it.
+    const std::int64_t held = it.window > 0 ? std::min(n_cached, it.window + 63) : n_cached;
+    plan.cache += static_cast<double>(held) * layer_bytes;
+  }
+  // A layer holds the whole block before it drops what its window does not see.
+  if (config.has_windows()) plan.cache += static_cast<double>(std::min(n_block, n_cached)) * layer_bytes;
   if (cache_format.bits > 0) {
     // Beside them the newest tokens, and a whole block of one layer before it is quantized.
     CacheShape newest = shape;

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "kvpress/model/config.h"
 
 namespace kvpress {
 
-/// "pythia-70m", "pythia-160m" or "smollm2-135m". Throws UsageError listing the known ones.
+std::vector<std::string_view> shape_names();
+/// Throws UsageError listing the known ones.
 ModelConfig named_shape(const std::string& name);
 
 }  // namespace kvpress

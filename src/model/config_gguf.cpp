@@ -42,6 +42,10 @@ std::optional<std::string> GgufConfig::text(std::string_view key) {
   return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
+std::vector<std::int64_t> GgufConfig::integers(std::string_view key) {
+  return file_.integers(read(key)).value_or(std::vector<std::int64_t>{});
+}
+
 float GgufConfig::cap(std::string_view key, double fallback) {
   const double value = number(key).value_or(fallback);
   if (value < 0) fail("{}: metadata {} is {}, it must be at least 0", path(), full(key), value);

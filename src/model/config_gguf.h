@@ -27,6 +27,8 @@ class GgufConfig {
   /// A number that is finite.
   std::optional<double> number(std::string_view key);
   std::optional<std::string> text(std::string_view key);
+  /// One number or a list; none where the key is not there.
+  std::vector<std::int64_t> integers(std::string_view key);
   /// A soft cap: at least 0, which means none.
   float cap(std::string_view key, double fallback);
   /// A number or truth value that must be `wanted` if it is there; another would need what is not supported.

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
+#include "kvpress/ops/rope.h"
 #include "model/gguf_rope.h"
 #include "tokenizer/end_tokens.h"
 
@@ -165,10 +167,23 @@ void finish_gguf(const GgufConfig& from, ModelConfig& config, std::initializer_l
   check_config(config, from.path());
 }
 
-void read_windows(GgufConfig& from, ModelConfig& config, const std::function<bool(std::int64_t layer)>& slides) {
+void read_windows(GgufConfig& from, ModelConfig& config, std::int64_t pattern) {
   const bool has = from.number("attention.sliding_window").value_or(0) != 0;
   const std::int64_t window = has ? from.size("attention.sliding_window", kMaxVocabulary) : 0;
-  for (std::int64_t l = 0; l < config.n_layers; ++l) config.layers[l].window = slides(l) ? window : 0;
+  const auto given = from.integers("attention.sliding_window_pattern");
+  const bool is_list = given.size() > 1;
+  if (is_list && std::ssize(given) != config.n_layers) {
+    fail("{}: metadata {} has {} layers, the model has {}", from.path(), from.full("attention.sliding_window_pattern"),
+         given.size(), config.n_layers);
+  }
+  if (given.size() == 1) pattern = std::max<std::int64_t>(1, given.front());
+  const auto base = from.number("rope.freq_base_swa");
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    const bool slides = is_list ? given[static_cast<std::size_t>(l)] != 0 : (l + 1) % pattern != 0;
+    if (!slides || window == 0) continue;
+    config.layers[l].window = window;
+    if (base) config.layers[l].rope = {rope_frequencies(config.layers[l].rope.rotary_dim(), *base), 1.0f};
+  }
 }
 
 void set_experts(ModelConfig& config, const ExpertSpec& experts, std::int64_t intermediate_size,

@@ -43,8 +43,9 @@ ModelConfig decoder_from_gguf(GgufConfig& from, std::string_view architecture, L
 /// The end of reading a GGUF: end tokens, left-over keys (but for `harmless` ones), checks.
 void finish_gguf(const GgufConfig& from, ModelConfig& config, std::initializer_list<std::string_view> harmless = {});
 
-/// 'attention.sliding_window' for the layers that `slides` names.
-void read_windows(GgufConfig& from, ModelConfig& config, const std::function<bool(std::int64_t layer)>& slides);
+/// 'attention.sliding_window' for all layers but each `pattern`th, or for those that 'attention.sliding_window_pattern'
+/// says; with a RoPE of their own where 'rope.freq_base_swa' is.
+void read_windows(GgufConfig& from, ModelConfig& config, std::int64_t pattern);
 
 /// "num_experts" and its kin, for the layers that `routed` names.
 void set_experts(ModelConfig& config, const ExpertSpec& experts, std::int64_t intermediate_size,

@@ -133,26 +133,29 @@ Linear DecoderReader::qkv(const LayerSpec& spec) {
   const std::int64_t d = config_.head_dim;
   const std::int64_t q_rows = config_.n_heads * d;
   const std::int64_t kv_rows = config_.n_kv_heads * d;
+  // Layers without rotary positions have their rows in the same order as the others.
+  const auto turned_row = [&](std::int64_t r) { return names_.neighbours_turn ? neighbours_row(r, d) : r; };
   Stack stack;
-  if (!names_.qkv.empty()) {
+  const std::string all = named(names_.qkv);
+  if (names_.q.empty() || (!names_.qkv.empty() && reader_.has(all + ".weight"))) {
     const std::int64_t n = q_rows + 2 * kv_rows;
-    const auto row = [&](std::int64_t r) { return names_.qkv_row == nullptr ? r : names_.qkv_row(config_, r); };
-    std::shared_ptr<const TurnedMatrix> turned_matrix;
-    if (names_.inputs_first) turned_matrix = turned(names_.qkv, n, hidden);
-    stack.add(turned_matrix ? turned_matrix->tensor : reader_.tensor(named(names_.qkv) + ".weight", {n, hidden}), n,
-              row);
-    if (spec.biases.in_qkv()) stack.add_bias(reader_.vector(named(names_.qkv) + ".bias", n), n, row);
+    const auto row = [&](std::int64_t r) {
+      if (names_.qkv_row != nullptr) return names_.qkv_row(config_, r);
+      return r < q_rows + kv_rows ? turned_row(r) : r;
+    };
+    std::shared_ptr<const TurnedMatrix> matrix;
+    if (names_.inputs_first) matrix = turned(names_.qkv, n, hidden);
+    stack.add(matrix ? matrix->tensor : reader_.tensor(all + ".weight", {n, hidden}), n, row);
+    if (spec.biases.in_qkv()) stack.add_bias(reader_.vector(all + ".bias", n), n, row);
     return stack.product(reader_, hidden);
   }
-  const auto add = [&](std::string_view name, std::int64_t n, bool bias, bool turns) {
-    const auto row = [&](std::int64_t r) { return names_.neighbours_turn && turns ? neighbours_row(r, d) : r; };
+  const auto add = [&](std::string_view name, std::int64_t n, bool bias, auto&& row) {
     stack.add(reader_.tensor(named(name) + ".weight", {n, hidden}), n, row);
     if (bias) stack.add_bias(reader_.vector(named(name) + ".bias", n), n, row);
   };
-  // Layers without rotary positions have their rows in the same order as the others.
-  add(names_.q, q_rows, spec.biases.query, true);
-  add(names_.k, kv_rows, spec.biases.key, true);
-  add(names_.v, kv_rows, spec.biases.value, false);
+  add(names_.q, q_rows, spec.biases.query, turned_row);
+  add(names_.k, kv_rows, spec.biases.key, turned_row);
+  add(names_.v, kv_rows, spec.biases.value, kSameRow);
   return stack.product(reader_, hidden);
 }
 

@@ -19,7 +19,7 @@ struct TensorNames {
   std::string_view layer;
   std::string_view attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
   std::string_view q, k, v;
-  std::string_view qkv;  ///< in place of q, k and v
+  std::string_view qkv;  ///< in place of q, k and v, where the file has it
   std::string_view query_norm, key_norm;
   std::string_view sinks;  ///< whole name
   std::string_view attention_out;
@@ -82,6 +82,7 @@ constexpr TensorNames gguf_names() {
   names.q = "attn_q";
   names.k = "attn_k";
   names.v = "attn_v";
+  names.qkv = "attn_qkv";
   names.query_norm = "attn_q_norm";
   names.key_norm = "attn_k_norm";
   names.sinks = "attn_sinks.weight";
@@ -92,9 +93,11 @@ constexpr TensorNames gguf_names() {
   names.router = "ffn_gate_inp";
   names.experts_gate = "ffn_gate_exps.weight";
   names.experts_up = "ffn_up_exps.weight";
+  names.experts_gate_up = "ffn_gate_up_exps.weight";
   names.experts_down = "ffn_down_exps.weight";
   names.experts_gate_bias = "ffn_gate_exps.bias";
   names.experts_up_bias = "ffn_up_exps.bias";
+  names.experts_gate_up_bias = "ffn_gate_up_exps.bias";
   names.experts_down_bias = "ffn_down_exps.bias";
   names.is_buffer = [](std::string_view name) { return name.starts_with("rope_f"); };  // read by gguf_rope()
   return names;

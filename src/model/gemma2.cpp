@@ -54,7 +54,7 @@ ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
           static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.hidden_size) / config.n_heads));
     }
   }
-  read_windows(from, config, slides);
+  read_windows(from, config, 2);
   finish_gguf(from, config);
   return config;
 }

@@ -73,14 +73,8 @@ constexpr TensorNames gpt2_names() {
   return names;
 }
 
-constexpr TensorNames gpt2_gguf_names() {
-  TensorNames names = gguf_names();
-  names.qkv = "attn_qkv";
-  return names;
-}
-
 }  // namespace
 
-const Architecture kGpt2 = {"gpt2", "gpt2", config_from_json, config_from_gguf, gpt2_names(), gpt2_gguf_names()};
+const Architecture kGpt2 = {"gpt2", "gpt2", config_from_json, config_from_gguf, gpt2_names(), gguf_names()};
 
 }  // namespace kvpress

@@ -79,15 +79,9 @@ constexpr TensorNames gpt_neox_names() {
   return names;
 }
 
-constexpr TensorNames gpt_neox_gguf_names() {
-  TensorNames names = gguf_names();
-  names.qkv = "attn_qkv";
-  return names;
-}
-
 }  // namespace
 
 const Architecture kGptNeox = {"gpt_neox",       "gptneox",        config_from_json,
-                               config_from_gguf, gpt_neox_names(), gpt_neox_gguf_names()};
+                               config_from_gguf, gpt_neox_names(), gguf_names()};
 
 }  // namespace kvpress

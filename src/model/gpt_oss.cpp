@@ -41,7 +41,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kGptOss.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kGptOss.model_type, gpt_oss_layer(), planned);
-  read_windows(from, config, slides);
+  read_windows(from, config, 2);
   finish_gguf(from, config);
   return config;
 }

@@ -16,7 +16,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kPhi3.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kPhi3.model_type, llama_layer(), planned);
-  read_windows(from, config, [](std::int64_t) { return true; });
+  read_windows(from, config, config.n_layers + 1);  // all
   finish_gguf(from, config);
   return config;
 }
@@ -30,7 +30,6 @@ constexpr TensorNames phi3_names() {
 
 constexpr TensorNames phi3_gguf_names() {
   TensorNames names = gguf_names();
-  names.qkv = "attn_qkv";
   names.gate_up = "ffn_up";
   return names;
 }

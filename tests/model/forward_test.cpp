@@ -15,7 +15,8 @@ namespace kvpress {
 namespace {
 
 Model load(const std::string& name, DType type) {
-  auto files = std::make_shared<ModelFiles>(open_model_files((test::data_dir() / "models" / name).string()));
+  const std::string file = name.starts_with("gguf-") ? name + ".gguf" : name;
+  auto files = std::make_shared<ModelFiles>(open_model_files((test::data_dir() / "models" / file).string()));
   return Model(files, {false, type});
 }
 
@@ -95,6 +96,11 @@ TEST_P(Forward, BlocksAndSingleTokensGiveWhatOnePassGives) {
     EXPECT_EQ(a.allocated_bytes(), b.allocated_bytes());
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Ggufs, Forward,
+                         testing::Values("gguf-gemma2", "gguf-gemma3", "gguf-gpt2", "gguf-gpt-neox", "gguf-gpt-oss",
+                                         "gguf-llama", "gguf-mixtral", "gguf-olmo2", "gguf-phi3", "gguf-qwen2",
+                                         "gguf-qwen3", "gguf-qwen3-moe", "gguf-smollm3"));
 
 INSTANTIATE_TEST_SUITE_P(Models, Forward,
                          testing::Values("neox-parallel", "neox-sequential", "neox-legacy", "neox-sharded-bf16",

@@ -32,9 +32,18 @@ Linear make_head(DType type) {
       {}, type);
 }
 
-TEST(OutputLoss, EqualsLossesOfAllLogits) {
+std::vector<std::pair<DType, float>> with_and_without_soft_cap() {
+  std::vector<std::pair<DType, float>> all;
   for (const DType type : weight_types()) {
-    const Linear head = make_head(type);
+    for (const float soft_cap : {0.0f, 0.7f}) all.emplace_back(type, soft_cap);
+  }
+  return all;
+}
+
+TEST(OutputLoss, EqualsLossesOfAllLogits) {
+  for (const auto& [type, soft_cap] : with_and_without_soft_cap()) {
+    const Linear product = make_head(type);
+    const OutputHead head(product, soft_cap);
     // Rows with gaps, as views of wider matrices have them.
     const std::int64_t stride = kHidden + 4;
     const auto p = rounded_to_bf16(random_values(kRows * stride, 2));
@@ -44,7 +53,10 @@ TEST(OutputLoss, EqualsLossesOfAllLogits) {
     std::vector<float> p_logits(static_cast<std::size_t>(kRows * kVocab));
     std::vector<float> q_logits(p_logits.size());
     output_logits(full, head, Matrix<float>(p_logits.data(), kRows, kVocab));
-    output_logits(compressed, head, Matrix<float>(q_logits.data(), kRows, kVocab));
+    output_logits(compressed, product, Matrix<float>(q_logits.data(), kRows, kVocab));
+    if (soft_cap > 0) {
+      for (float& it : q_logits) it = soft_cap * std::tanh(it / soft_cap);
+    }
     const Matrix<const float> all_p(p_logits.data(), kRows, kVocab);
     const Matrix<const float> all_q(q_logits.data(), kRows, kVocab);
 

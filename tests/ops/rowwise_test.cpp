@@ -199,5 +199,25 @@ TEST(Rowwise, Conversions) {
   }
 }
 
+TEST(Rowwise, SoftCapIsTanh) {
+  for (const std::int64_t n : {1, 3, 16, 67}) {
+    for (const float cap : {0.5f, 30.0f}) {
+      auto x = random_values(n, 5, 40.0f);
+      x[0] = 1e30f;
+      const auto before = x;
+      soft_cap(x.data(), n, cap);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double expected =
+            static_cast<double>(cap) * std::tanh(static_cast<double>(before[i]) / static_cast<double>(cap));
+        EXPECT_NEAR(x[i], expected, 4e-7 * static_cast<double>(cap)) << before[i];
+      }
+    }
+  }
+  std::vector<float> strange = {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()};
+  soft_cap(strange.data(), 2, 2.0f);
+  EXPECT_TRUE(std::isnan(strange[0]));
+  EXPECT_EQ(strange[1], -2.0f);
+}
+
 }  // namespace
 }  // namespace kvpress

@@ -207,6 +207,40 @@ SPECS: tuple[Spec, ...] = (
 )
 
 
+# As far as a GGUF can say: windows and layers without RoPE at their places, scales of attention by head_dim.
+GGUF_SPECS: tuple[Spec, ...] = tuple(
+    Spec("gguf-" + name, make_config, 96)
+    for name, make_config in (
+        ("gemma2", lambda: with_changes(gemma2(), query_pre_attn_scalar=16)),
+        ("gemma3", lambda: Gemma3TextConfig(
+            **SMALL | {"tie_word_embeddings": True}, num_hidden_layers=6, head_dim=16, sliding_window=16,
+            query_pre_attn_scalar=16, hidden_activation="gelu_pytorch_tanh",
+            rope_parameters={"full_attention": rope(1e6), "sliding_attention": rope(10000.0)},
+        )),
+        ("gpt2", gpt2),
+        ("gpt-neox", neox_sequential),
+        ("gpt-oss", gpt_oss),
+        ("llama", llama3_rope),
+        ("mixtral", mixtral),
+        ("olmo2", olmo2),
+        ("phi3", phi3),
+        ("qwen2", lambda: with_changes(qwen2(), sliding_window=None, layer_types=["full_attention"] * 3)),
+        ("qwen3", qwen3),
+        ("qwen3-moe", lambda: with_changes(qwen3_moe(), norm_topk_prob=True, mlp_only_layers=[])),
+        ("smollm3", lambda: SmolLM3Config(
+            **SMALL | {"tie_word_embeddings": True}, num_hidden_layers=4, rope_parameters=rope(2e6),
+            pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        )),
+    )
+)
+
+
+def with_changes(config: Any, **changes: Any) -> Any:
+    for key, value in changes.items():
+        setattr(config, key, value)
+    return config
+
+
 def tokens_of(spec: Spec) -> torch.Tensor:
     """Distinct tokens: repeated ones tie (equal key norms before any attention), and ties are free to fall either way."""
     generator = torch.Generator().manual_seed(zlib.crc32(b"tokens " + spec.name.encode()))
@@ -271,7 +305,8 @@ def published_config(config: Any) -> dict[str, Any]:
         full = rope["full_attention"]
         d |= {
             "rope_theta": full["rope_theta"], "rope_local_base_freq": rope["sliding_attention"]["rope_theta"],
-            "rope_scaling": {"rope_type": full["rope_type"], "factor": full["factor"]}, "torch_dtype": "float32",
+            "rope_scaling": {k: full[k] for k in ("rope_type", "factor")} if "factor" in full else None,
+            "torch_dtype": "float32",
         }
     else:
         scaling = {k: v for k, v in rope.items() if k not in ("rope_theta", "partial_rotary_factor")}

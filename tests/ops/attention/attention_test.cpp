@@ -31,6 +31,7 @@ struct Problem {
   std::vector<HeadKV> heads;
   std::vector<float> queries;
   std::vector<float> log_sum_exp;
+  float soft_cap = 0;
 
   Problem(std::vector<std::int64_t> lengths, std::int64_t group, std::int64_t head_dim_, std::int64_t n_new_,
           DType type_, std::uint32_t seed = 1)
@@ -109,6 +110,7 @@ struct Problem {
         queries.data(), n_new, n_heads,           head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)),
         heads,          type,  log_sum_exp.data()};
     args.first_seen = first_pointers_;
+    args.soft_cap = soft_cap;
     return args;
   }
 
@@ -305,6 +307,23 @@ TEST(Attention, WindowsHideOlderEntries) {
   }
 }
 
+TEST(Attention, SoftCapsBendScores) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    for (const std::int64_t n_new : {1, 2, 70, 300}) {
+      for (const float soft_cap : {0.3f, 2.0f, 50.0f}) {
+        SCOPED_TRACE(::testing::Message() << "n_new " << n_new << ", cap " << soft_cap << ", kv " << to_string(type));
+        Problem problem(ragged(n_new), 2, 64, n_new, type);
+        problem.soft_cap = soft_cap;
+        expect_like_plain(problem, DType::f32);
+        Problem quantized(ragged(n_new), 2, 64, n_new, DType::f32);
+        quantized.quantize(8, 0.9);
+        quantized.soft_cap = soft_cap;
+        expect_like_plain(quantized, DType::f32);
+      }
+    }
+  }
+}
+
 TEST(Attention, WindowsHideEntriesOfEightAndFourBits) {
   for (const int bits : {8, 4}) {
     for (const std::int64_t n_new : {1, 2, 70}) {
@@ -349,7 +368,9 @@ std::vector<std::vector<std::vector<double>>> all_weights(Problem& problem) {
         double dot = 0;
         for (std::int64_t c = 0; c < d; ++c)
           dot += static_cast<double>(query[c]) * keys[static_cast<std::size_t>(j * d + c)];
-        sum += row[static_cast<std::size_t>(j)] = std::exp(dot * args.scale);
+        dot *= args.scale;
+        if (args.soft_cap > 0) dot = args.soft_cap * std::tanh(dot / args.soft_cap);
+        sum += row[static_cast<std::size_t>(j)] = std::exp(dot);
       }
       for (double& w : row) w /= sum;
       weights[static_cast<std::size_t>(h)].push_back(row);
@@ -404,14 +425,15 @@ class Columns : public ::testing::TestWithParam<DType> {
   }
 };
 
-TEST_P(Columns, WindowsAreThoseOfAPlainLoop) {
+TEST_P(Columns, WindowsAndSoftCapsAreThoseOfAPlainLoop) {
   for (const auto& [lengths, group, head_dim, n_new] :
        {Shape{{300, 365, 900}, 1, 64, 300}, Shape{{64, 1129}, 3, 32, 64}, Shape{{5, 1070}, 8, 16, 1},
         Shape{{70}, 8, 128, 33}}) {
-    for (const std::int64_t window : {1, 30, 270, 2000}) {
-      SCOPED_TRACE(::testing::Message() << "n_new " << n_new << ", window " << window);
+    for (const auto& [window, soft_cap] : {std::pair{1, 0.0f}, {30, 0.0f}, {270, 0.9f}, {270, 0.0f}, {2000, 2.5f}}) {
+      SCOPED_TRACE(::testing::Message() << "n_new " << n_new << ", window " << window << ", soft cap " << soft_cap);
       Problem problem(lengths, group, head_dim, n_new, GetParam());
       problem.set_window(window);
+      problem.soft_cap = soft_cap;
       const auto weights = all_weights(problem);
       const auto plain = problem.run(attention_plain);
       for (std::int64_t h = 0; h < problem.n_heads; ++h) {
