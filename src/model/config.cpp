@@ -108,7 +108,6 @@ void check_supported(const ModelConfig& config, const std::string& path) {
   };
   refuse_if(std::ssize(config.layers) != config.n_layers, "a number of layers other than the layers described is");
   for (const LayerSpec& it : config.layers) {
-    refuse_if(it.rope.attention_factor != 1.0f, "an attention factor of RoPE is");
     refuse_if(it.gated && it.activation == Activation::none, "a gate without an activation is");
     refuse_if(it.window < 0, "a negative window is");
     const ExpertSpec& experts = config.experts;

@@ -78,6 +78,15 @@ void ForwardPass::norm_queries_and_keys(const LayerSpec& spec, const LayerWeight
   norm_heads(spec.key_norm, layer.key_norm, qkv + config_.n_heads * d, config_.n_kv_heads);
 }
 
+/// RoPE's attention factor is one of cos and sin. A factor of channels that turn together commutes with turning, so
+/// they get it here, once, and whoever turns them later (caches that renumber, presses) need not know of it.
+void ForwardPass::scale_queries_and_keys(const RopeSpec& rope, float* qkv) const {
+  if (rope.attention_factor == 1.0f) return;
+  for (std::int64_t h = 0; h < config_.n_heads + config_.n_kv_heads; ++h) {
+    scale(qkv + h * config_.head_dim, rope.rotary_dim(), rope.attention_factor);
+  }
+}
+
 /// Splits the projections: queries and keys are turned to their positions, keys and values go to the caches.
 void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const {
   const std::int64_t d = config_.head_dim;
@@ -97,6 +106,7 @@ void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, co
     const std::int64_t token = piece.first + row - piece.row;
     float* const qkv = made.qkv.as_float().row(row);
     norm_queries_and_keys(spec, weights_.layers[layer], qkv);
+    scale_queries_and_keys(spec.rope, qkv);
     const float limit = cache_limit(cache.shape().format);
     bool fits = all_finite(qkv, made.qkv.cols) &&
                 all_below(qkv + (config_.n_heads + config_.n_kv_heads) * d, config_.n_kv_heads * d, limit);

@@ -285,8 +285,8 @@ class Plain {
     for (std::size_t i = 0; i < half; ++i) {
       const double angle = static_cast<double>(position) * static_cast<double>(rope.inverse_frequencies[i]);
       const double a = x[i], b = x[i + half];
-      x[i] = a * std::cos(angle) - b * std::sin(angle);
-      x[i + half] = b * std::cos(angle) + a * std::sin(angle);
+      x[i] = (a * std::cos(angle) - b * std::sin(angle)) * static_cast<double>(rope.attention_factor);
+      x[i + half] = (b * std::cos(angle) + a * std::sin(angle)) * static_cast<double>(rope.attention_factor);
     }
   }
 
@@ -420,6 +420,11 @@ TEST(Layers, TraitsAreThoseOfPlainLoops) {
       {"no gate", with([](LayerSpec& it) { it.gated = false; })},
       {"no rope", with([](LayerSpec& it) { it.rope = {}; })},
       {"part of rope", with([](LayerSpec& it) { it.rope.inverse_frequencies = rope_frequencies(4, 500.0); })},
+      {"attention factor", with([](LayerSpec& it) { it.rope.attention_factor = 1.4f; })},
+      {"attention factor of part of rope", with([](LayerSpec& it) {
+         it.rope = {rope_frequencies(4, 500.0), 0.6f};
+         it.query_norm = NormKind::rms_norm;
+       })},
       {"attention scale", with([](LayerSpec& it) { it.attention_scale = 0.7f; })},
       {"window", with([](LayerSpec& it) { it.window = 13; })},
       {"window of one", with([](LayerSpec& it) { it.window = 1; })},
@@ -484,7 +489,6 @@ TEST(Layers, WhatIsNotCarriedOutIsRefusedByName) {
   using testing::HasSubstr;
   EXPECT_THAT(refusal([](ModelConfig& it) { it.layers[0].feed_forward = FeedForwardKind::experts; }),
               AllOf(HasSubstr("some.json"), HasSubstr("experts")));
-  EXPECT_THAT(refusal([](ModelConfig& it) { it.layers[0].rope.attention_factor = 1.2f; }), HasSubstr("RoPE"));
   EXPECT_THAT(refusal([](ModelConfig& it) { it.n_layers = 3; }), HasSubstr("layers"));
 }
 

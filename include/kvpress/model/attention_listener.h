@@ -25,8 +25,9 @@ struct AttentionBlock {
   const Rope& rope;             ///< prepared for every position of the block
   Activations hidden;           ///< [n_new, hidden_size], what attention read: after the layer's norm, if it has one
   Matrix<const float> queries;  ///< [n_new, n_heads * head_dim], after RoPE
-  Matrix<const float> queries_before_rope;  ///< the same before RoPE, after a norm of queries
-  const float* log_sum_exp = nullptr;       ///< [n_heads, n_new], when the listener wants it, else null
+  /// The same before they are turned, but after a norm of queries and with RopeSpec::attention_factor.
+  Matrix<const float> queries_before_rope;
+  const float* log_sum_exp = nullptr;  ///< [n_heads, n_new], when the listener wants it, else null
   KVCache& cache;
   bool is_last = true;  ///< not a part that others follow: all that the pass adds to this layer is there
 

@@ -35,7 +35,9 @@ struct BiasSpec {
 struct RopeSpec {
   /// rotary_dim() / 2 of them: base, share of the channels and scaling are worked in.
   std::vector<float> inverse_frequencies;
-  float attention_factor = 1.0f;  ///< of turned queries and keys (YaRN)
+  /// Of the channels that turn, in queries and keys (YaRN, LongRoPE). They have it from when they are made: turning
+  /// them later is a pure turn.
+  float attention_factor = 1.0f;
   std::int64_t rotary_dim() const { return 2 * static_cast<std::int64_t>(inverse_frequencies.size()); }
   bool operator==(const RopeSpec&) const = default;
 };

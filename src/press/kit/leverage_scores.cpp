@@ -59,6 +59,7 @@ void LeverageScores::fill(const LayerView& layer, std::int64_t sketch_dimension,
 void LeverageScores::sketch(const LayerView& layer, std::int64_t sketch_dimension, const EntryRanges& ranges) {
   const AlignedVector<float>& drawn = projections(layer, sketch_dimension);
   const std::int64_t d = layer.block.config.head_dim;
+  const RopeSpec& rope = layer.block.spec().rope;
   sketched_.resize(ranges.size());
   for (std::size_t h = 0; h < ranges.size(); ++h) {
     sketched_[h].resize(static_cast<std::size_t>(ranges[h].size() * sketch_dimension));
@@ -75,7 +76,12 @@ void LeverageScores::sketch(const LayerView& layer, std::int64_t sketch_dimensio
     const KVHead& head = layer.head(h);
     head.keys_as_float(range.begin + first, n, keys.data());
     for (std::int64_t j = 0; j < n; ++j) {
-      layer.block.rope.undo(keys.data() + j * d, head.rope_position(range.begin + first + j));
+      float* const key = keys.data() + j * d;
+      layer.block.rope.undo(key, head.rope_position(range.begin + first + j));
+      // As the product of weights made it.
+      if (rope.attention_factor != 1.0f) {
+        for (std::int64_t c = 0; c < rope.rotary_dim(); ++c) key[c] /= rope.attention_factor;
+      }
     }
     gemm(false, false, n, sketch_dimension, d, 1.0f, keys.data(), d, drawn.data() + h * d * sketch_dimension,
          sketch_dimension, 0.0f, sketched_[h].data() + first * sketch_dimension, sketch_dimension);

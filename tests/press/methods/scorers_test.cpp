@@ -175,18 +175,22 @@ TEST(Compactor, TheRatioIsTheBlendingUnlessGiven) {
   EXPECT_NE(scores("compactor", 0.25), scores("compactor", 0.5));
 }
 
-/// Leverage sees keys before RoPE: the same text further on in the positions scores alike.
+/// Leverage sees keys before RoPE: the same text further on in the positions scores alike, and one whose turned
+/// channels have a factor.
 TEST(Leverage, DoesNotDependOnPositions) {
-  const auto scores = [](std::int64_t begin) {
+  const auto scores = [](std::int64_t begin, float factor = 1) {
     const auto press = parse_press("leverage").press->clone();
     Layer layer(0);
+    layer.config.layers[0].rope.attention_factor = factor;
     layer.n_seen = begin;
     layer.rope.prepare(begin + 40);
     layer.cache.extend(0, 40, begin);
     for (std::int64_t h = 0; h < 2; ++h) {
       auto keys = testing::random_values(40 * kDim, static_cast<std::uint32_t>(5 + h));
       for (std::int64_t j = 0; j < 40; ++j) {
-        layer.rope.apply(keys.data() + j * kDim, begin + j);
+        float* const key = keys.data() + j * kDim;
+        layer.rope.apply(key, begin + j);
+        for (std::int64_t c = 0; c < layer.rope.rotary_dim(); ++c) key[c] *= factor;
         layer.cache.write_row(0, h, j, keys.data() + j * kDim, keys.data() + j * kDim);
       }
     }
@@ -197,8 +201,12 @@ TEST(Leverage, DoesNotDependOnPositions) {
   };
   const Scores near = scores(0);
   const Scores far = scores(700);
+  const Scores scaled = scores(700, 1.5f);
   for (std::size_t h = 0; h < 2; ++h) {
-    for (std::size_t j = 0; j < 40; ++j) EXPECT_NEAR(near[h][j], far[h][j], 1e-3);
+    for (std::size_t j = 0; j < 40; ++j) {
+      EXPECT_NEAR(near[h][j], far[h][j], 1e-3);
+      EXPECT_NEAR(near[h][j], scaled[h][j], 1e-3);
+    }
   }
 }
 
