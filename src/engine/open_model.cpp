@@ -46,7 +46,7 @@ LoadedModel load_model(const OpenedModel& opened, const LoadSettings& settings, 
   const Timer timer;
   LoadedModel loaded;
   loaded.name = opened.name;
-  loaded.model = std::make_unique<Model>(opened.files, settings.dtype);
+  loaded.model = std::make_unique<Model>(opened.files, settings.dtype, n_cached);
   loaded.cache_format = settings.cache_format(loaded.model->dtype());
   loaded.load_sec = timer.seconds();
   return loaded;

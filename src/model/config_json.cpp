@@ -159,6 +159,20 @@ std::optional<std::vector<std::int64_t>> JsonConfig::counts(const std::string& k
   return result;
 }
 
+std::optional<std::vector<double>> JsonConfig::numbers(const std::string& key) const {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array()) refuse(key, *value, "a list of numbers");
+  std::vector<double> numbers;
+  for (const auto& it : *value) {
+    if (!it.is_number()) refuse(key, *value, "a list of numbers");
+    numbers.push_back(it.get<double>());
+    if (!std::isfinite(numbers.back()))
+      fail("{}: '{}{}' holds {}, it must be finite", path_, prefix_, key, numbers.back());
+  }
+  return numbers;
+}
+
 Activation JsonConfig::activation(const std::string& key, const std::string& fallback) const {
   const std::string name = text_or(key, fallback);
   if (name == "gelu") return Activation::gelu_erf;
@@ -204,6 +218,10 @@ void check_config(const ModelConfig& config, const std::string& path) {
     const auto is_usable = [](float frequency) { return std::isfinite(frequency) && frequency >= 0; };
     if (!std::all_of(turns.begin(), turns.end(), is_usable)) {
       fail("{}: its rotary positions are scaled to frequencies that are not finite", path);
+    }
+    if (!(it.rope.attention_factor > 0) || !std::isfinite(it.rope.attention_factor)) {
+      fail("{}: the attention factor of its rotary positions is {}, it must be above 0", path,
+           it.rope.attention_factor);
     }
   }
 }

@@ -63,6 +63,8 @@ class JsonConfig {
   /// A list of strings, or of whole numbers of at least 0; none when absent.
   std::optional<std::vector<std::string>> texts(const std::string& key) const;
   std::optional<std::vector<std::int64_t>> counts(const std::string& key) const;
+  /// A list of numbers, all finite.
+  std::optional<std::vector<double>> numbers(const std::string& key) const;
 
   /// transformers' name for an activation.
   Activation activation(const std::string& key, const std::string& fallback) const;

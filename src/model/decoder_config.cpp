@@ -8,7 +8,6 @@
 
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
-#include "kvpress/ops/rope.h"
 #include "model/gguf_rope.h"
 #include "tokenizer/end_tokens.h"
 
@@ -167,6 +166,13 @@ void finish_gguf(const GgufConfig& from, ModelConfig& config, std::initializer_l
   check_config(config, from.path());
 }
 
+void require_whole_heads_turn(const GgufConfig& from, const ModelConfig& config) {
+  const std::int64_t rotary = config.layers.front().rope.rotary_dim();
+  if (rotary == config.head_dim) return;
+  fail("{}: metadata {} is {}, but heads have {} channels", from.path(), from.full("rope.dimension_count"), rotary,
+       config.head_dim);
+}
+
 void read_windows(GgufConfig& from, ModelConfig& config, std::int64_t pattern) {
   const bool has = from.number("attention.sliding_window").value_or(0) != 0;
   const std::int64_t window = has ? from.size("attention.sliding_window", kMaxVocabulary) : 0;
@@ -177,12 +183,9 @@ void read_windows(GgufConfig& from, ModelConfig& config, std::int64_t pattern) {
          given.size(), config.n_layers);
   }
   if (given.size() == 1) pattern = std::max<std::int64_t>(1, given.front());
-  const auto base = from.number("rope.freq_base_swa");
   for (std::int64_t l = 0; l < config.n_layers; ++l) {
     const bool slides = is_list ? given[static_cast<std::size_t>(l)] != 0 : (l + 1) % pattern != 0;
-    if (!slides || window == 0) continue;
-    config.layers[l].window = window;
-    if (base) config.layers[l].rope = {rope_frequencies(config.layers[l].rope.rotary_dim(), *base), 1.0f};
+    config.layers[l].window = slides ? window : 0;
   }
 }
 

@@ -43,8 +43,11 @@ ModelConfig decoder_from_gguf(GgufConfig& from, std::string_view architecture, L
 /// The end of reading a GGUF: end tokens, left-over keys (but for `harmless` ones), checks.
 void finish_gguf(const GgufConfig& from, ModelConfig& config, std::initializer_list<std::string_view> harmless = {});
 
+/// For files whose rows of queries and keys are stored for neighbouring channels, throughout each head.
+void require_whole_heads_turn(const GgufConfig& from, const ModelConfig& config);
+
 /// 'attention.sliding_window' for all layers but each `pattern`th, or for those that 'attention.sliding_window_pattern'
-/// says; with a RoPE of their own where 'rope.freq_base_swa' is.
+/// says.
 void read_windows(GgufConfig& from, ModelConfig& config, std::int64_t pattern);
 
 /// "num_experts" and its kin, for the layers that `routed` names.

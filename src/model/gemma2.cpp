@@ -55,6 +55,7 @@ ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
     }
   }
   read_windows(from, config, 2);
+  from.require("rope.freq_base_swa", from.number("rope.freq_base").value_or(10000.0));
   finish_gguf(from, config);
   return config;
 }

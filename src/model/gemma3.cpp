@@ -64,10 +64,10 @@ ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   config.logit_soft_cap = from.cap("final_logit_softcapping", 0.0);
   constexpr std::int64_t kPattern = 6;
   read_windows(from, config, kPattern);
-  const bool has_base = from.has("rope.freq_base_swa");
+  const double window_base = from.number("rope.freq_base_swa").value_or(10000.0);
   for (LayerSpec& it : config.layers) {
     it.activation = Activation::gelu_tanh;
-    if (it.window > 0 && !has_base) it.rope = {rope_frequencies(config.head_dim, 10000.0), 1.0f};
+    if (it.window > 0) it.rope = {rope_frequencies(config.head_dim, window_base), 1.0f};
     // The scale is not in the file: of 62 layers is the model of 27 billion, whose scale goes by hidden_size / heads.
     if (config.n_layers == 62) {
       it.attention_scale =

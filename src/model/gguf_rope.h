@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "kvpress/model/layer_spec.h"
 #include "model/config_gguf.h"
@@ -10,5 +11,8 @@ namespace kvpress {
 
 /// `planned`: as read_config() has it. Throws Error naming file and key.
 RopeSpec gguf_rope(GgufConfig& from, std::int64_t head_dim, std::int64_t planned);
+
+/// Whether gguf_rope() reads the tensor.
+bool is_rope_tensor(std::string_view name);
 
 }  // namespace kvpress

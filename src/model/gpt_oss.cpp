@@ -42,6 +42,7 @@ ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kGptOss.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kGptOss.model_type, gpt_oss_layer(), planned);
   read_windows(from, config, 2);
+  from.require("rope.freq_base_swa", from.number("rope.freq_base").value_or(10000.0));
   finish_gguf(from, config);
   return config;
 }

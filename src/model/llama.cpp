@@ -17,6 +17,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kLlama.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kLlama.model_type, llama_layer(), planned);
+  require_whole_heads_turn(from, config);
   finish_gguf(from, config, {"use_parallel_residual"});
   return config;
 }

@@ -1,5 +1,5 @@
-// Mistral (https://arxiv.org/abs/2310.06825) and Ministral as transformers saves them: Llama with a sliding window in every
-// layer, or in those that 'layer_types' names.
+// Mistral (https://arxiv.org/abs/2310.06825) and Ministral as transformers saves them: Llama with a sliding window in
+// every layer, or in those that 'layer_types' names.
 #include "model/architecture.h"
 #include "model/decoder_config.h"
 

@@ -28,6 +28,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kMistral3.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kMistral3.model_type, llama_layer(), planned);
+  require_whole_heads_turn(from, config);
   finish_gguf(from, config);
   return config;
 }

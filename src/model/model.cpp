@@ -47,8 +47,9 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
-Model::Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype) : impl_(std::make_unique<Impl>()) {
-  impl_->config = read_config(*files);
+Model::Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype, std::int64_t planned)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->config = read_config(*files, planned);
   const bool is_gguf = files->gguf != nullptr;
   const std::string path = files->path.string();
   const auto& tensors = files->tensors->tensors();

@@ -33,6 +33,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kSmolLm3.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kSmolLm3.model_type, llama_layer(), planned);
+  require_whole_heads_turn(from, config);
   for (std::int64_t l = 3; l < config.n_layers; l += 4) config.layers[l].rope = {};
   finish_gguf(from, config);
   return config;

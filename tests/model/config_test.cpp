@@ -96,7 +96,32 @@ TEST(Config, RopeThatCannotBeIsRefused) {
   EXPECT_THAT(scaling({{"type", "linear"}, {"factor", -1}}), HasSubstr("is -1, it must be above 0"));
   EXPECT_THAT(scaling({{"type", "linear"}, {"rope_type", "llama3"}}), HasSubstr("described twice"));
   EXPECT_THAT(scaling({{"factor", 4}}), HasSubstr("a 'factor' of 4, but no 'rope_type' that uses it"));
-  EXPECT_THAT(scaling({{"type", "yarn"}, {"factor", 4}}), HasSubstr("rotary scaling 'yarn' is not supported"));
+  EXPECT_THAT(scaling({{"type", "xpos"}, {"factor", 4}}), HasSubstr("rotary scaling 'xpos' is not supported; known:"));
+  const auto yarn = [&](const json& changes) { return scaling(with({{"type", "yarn"}, {"factor", 4}}, changes)); };
+  EXPECT_EQ(yarn(json::object()), "no error");
+  EXPECT_THAT(yarn({{"factor", -4}}), HasSubstr("'factor' of rotary scaling 'yarn' is -4, it must be above 0"));
+  EXPECT_THAT(yarn({{"beta_fast", -1}}), HasSubstr("'beta_fast' of rotary scaling 'yarn' is -1, it must be above 0"));
+  EXPECT_THAT(yarn({{"attention_factor", 0}}), HasSubstr("'attention_factor' of rotary scaling 'yarn' is 0"));
+  EXPECT_THAT(yarn({{"truncate", 1}}), HasSubstr("'rope_scaling.truncate' is 1, it must be true or false"));
+  EXPECT_THAT(yarn({{"short_factor", {1, 2}}}), HasSubstr("'rope_scaling.short_factor' is not known here"));
+  const std::vector<double> eight(8, 1.0);
+  const auto longrope = [&](const json& changes) {
+    return scaling(with({{"type", "longrope"}, {"short_factor", eight}, {"long_factor", eight}}, changes));
+  };
+  EXPECT_EQ(longrope(json::object()), "no error");
+  EXPECT_THAT(longrope({{"long_factor", nullptr}}), HasSubstr("'long_factor' of rotary scaling 'longrope' is missing"));
+  EXPECT_THAT(
+      longrope({{"short_factor", {1, 2}}}),
+      HasSubstr("'short_factor' of rotary scaling 'longrope' has 2 numbers, it must have one for each of the 8"));
+  EXPECT_THAT(longrope({{"long_factor", {1, 1, 1, 0, 1, 1, 1, 1}}}), HasSubstr("is 0, it must be above 0"));
+  EXPECT_THAT(longrope({{"long_factor", {1, "2"}}}), HasSubstr("it must be a list of numbers"));
+  EXPECT_THAT(longrope({{"original_max_position_embeddings", 1}}), HasSubstr("it must be above 0"));
+  EXPECT_THAT(scaling({{"type", "dynamic"}}), HasSubstr("'factor' of rotary scaling 'dynamic' is missing"));
+  EXPECT_THAT(error_with({{"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}, {"head_dim", 2}}),
+              HasSubstr("needs more than 2 rotary channels"));
+  EXPECT_THAT(error_with({{"rope_scaling", {{"type", "longrope"}, {"short_factor", eight}, {"long_factor", eight}}},
+                          {"rope_parameters", {{"short_factor", std::vector<double>(8, 2.0)}}}}),
+              HasSubstr("described twice: 'short_factor' differs"));
   EXPECT_THAT(scaling({{"type", "linear"}, {"factor", 2}, {"mscale", 2}}),
               HasSubstr("'rope_scaling.mscale' is not known here"));
   EXPECT_THAT(scaling(7), HasSubstr("'rope_scaling' is 7, it must be an object"));
@@ -142,9 +167,9 @@ TEST(Config, RopeMayDifferByTypeOfLayer) {
                 turns_of({{"rope_parameters", {{"full_attention", {{"rope_type", "x"}}}}}});
               }),
               HasSubstr("rotary scaling 'x' is not supported"));
-  // What a Llama cannot have is not read past.
+  // A model whose layers are of one type.
   EXPECT_THAT(error_with({{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}}),
-              HasSubstr("'rope_parameters.full_attention' is not known here"));
+              HasSubstr("'rope_parameters' differs by type of layer"));
 }
 
 TEST(Config, KeysThatAreNotUnderstoodAreNamed) {
@@ -271,14 +296,19 @@ TEST(GgufConfig, RopeIsScaledAsLlamaCppDoes) {
   EXPECT_EQ(turns(gguf().f32("llama.rope.scale_linear", 2).f32("llama.rope.scaling.factor", 4)), quarter);
   EXPECT_EQ(turns(gguf().f32("llama.rope.scaling.factor", 4).text("llama.rope.scaling.type", "linear")), quarter);
   EXPECT_EQ(turns(gguf().f32("llama.rope.scaling.factor", 4).text("llama.rope.scaling.type", "none")), plain);
-  EXPECT_THAT(message(gguf().text("llama.rope.scaling.type", "yarn")), HasSubstr("'yarn' is not supported"));
+  EXPECT_THAT(message(gguf().text("llama.rope.scaling.type", "dynamic")),
+              HasSubstr("llama.rope.scaling.type is 'dynamic', it must be none, linear, yarn or longrope"));
   EXPECT_THAT(message(gguf().u32("llama.rope.scaling.type", 1)),
               HasSubstr("llama.rope.scaling.type is a whole number"));
   constexpr float kInf = std::numeric_limits<float>::infinity();
   EXPECT_THAT(message(gguf().f32("llama.rope.scaling.factor", 0)), HasSubstr("factor is 0, it must be above 0"));
   EXPECT_THAT(message(gguf().f32("llama.rope.scaling.factor", kInf)), HasSubstr("factor is inf, it must be finite"));
   EXPECT_THAT(message(gguf().f32("llama.rope.scaling.factor", NAN)), HasSubstr("it must be finite"));
-  EXPECT_THAT(message(gguf().f32("llama.rope.scaling.attn_factor", 2)), HasSubstr("attn_factor 2 is not supported"));
+  EXPECT_THAT(message(gguf().f32("llama.rope.scaling.attn_factor", 0)),
+              HasSubstr("attn_factor is 0, it must be above"));
+  EXPECT_THAT(message(gguf().f32("llama.rope.scaling.yarn_attn_factor", 2)), HasSubstr("is not supported"));
+  EXPECT_THAT(message(gguf().f32("llama.rope.scaling.yarn_beta_fast", 0)),
+              HasSubstr("beta_fast is 0, it must be above"));
   EXPECT_THAT(message(gguf().u32("llama.rope.dimension_count", 2)), HasSubstr("heads have 4 channels"));
 }
 

@@ -14,10 +14,10 @@
 namespace kvpress {
 namespace {
 
-Model load(const std::string& name, DType type) {
+Model load(const std::string& name, DType type, std::span<const std::int32_t> tokens) {
   const std::string file = name.starts_with("gguf-") ? name + ".gguf" : name;
   auto files = std::make_shared<ModelFiles>(open_model_files((test::data_dir() / "models" / file).string()));
-  return Model(files, {false, type});
+  return Model(files, {false, type}, std::ssize(tokens));
 }
 
 float largest_difference(const float* a, const float* b, std::int64_t n) {
@@ -41,8 +41,8 @@ class Forward : public testing::TestWithParam<std::string> {};
 
 TEST_P(Forward, HiddenStatesAndLogitsEqualTransformers) {
   const test::References reference("forward/" + GetParam() + ".safetensors");
-  Model model = load(GetParam(), DType::f32);
   const auto tokens = reference.ints("tokens");
+  Model model = load(GetParam(), DType::f32, tokens);
   const auto n = static_cast<std::int64_t>(tokens.size());
   const std::int64_t hidden_size = model.config().hidden_size;
   AlignedVector<float> hidden(static_cast<std::size_t>(n * hidden_size));
@@ -73,8 +73,8 @@ TEST_P(Forward, HiddenStatesAndLogitsEqualTransformers) {
 
 TEST_P(Forward, BlocksAndSingleTokensGiveWhatOnePassGives) {
   const test::References reference("forward/" + GetParam() + ".safetensors");
-  Model model = load(GetParam(), DType::f32);
   const auto tokens = reference.ints("tokens");
+  Model model = load(GetParam(), DType::f32, tokens);
   const std::int64_t n = 48;
   const std::int64_t cols = model.config().hidden_size;
   AlignedVector<float> whole(static_cast<std::size_t>(n * cols)), parts(static_cast<std::size_t>(n * cols));
@@ -104,9 +104,9 @@ INSTANTIATE_TEST_SUITE_P(Ggufs, Forward,
 
 INSTANTIATE_TEST_SUITE_P(Models, Forward,
                          testing::Values("neox-parallel", "neox-sequential", "neox-legacy", "neox-sharded-bf16",
-                                         "llama-gqa", "llama3-rope", "mistral-window", "gemma2", "gemma3", "gpt-oss",
-                                         "gpt2", "ministral", "mixtral", "olmo2", "opt", "phi3", "qwen2", "qwen3",
-                                         "qwen3-moe", "smollm3"));
+                                         "llama-gqa", "llama3-rope", "llama-yarn", "llama-longrope", "llama-dynamic",
+                                         "mistral-window", "gemma2", "gemma3", "gpt-oss", "gpt2", "ministral",
+                                         "mixtral", "olmo2", "opt", "phi3", "qwen2", "qwen3", "qwen3-moe", "smollm3"));
 
 }  // namespace
 }  // namespace kvpress

@@ -19,12 +19,14 @@ import models
 import parity
 import press_scores
 import protocols
+import rope_scalings
 import smollm2
 import task_answers
 
 PARTS: dict[str, Callable[..., None]] = {
     "models": models.main,
     "forward": forward.main,
+    "rope_scalings": rope_scalings.main,
     "press_scores": press_scores.main,
     "protocols": protocols.main,
     "cam": cam.main,

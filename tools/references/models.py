@@ -86,6 +86,30 @@ def mistral_window() -> MistralConfig:
     )
 
 
+def llama_scaled(**scaling: Any) -> LlamaConfig:
+    # The text is three times as long as the context the model is said to have been trained for.
+    return LlamaConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        intermediate_size=64, max_position_embeddings=scaling.pop("max_position_embeddings", 256), rms_norm_eps=1e-6,
+        tie_word_embeddings=False, rope_parameters={"rope_theta": 10000.0} | scaling,
+    )
+
+
+def llama_yarn() -> LlamaConfig:
+    return llama_scaled(rope_type="yarn", factor=4.0, beta_fast=8.0, original_max_position_embeddings=64)
+
+
+def llama_longrope() -> LlamaConfig:
+    return llama_scaled(
+        rope_type="longrope", original_max_position_embeddings=64, short_factor=[1.0 + 0.1 * i for i in range(8)],
+        long_factor=[1.0, 1.1, 1.3, 1.7, 2.5, 4.0, 6.0, 8.0],
+    )
+
+
+def llama_dynamic() -> LlamaConfig:
+    return llama_scaled(rope_type="dynamic", factor=4.0, max_position_embeddings=64)
+
+
 # What the small models of other architectures have in common: as few numbers as show every trait.
 SMALL: dict[str, Any] = dict(
     vocab_size=VOCAB, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
@@ -199,6 +223,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("llama3-rope", llama3_rope, 96),
     Spec("neox-sharded-bf16", neox_sequential, 96),
     Spec("mistral-window", mistral_window, 192),
+    Spec("llama-yarn", llama_yarn, 192),
+    Spec("llama-longrope", llama_longrope, 192),
+    Spec("llama-dynamic", llama_dynamic, 192),
 ) + tuple(
     Spec(make_config.__name__.replace("_", "-"), make_config, 96)
     for make_config in (

@@ -54,7 +54,7 @@ struct LoadedModel {
 };
 
 /// Decodes and packs the weights. Throws Error with the sizes if weights, a cache of n_cached tokens and passes over
-/// n_block tokens do not fit in memory.
+/// n_block tokens do not fit in memory. Scalings of RoPE that go by the length of texts go by n_cached.
 LoadedModel load_model(const OpenedModel& opened, const LoadSettings& settings, std::int64_t n_block,
                        std::int64_t n_cached);
 

@@ -55,8 +55,9 @@ class Workspace {
 
 class Model {
  public:
-  /// Decodes and packs the weights; `files` is kept for its mappings. Throws Error naming file and tensor.
-  Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype);
+  /// Decodes and packs the weights; `files` is kept for its mappings. `planned`: as read_config() has it. Throws Error
+  /// naming file and tensor.
+  Model(std::shared_ptr<const ModelFiles> files, const DTypeChoice& dtype, std::int64_t planned = 0);
   /// Of weights that are ready. `embedding_owner` owns the bytes that weights.embedding shows.
   Model(ModelConfig config, const Numerics& numerics, DecoderWeights weights,
         std::shared_ptr<const void> embedding_owner);

@@ -153,11 +153,12 @@ TEST_P(Renumbering, ThePressAndTheOptionAreTheSame) {
   EXPECT_NE(text_positions, by_press);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Renumbering, testing::Values("llama-gqa", "neox-parallel"), [](const auto& test) {
-  std::string name = test.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Models, Renumbering, testing::Values("llama-gqa", "llama-yarn", "neox-parallel"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST(KeyRerotation, AModelWithoutRotaryPositionsIsRefused) {
   ModelConfig config = named_shape("smollm2-135m");
