@@ -16,7 +16,11 @@ OUT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 
 TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 # The package decodes these and does not make them: their blocks are drawn, but for their float16 numbers. Bytes of a
 # block, and where in it those numbers are.
-DRAWN = {"Q2_K": (84, (80, 82)), "Q3_K": (110, (108,)), "Q4_K": (144, (0, 2)), "Q5_K": (176, (0, 2)), "Q6_K": (210, (208,))}
+DRAWN = {
+    "Q2_K": (84, (80, 82)), "Q3_K": (110, (108,)), "Q4_K": (144, (0, 2)), "Q5_K": (176, (0, 2)), "Q6_K": (210, (208,)),
+    "IQ4_NL": (18, (0,)), "IQ4_XS": (136, (0,)), "TQ1_0": (54, (52,)), "TQ2_0": (66, (64,)), "MXFP4": (17, ()), "Q8_K": (292, ()),
+}
+EXPONENTS = (0, 1, 2, 254)  # of MXFP4's blocks: subnormal scales, the least normal one, and nearly the largest
 
 
 def drawn_blocks(rng, name, rows, blocks):
@@ -25,12 +29,26 @@ def drawn_blocks(rng, name, rows, blocks):
     for at in halves:
         numbers = rng.uniform(-0.01, 0.1, (rows, blocks, 1)).astype(np.float16)
         stored[:, :, at : at + 2] = numbers.view(np.uint8)
+    if name == "MXFP4":
+        stored[:, :, 0] = rng.integers(110, 130, (rows, blocks))
+        stored[0, :, 0], stored[1, :, 0] = EXPONENTS[:2], EXPONENTS[2:]
+    if name == "Q8_K":
+        stored[:, :, :4] = rng.uniform(-0.01, 0.1, (rows, blocks, 1)).astype(np.float32).view(np.uint8)
     return stored.reshape(rows, blocks * n_bytes)
+
+
+def dequantize(name, stored, kind):
+    if name != "Q8_K":
+        return gguf.quants.dequantize(stored, kind).astype(np.float32)
+    blocks = stored.reshape(stored.shape[0], -1, 292)  # which the package does not decode: a float32, then signed bytes
+    scales = np.ascontiguousarray(blocks[:, :, :4]).view(np.float32)
+    return (scales * blocks[:, :, 4:260].view(np.int8).astype(np.float32)).reshape(stored.shape[0], -1)
 
 
 def main():
     os.makedirs(OUT, exist_ok=True)
     rng = np.random.default_rng(1)
+    newer = np.random.default_rng(2)  # of the types that were added later, so that the others stay as they are
     writer = gguf.GGUFWriter(os.path.join(OUT, "types.gguf"), "llama")
     writer.add_uint32("test.count", 7)
     writer.add_float32("test.scale", 0.5)
@@ -47,9 +65,9 @@ def main():
         decoded[name] = values if name == "F32" else gguf.quants.dequantize(stored, kind).astype(np.float32)
     for name in DRAWN:
         kind = gguf.GGMLQuantizationType[name]
-        stored = drawn_blocks(rng, name, 2, 2)
+        stored = drawn_blocks(rng if name.startswith("Q") and name != "Q8_K" else newer, name, 3 if name == "MXFP4" else 2, 2)
         writer.add_tensor(name, stored, raw_dtype=kind)
-        decoded[name] = gguf.quants.dequantize(stored, kind).astype(np.float32)
+        decoded[name] = dequantize(name, stored, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -136,15 +136,22 @@ struct Kind {
   std::uint64_t bytes;  // bytes of a block
 };
 /// ggml's numbers of its types; those without a StoredType are known well enough to name them.
-constexpr Kind kKinds[] = {{0, "F32", StoredType::f32, 1, 4},        {1, "F16", StoredType::f16, 1, 2},
-                           {2, "Q4_0", StoredType::q4_0, 32, 18},    {3, "Q4_1", StoredType::q4_1, 32, 20},
-                           {6, "Q5_0", StoredType::q5_0, 32, 22},    {7, "Q5_1", StoredType::q5_1, 32, 24},
-                           {8, "Q8_0", StoredType::q8_0, 32, 34},    {10, "Q2_K", StoredType::q2_k, 256, 84},
-                           {11, "Q3_K", StoredType::q3_k, 256, 110}, {12, "Q4_K", StoredType::q4_k, 256, 144},
-                           {13, "Q5_K", StoredType::q5_k, 256, 176}, {14, "Q6_K", StoredType::q6_k, 256, 210},
-                           {24, "I8", StoredType::other, 1, 1},      {25, "I16", StoredType::other, 1, 2},
-                           {26, "I32", StoredType::other, 1, 4},     {27, "I64", StoredType::other, 1, 8},
-                           {28, "F64", StoredType::other, 1, 8},     {30, "BF16", StoredType::bf16, 1, 2}};
+constexpr Kind kKinds[] = {{0, "F32", StoredType::f32, 1, 4},           {1, "F16", StoredType::f16, 1, 2},
+                           {2, "Q4_0", StoredType::q4_0, 32, 18},       {3, "Q4_1", StoredType::q4_1, 32, 20},
+                           {6, "Q5_0", StoredType::q5_0, 32, 22},       {7, "Q5_1", StoredType::q5_1, 32, 24},
+                           {8, "Q8_0", StoredType::q8_0, 32, 34},       {9, "Q8_1", StoredType::other, 32, 36},
+                           {10, "Q2_K", StoredType::q2_k, 256, 84},     {11, "Q3_K", StoredType::q3_k, 256, 110},
+                           {12, "Q4_K", StoredType::q4_k, 256, 144},    {13, "Q5_K", StoredType::q5_k, 256, 176},
+                           {14, "Q6_K", StoredType::q6_k, 256, 210},    {15, "Q8_K", StoredType::q8_k, 256, 292},
+                           {16, "IQ2_XXS", StoredType::other, 256, 66}, {17, "IQ2_XS", StoredType::other, 256, 74},
+                           {18, "IQ3_XXS", StoredType::other, 256, 98}, {19, "IQ1_S", StoredType::other, 256, 50},
+                           {20, "IQ4_NL", StoredType::iq4_nl, 32, 18},  {21, "IQ3_S", StoredType::other, 256, 110},
+                           {22, "IQ2_S", StoredType::other, 256, 82},   {23, "IQ4_XS", StoredType::iq4_xs, 256, 136},
+                           {24, "I8", StoredType::other, 1, 1},         {25, "I16", StoredType::other, 1, 2},
+                           {26, "I32", StoredType::other, 1, 4},        {27, "I64", StoredType::other, 1, 8},
+                           {28, "F64", StoredType::other, 1, 8},        {29, "IQ1_M", StoredType::other, 256, 56},
+                           {30, "BF16", StoredType::bf16, 1, 2},        {34, "TQ1_0", StoredType::tq1_0, 256, 54},
+                           {35, "TQ2_0", StoredType::tq2_0, 256, 66},   {39, "MXFP4", StoredType::mxfp4, 32, 17}};
 
 /// What a value is called in messages.
 std::string_view kind_of(const GgufValue& value) {

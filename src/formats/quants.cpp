@@ -1,6 +1,8 @@
 #include "formats/quants.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "kvpress/base/dtype.h"
@@ -39,6 +41,52 @@ void unpack_nibbles(const std::byte* packed, std::uint32_t high, std::uint8_t* c
     codes[i] = code_of((byte & 0xf) | (high >> i & 1u) << 4);
     codes[i + 16] = code_of(byte >> 4 | (high >> (i + 16) & 1u) << 4);
   }
+}
+
+/// What 4 bits stand for, plus 128.
+using Numbers = std::array<std::uint8_t, 16>;
+constexpr Numbers numbers(const std::array<int, 16>& values) {
+  Numbers codes{};
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(values[i] + 128);
+  return codes;
+}
+constexpr Numbers kNonLinear = numbers({-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113});
+/// Twice the numbers of 4-bit floats: a sign, two bits of exponent, one of mantissa.
+constexpr Numbers kFloat4 = numbers({0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12});
+
+void unpack_numbers(const std::byte* packed, const Numbers& numbers, std::uint8_t* codes) {
+  unpack_nibbles(packed, 0, codes);
+  for (std::size_t i = 0; i < 32; ++i) codes[i] = numbers[codes[i]];
+}
+
+/// The exponent of a power of two, then 32 elements.
+void unpack_mxfp4(const std::byte* block, const Parts& to) {
+  to.scales[0] = std::ldexp(1.0f, static_cast<int>(byte_at(block)) - 128);
+  unpack_numbers(block + 1, kFloat4, to.codes);
+}
+
+void unpack_iq4_nl(const std::byte* block, const Parts& to) {
+  to.scales[0] = half_at(block);
+  unpack_numbers(block + 2, kNonLinear, to.codes);
+}
+
+/// The scale; 8 scales of 6 bits, the high 2 in 2 bytes, the low 4 in 4; codes: 16 bytes for each 32 elements.
+void unpack_iq4_xs(const std::byte* block, const Parts& to) {
+  const float scale = half_at(block);
+  const unsigned high = byte_at(block, 2) | byte_at(block, 3) << 8;
+  for (std::size_t s = 0; s < 8; ++s) {
+    const unsigned low = byte_at(block, 4 + s / 2) >> (s % 2 * 4) & 0xfu;
+    to.scales[s] = scale * static_cast<float>(static_cast<int>(low | (high >> (2 * s) & 3u) << 4) - 32);
+    unpack_numbers(block + 8 + s * 16, kNonLinear, to.codes + s * 32);
+  }
+}
+
+/// A scale in float32, bytes, and sums of them.
+void unpack_q8_k(const std::byte* block, const Parts& to) {
+  float scale = 0;
+  std::memcpy(&scale, block, sizeof scale);
+  std::fill_n(to.scales, 8, scale);
+  for (std::size_t i = 0; i < 256; ++i) to.codes[i] = code_of(byte_at(block, 4 + i) ^ 0x80u);
 }
 
 void unpack_block(StoredType type, const std::byte* block, const Parts& to) {
@@ -141,8 +189,43 @@ void unpack_q6_k(const std::byte* block, const Parts& to) {
   }
 }
 
+/// Elements of three values, 2 bits each; their scale.
+void unpack_tq2_0(const std::byte* block, const Parts& to) {
+  std::fill_n(to.scales, 8, half_at(block + 64));
+  for (std::size_t i = 0; i < 256; ++i) to.codes[i] = code_of(two_bits(block, i));
+}
+
+/// Elements of three values, five in a byte, which is their number in base 3 as a fraction of 256: times 3^k, its first
+/// digit is that of the k-th. First 160 elements in 32 bytes, then 80 in 16, then 16 in 4; their scale.
+void unpack_tq1_0(const std::byte* block, const Parts& to) {
+  std::fill_n(to.scales, 8, half_at(block + 52));
+  const auto digits = [&](std::size_t first_byte, std::size_t n_bytes, std::size_t per_byte, std::uint8_t* codes) {
+    unsigned power = 1;
+    for (std::size_t k = 0; k < per_byte; ++k, power *= 3) {
+      for (std::size_t i = 0; i < n_bytes; ++i) {
+        codes[k * n_bytes + i] = code_of((byte_at(block, first_byte + i) * power % 256 * 3) >> 8);
+      }
+    }
+  };
+  digits(0, 32, 5, to.codes);
+  digits(32, 16, 5, to.codes + 160);
+  digits(48, 4, 4, to.codes + 240);
+}
+
 void unpack(StoredType type, const std::byte* block, const Parts& to) {
   switch (type) {
+    case StoredType::q8_k:
+      return unpack_q8_k(block, to);
+    case StoredType::iq4_nl:
+      return unpack_iq4_nl(block, to);
+    case StoredType::iq4_xs:
+      return unpack_iq4_xs(block, to);
+    case StoredType::tq1_0:
+      return unpack_tq1_0(block, to);
+    case StoredType::tq2_0:
+      return unpack_tq2_0(block, to);
+    case StoredType::mxfp4:
+      return unpack_mxfp4(block, to);
     case StoredType::q2_k:
       return unpack_q2_k(block, to);
     case StoredType::q3_k:
@@ -182,6 +265,18 @@ QuantLayout quant_layout(StoredType type) {
       return {256, 176, 32, 5, 0, true};
     case StoredType::q6_k:
       return {256, 210, 16, 6, 32, false};
+    case StoredType::q8_k:
+      return {256, 292, 32, 8, 128, false, true};
+    case StoredType::iq4_nl:
+      return {32, 18, 32, 8, 128, false};
+    case StoredType::iq4_xs:
+      return {256, 136, 32, 8, 128, false};
+    case StoredType::tq1_0:
+      return {256, 54, 32, 2, 1, false};
+    case StoredType::tq2_0:
+      return {256, 66, 32, 2, 1, false};
+    case StoredType::mxfp4:
+      return {32, 17, 32, 8, 128, false, true};
     default:
       return {};
   }

@@ -45,6 +45,18 @@ std::string_view to_string(StoredType type) {
       return "Q5_K";
     case StoredType::q6_k:
       return "Q6_K";
+    case StoredType::q8_k:
+      return "Q8_K";
+    case StoredType::iq4_nl:
+      return "IQ4_NL";
+    case StoredType::iq4_xs:
+      return "IQ4_XS";
+    case StoredType::tq1_0:
+      return "TQ1_0";
+    case StoredType::tq2_0:
+      return "TQ2_0";
+    case StoredType::mxfp4:
+      return "MXFP4";
     case StoredType::other:
       return "other";
   }

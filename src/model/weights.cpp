@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
 #include "formats/printable.h"
 #include "formats/quants.h"
+#include "kvpress/base/dtype.h"
 #include "kvpress/base/error.h"
 #include "ops/product/half_weights.h"
 #include "ops/product/quantized.h"
@@ -26,6 +28,23 @@ void round_to(DType type, float* values, std::int64_t n) {
 
 QuantFormat format_of(const QuantLayout& layout) {
   return {layout.bits <= 4 ? 4 : 8, static_cast<int>(layout.scale_elements), layout.zero, layout.has_min};
+}
+
+/// Whether float16 holds every scale of the rows as it is, where their type has others as well.
+bool has_half_scales(const RowMap& rows, std::int64_t in) {
+  const auto n = static_cast<std::size_t>(in);
+  std::vector<std::uint8_t> codes(n);
+  std::vector<float> scales;
+  return std::all_of(rows.begin(), rows.end(), [&](const auto& it) {
+    const auto& [tensor, row] = it;
+    const QuantLayout layout = quant_layout(tensor->type);
+    if (!layout.wide_scales) return true;
+    scales.resize(n / layout.scale_elements);
+    unpack_quants(tensor->type, tensor->data.data() + static_cast<std::size_t>(row) * n / layout.block * layout.bytes,
+                  codes, scales, {});
+    return std::all_of(scales.begin(), scales.end(),
+                       [](float scale) { return std::isfinite(scale) && to_float(from_float<f16>(scale)) == scale; });
+  });
 }
 
 /// A format that holds the codes of every row's tensor as they are; none when one of them is not quantized.
@@ -164,7 +183,7 @@ Linear WeightReader::linear(const RowMap& rows, std::int64_t in, const std::vect
                             Activation activation) {
   const auto out = static_cast<std::int64_t>(rows.size());
   if (numerics_.held == HeldWeights::as_file) {
-    if (const auto format = common_format(rows)) {
+    if (const auto format = common_format(rows); format && has_half_scales(rows, in)) {
       auto weights = std::make_shared<QuantizedWeights>(out, in, *format, stored_rows(rows, in, *format), arena_);
       return {std::move(weights), bias, numerics_.compute, activation};
     }
@@ -275,7 +294,7 @@ double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, co
   double bytes = 0;
   for (const TensorInfo& it : tensors->tensors()) {
     const QuantLayout layout = quant_layout(it.type);
-    const bool as_stored = numerics.held == HeldWeights::as_file && layout.block > 0;
+    const bool as_stored = numerics.held == HeldWeights::as_file && layout.block > 0 && it.type != StoredType::q8_k;
     bytes += static_cast<double>(it.n_elements()) * (as_stored ? held(format_of(layout)) : as_float(it.type));
   }
   return bytes;

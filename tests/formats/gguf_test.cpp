@@ -53,11 +53,48 @@ TEST(Gguf, ReversesTheOrderOfDimensions) {
   EXPECT_EQ(GgufFile(path).at("a").data.size(), 54u);
 }
 
+/// Stacked experts: [n_expert, out, in], whose rows follow each other.
+TEST(Gguf, RowsOfStackedMatricesAreRead) {
+  constexpr std::uint64_t kExperts = 3, kOut = 4, kIn = 64;
+  constexpr std::size_t kBytes = kExperts * kOut * kIn / 32 * 34;
+  std::string bytes = GgufBuilder().tensor("stack", {kIn, kOut, kExperts}, 8, 0).build(kBytes);
+  for (std::size_t row = 0; row < kExperts * kOut; ++row) {
+    for (std::size_t block = 0; block < kIn / 32; ++block) {
+      std::string stored;
+      GgufBuilder::put(stored, std::uint16_t{0x3c00});  // 1 in float16
+      for (std::size_t i = 0; i < 32; ++i) stored.push_back(static_cast<char>(row * 2 + block));
+      std::copy(stored.begin(), stored.end(),
+                bytes.end() - kBytes + static_cast<std::ptrdiff_t>((row * kIn / 32 + block) * 34));
+    }
+  }
+  const TemporaryFolder folder;
+  const GgufFile file(folder.file("x.gguf", bytes));
+  const TensorInfo& stack = file.at("stack");
+  EXPECT_EQ(stack.shape, (std::vector<std::int64_t>{3, 4, 64}));
+  EXPECT_EQ(stack.n_elements(), 768);
+  for (std::int64_t row = 0; row < 12; ++row) {
+    std::vector<float> values(64);
+    decode_to_f32(stack, row * 64, values);
+    EXPECT_EQ(values.front(), static_cast<float>(row * 2)) << row;
+    EXPECT_EQ(values.back(), static_cast<float>(row * 2 + 1)) << row;
+  }
+  constexpr std::uint64_t kHuge = std::uint64_t{1} << 32;
+  EXPECT_THAT(message(GgufBuilder().tensor("stack", {kHuge, kHuge, 2}, 8, 0).build(64)),
+              HasSubstr("tensor stack: its shape overflows"));
+  EXPECT_THAT(message(GgufBuilder().tensor("stack", {kHuge, kHuge >> 2, 2}, 26, 0).build(64)),
+              HasSubstr("tensor stack: its shape overflows"));
+  EXPECT_THAT(message(GgufBuilder().tensor("stack", {64, 4, 3}, 8, 0).build(kBytes - 1)), HasSubstr("truncated"));
+  EXPECT_THAT(message(GgufBuilder().tensor("stack", {48, 4, 3}, 39, 0).build(4096)),
+              HasSubstr("rows of 48 elements do not fill MXFP4 blocks of 32"));
+}
+
 TEST(Gguf, NamesTypesItCannotDecode) {
   const TemporaryFolder folder;
-  const auto path =
-      folder.file("x.gguf", GgufBuilder().tensor("k", {100}, 24, 0).tensor("new", {5}, 999, 128).build(192));
+  const auto path = folder.file(
+      "x.gguf",
+      GgufBuilder().tensor("k", {100}, 24, 0).tensor("new", {5}, 999, 128).tensor("few", {256}, 16, 192).build(288));
   const GgufFile file(path);
+  EXPECT_EQ(file.at("few").type_name, "IQ2_XXS");
   EXPECT_EQ(file.at("k").type, StoredType::other);
   EXPECT_EQ(file.at("k").type_name, "I8");
   EXPECT_EQ(file.at("new").type_name, "type 999");

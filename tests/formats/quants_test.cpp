@@ -86,7 +86,7 @@ TEST(Quants, UnpackedPartsMakeTheValues) {
       EXPECT_EQ(values[i], layout.has_min ? value + mins[s] : value) << tensor.name << " " << i;
     }
   }
-  EXPECT_EQ(n_types, 10);
+  EXPECT_EQ(n_types, 16);
 }
 
 /// What weights become when they are held in 8 and 4 bits is what the gguf package makes of them, to the rounding of

@@ -43,16 +43,23 @@ std::string message(const std::string& header, std::size_t data_bytes) {
 
 TEST(Safetensors, ReadsWhatItWrites) {
   const TemporaryFolder folder;
-  const std::vector<NamedTensor> tensors = {{"b", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"a", {}, {7}}, {"empty", {0, 4}, {}}};
+  const std::vector<NamedTensor> tensors = {{"b", {2, 3}, {1, 2, 3, 4, 5, 6}},
+                                            {"a", {}, {7}},
+                                            {"empty", {0, 4}, {}},
+                                            {"stack", {2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}}};
   write_safetensors(folder.path() / "t.safetensors", tensors, {{"format", "pt"}});
   const auto file = open_safetensors(folder.path() / "t.safetensors");
-  ASSERT_EQ(file->tensors().size(), 3u);
+  ASSERT_EQ(file->tensors().size(), 4u);
   EXPECT_EQ(file->tensors()[0].name, "b");
   EXPECT_EQ(file->at("a").n_elements(), 1);
   EXPECT_EQ(file->at("empty").n_elements(), 0);
   std::vector<float> values(4);
   decode_to_f32(file->at("b"), 2, values);
   EXPECT_EQ(values, (std::vector<float>{3, 4, 5, 6}));
+  EXPECT_EQ(file->at("stack").shape, (std::vector<std::int64_t>{2, 2, 2}));
+  decode_to_f32(file->at("stack"), 3 * 2, std::span(values).first(2));  // the last row
+  EXPECT_EQ(values[0], 7);
+  EXPECT_EQ(values[1], 8);
 }
 
 TEST(Safetensors, ReadsShardsByTheirIndex) {
@@ -83,6 +90,7 @@ TEST(Safetensors, RefusesHeadersThatLie) {
   EXPECT_THAT(message(object(tensor("a", "F32", "3", "0,8")), 8),
               HasSubstr("8 bytes are stored, but its shape and F32 need 12"));
   EXPECT_THAT(message(object(tensor("a", "F32", "4611686018427387904,2", "0,8")), 8), HasSubstr("overflows"));
+  EXPECT_THAT(message(object(tensor("a", "F32", "2097152,2097152,2097152", "0,8")), 8), HasSubstr("overflows"));
   EXPECT_THAT(message(object(tensor("a", "F32", "18446744073709551615", "0,8")), 8), HasSubstr("whole numbers"));
   EXPECT_THAT(message(object(tensor("a", "F32", "-2", "0,8")), 8), HasSubstr("whole numbers"));
   EXPECT_THAT(message(object(tensor("a", "F32", "2.0", "0,8")), 8), HasSubstr("whole numbers"));

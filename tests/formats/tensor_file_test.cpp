@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "formats/mutations.h"
+#include "formats/quants.h"
 #include "formats/safetensors.h"
 #include "kvpress/formats/gguf.h"
 #include "test_data.h"
@@ -15,12 +16,14 @@ namespace {
 TEST(TensorFile, DecodesEveryTypeLikeTheReference) {
   const GgufFile file(test::data_dir() / "formats/types.gguf");
   const auto decoded = open_safetensors(test::data_dir() / "formats/types.safetensors");
-  ASSERT_EQ(file.tensors().size(), 13u);
+  ASSERT_EQ(file.tensors().size(), 19u);
   for (const TensorInfo& tensor : file.tensors()) {
     EXPECT_EQ(tensor.type_name, tensor.name);
     EXPECT_EQ(to_string(tensor.type), tensor.name);
-    const bool is_k = tensor.name.ends_with("_K");
-    EXPECT_EQ(tensor.shape, is_k ? (std::vector<std::int64_t>{2, 512}) : (std::vector<std::int64_t>{3, 64}));
+    // IQ4_NL has two rows, as the types of larger blocks.
+    const bool is_large = quant_layout(tensor.type).block == 256;
+    EXPECT_EQ(tensor.shape,
+              (std::vector<std::int64_t>{is_large || tensor.name == "IQ4_NL" ? 2 : 3, is_large ? 512 : 64}));
     std::vector<float> got(static_cast<std::size_t>(tensor.n_elements()));
     std::vector<float> want(got.size());
     decode_to_f32(tensor, 0, got);
@@ -32,7 +35,7 @@ TEST(TensorFile, DecodesEveryTypeLikeTheReference) {
 TEST(TensorFile, DecodesAPart) {
   const GgufFile file(test::data_dir() / "formats/types.gguf");
   for (const TensorInfo& tensor : file.tensors()) {
-    const std::size_t unit = tensor.name.ends_with("_K") ? 256 : 32;
+    const std::size_t unit = quant_layout(tensor.type).block == 256 ? 256 : 32;
     std::vector<float> whole(static_cast<std::size_t>(tensor.n_elements()));
     std::vector<float> part(unit);
     decode_to_f32(tensor, 0, whole);
@@ -52,8 +55,7 @@ TEST(TensorFile, RefusesPartOfABlockAndUnknownTypes) {
   other.type_name = "BOOL";
   EXPECT_EQ(test::error_of([&] { decode_to_f32(other, 0, out); }),
             "tensor mask: type BOOL is not supported; supported: F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, "
-            "Q5_1, Q8_0 and Q2_K "
-            "to Q6_K");
+            "Q5_1, Q8_0, Q2_K to Q6_K, Q8_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0 and MXFP4");
 }
 
 TEST(TensorFile, NamesWhatIsMissing) {

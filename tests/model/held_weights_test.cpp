@@ -19,26 +19,18 @@ namespace {
 
 constexpr std::int64_t kVocab = 48;
 
-/// A llama of one layer whose tensors are of ten quantized types: the three parts of the first product differ in
-/// theirs. Blocks are drawn, but for their float16 numbers, which are such that weights are about 0.05.
-std::string mixed_gguf() {
-  struct Tensor {
-    const char* name;
-    std::uint64_t in, out;
-    std::uint32_t number;  // of ggml's type
-    std::uint64_t block, bytes;
-    std::vector<std::size_t> halves;
-    float scale;
-  };
-  const std::vector<Tensor> tensors = {{"token_embd.weight", 256, kVocab, 8, 32, 34, {0}, 0.01f},
-                                       {"output.weight", 256, kVocab, 13, 256, 176, {0, 2}, 1e-4f},
-                                       {"blk.0.attn_q.weight", 256, 256, 12, 256, 144, {0, 2}, 2e-4f},
-                                       {"blk.0.attn_k.weight", 256, 128, 3, 32, 20, {0, 2}, 0.006f},
-                                       {"blk.0.attn_v.weight", 256, 128, 14, 256, 210, {208}, 5e-5f},
-                                       {"blk.0.attn_output.weight", 256, 256, 11, 256, 110, {108}, 1e-3f},
-                                       {"blk.0.ffn_gate.weight", 256, 512, 2, 32, 18, {0}, 0.01f},
-                                       {"blk.0.ffn_up.weight", 256, 512, 7, 32, 24, {0, 2}, 0.003f},
-                                       {"blk.0.ffn_down.weight", 512, 256, 10, 256, 84, {80, 82}, 2e-3f}};
+struct DrawnTensor {
+  const char* name;
+  std::uint64_t in, out;
+  std::uint32_t number;  // of ggml's type
+  std::uint64_t block, bytes;
+  std::vector<std::size_t> halves;  // where a block has float16 numbers
+  float scale;
+  int exponent = 0;  // what a block begins with, instead of them
+};
+
+/// A llama of one layer whose blocks are drawn, but for their float16 numbers and exponents.
+std::string drawn_gguf(const std::vector<DrawnTensor>& tensors) {
   test::GgufBuilder builder;
   builder.text("general.architecture", "llama");
   for (const auto& [key, value] : {std::pair<const char*, std::uint32_t>{"block_count", 1},
@@ -52,7 +44,7 @@ std::string mixed_gguf() {
   builder.f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   std::mt19937 random(3);
   std::string data;
-  for (const Tensor& it : tensors) {
+  for (const DrawnTensor& it : tensors) {
     builder.tensor(it.name, {it.in, it.out}, it.number, data.size());
     for (std::uint64_t b = 0; b < it.in * it.out / it.block; ++b) {
       std::string block;
@@ -63,6 +55,7 @@ std::string mixed_gguf() {
                                          (at == 2 && it.block == 32 ? -8.0f : 1.0f));
         std::memcpy(block.data() + at, &half, sizeof half);
       }
+      if (it.exponent > 0) block[0] = static_cast<char>(it.exponent + static_cast<int>(random() % 4));
       data += block;
     }
     data.resize((data.size() + 31) / 32 * 32);
@@ -74,6 +67,40 @@ std::string mixed_gguf() {
   std::string bytes = builder.build(data.size());
   std::memcpy(bytes.data() + bytes.size() - data.size(), data.data(), data.size());
   return bytes;
+}
+
+/// Ten quantized types: the three parts of the first product differ in theirs. Weights are about 0.05.
+std::string mixed_gguf() {
+  return drawn_gguf({{"token_embd.weight", 256, kVocab, 8, 32, 34, {0}, 0.01f},
+                     {"output.weight", 256, kVocab, 13, 256, 176, {0, 2}, 1e-4f},
+                     {"blk.0.attn_q.weight", 256, 256, 12, 256, 144, {0, 2}, 2e-4f},
+                     {"blk.0.attn_k.weight", 256, 128, 3, 32, 20, {0, 2}, 0.006f},
+                     {"blk.0.attn_v.weight", 256, 128, 14, 256, 210, {208}, 5e-5f},
+                     {"blk.0.attn_output.weight", 256, 256, 11, 256, 110, {108}, 1e-3f},
+                     {"blk.0.ffn_gate.weight", 256, 512, 2, 32, 18, {0}, 0.01f},
+                     {"blk.0.ffn_up.weight", 256, 512, 7, 32, 24, {0, 2}, 0.003f},
+                     {"blk.0.ffn_down.weight", 512, 256, 10, 256, 84, {80, 82}, 2e-3f}});
+}
+
+/// Types of numbers that are not evenly spaced, or of three values. `exponent` is of MXFP4's scales, times 2^128.
+std::string uneven_gguf(std::uint32_t of_values, int exponent) {
+  const bool is_xs = of_values == 23;
+  return drawn_gguf({{"token_embd.weight", 256, kVocab, 20, 32, 18, {0}, 0.01f},
+                     {"output.weight", 256, kVocab, 20, 32, 18, {0}, 0.001f},
+                     {"blk.0.attn_q.weight", 256, 256, 20, 32, 18, {0}, 0.001f},
+                     {"blk.0.attn_k.weight", 256, 128, 8, 32, 34, {0}, 0.001f},
+                     {"blk.0.attn_v.weight",
+                      256,
+                      128,
+                      of_values,
+                      is_xs ? 256u : 32u,
+                      is_xs ? 136u : 18u,
+                      {0},
+                      is_xs ? 1e-4f : 0.001f},
+                     {"blk.0.attn_output.weight", 256, 256, 34, 256, 54, {52}, 0.05f},
+                     {"blk.0.ffn_gate.weight", 256, 512, 35, 256, 66, {64}, 0.05f},
+                     {"blk.0.ffn_up.weight", 256, 512, 35, 256, 66, {64}, 0.05f},
+                     {"blk.0.ffn_down.weight", 512, 256, 39, 32, 17, {}, 0, exponent}});
 }
 
 /// Final states of 16 tokens, in one pass or token by token, and their logits.
@@ -127,6 +154,38 @@ TEST(HeldWeights, AsTheFileHasThem) {
       held_weight_bytes(held.config(), {DType::f32, DType::f32, HeldWeights::as_file}, files->tensors.get());
   EXPECT_NEAR(planned / static_cast<double>(held.weight_bytes()), 1, 0.25);
   EXPECT_EQ(held.numbers(), "float32, weights as in the file");
+}
+
+/// Codes are held, and scales in float16 are those of the file: one pass multiplies the very weights, but for IQ4_XS,
+/// whose scales are products as those of the K types.
+TEST(HeldWeights, UnevenNumbersAreHeldAsTheyAre) {
+  const test::TemporaryFolder folder;
+  for (const bool is_xs : {false, true}) {
+    const auto path = folder.file("uneven.gguf", uneven_gguf(is_xs ? 23 : 20, 120));
+    const auto files = std::make_shared<ModelFiles>(open_model_files(path.string()));
+    Model exact(files, {false, DType::f32, HeldWeights::as_float});
+    Model held(files, {false, DType::f32, HeldWeights::as_file});
+    const auto expected = logits_of(exact, false);
+    EXPECT_LT(relative_distance(logits_of(held, false), expected), is_xs ? 1e-3 : 2e-6);
+    EXPECT_LT(relative_distance(logits_of(held, true), expected), 0.02);
+    EXPECT_NE(logits_of(held, true), expected);
+    EXPECT_LT(held.weight_bytes(), exact.weight_bytes() * 10 / 32);
+  }
+}
+
+/// A scale that float16 does not hold is not rounded: those weights are held as numbers.
+TEST(HeldWeights, ScalesBeyondFloat16AreNotRounded) {
+  const test::TemporaryFolder folder;
+  std::vector<std::size_t> bytes;
+  for (const int exponent : {100, 120}) {
+    const auto path = folder.file("uneven.gguf", uneven_gguf(20, exponent));
+    const auto files = std::make_shared<ModelFiles>(open_model_files(path.string()));
+    Model exact(files, {false, DType::f32, HeldWeights::as_float});
+    Model held(files, {false, DType::f32, HeldWeights::as_file});
+    EXPECT_LT(relative_distance(logits_of(held, false), logits_of(exact, false)), 2e-6);
+    bytes.push_back(held.weight_bytes());
+  }
+  EXPECT_GT(bytes[0], bytes[1] + 512 * 256 * 2);
 }
 
 TEST(HeldWeights, QuantizedAtLoad) {

@@ -14,7 +14,7 @@
 
 namespace kvpress {
 
-/// How a tensor's elements are stored. The Q types are GGUF's blocks (quants.h).
+/// How a tensor's elements are stored. Those from q4_0 on are GGUF's blocks (quants.h).
 enum class StoredType : std::uint8_t {
   f32,
   f16,
@@ -31,12 +31,19 @@ enum class StoredType : std::uint8_t {
   q4_k,
   q5_k,
   q6_k,
+  q8_k,
+  iq4_nl,
+  iq4_xs,
+  tq1_0,
+  tq2_0,
+  mxfp4,
   other
 };
 
 /// The types that can be decoded, for error messages.
 inline constexpr std::string_view kReadableTypes =
-    "F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
+    "F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, Q8_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0 "
+    "and MXFP4";
 
 /// The name in the file formats: "F32", "BF16", "Q4_1", ...
 std::string_view to_string(StoredType type);
@@ -77,7 +84,7 @@ class TensorFile {
   std::unordered_map<std::string, std::size_t> by_name_;
 };
 
-/// Decodes (dequantizes) elements [first, first + out.size()) of the flattened tensor to float32. For Q types `first`
+/// Decodes (dequantizes) elements [first, first + out.size()) of the flattened tensor to float32. For blocks `first`
 /// and the count must be multiples of the block size. Throws Error for StoredType::other.
 void decode_to_f32(const TensorInfo& tensor, std::int64_t first, std::span<float> out);
 
