@@ -202,11 +202,15 @@ RopeSpec JsonConfig::rope(std::int64_t head_dim, const RopeDefaults& defaults, c
       agreed_number(path_,
                     {{&newer, "rope_theta"}, {&older, "rope_theta"}, {this, base_key}, {this, "rotary_emb_base"}})
           .value_or(defaults.base);
-  const double partial = agreed_number(path_, {{&newer, "partial_rotary_factor"},
-                                               {&older, "partial_rotary_factor"},
-                                               {this, "partial_rotary_factor"},
-                                               {this, "rotary_pct"}})
-                             .value_or(defaults.partial);
+  // transformers writes a share of 1 beside the one that counts (Phi-3).
+  const auto inside = agreed_number(path_, {{&newer, "partial_rotary_factor"}, {&older, "partial_rotary_factor"}});
+  const bool outside_is_default = inside && number("partial_rotary_factor").value_or(0) == 1;
+  const double partial = outside_is_default ? *inside
+                                            : agreed_number(path_, {{&newer, "partial_rotary_factor"},
+                                                                    {&older, "partial_rotary_factor"},
+                                                                    {this, "partial_rotary_factor"},
+                                                                    {this, "rotary_pct"}})
+                                                  .value_or(defaults.partial);
   if (!(partial > 0 && partial <= 1))
     fail("{}: the rotary share of a head is {}, it must be in (0, 1]", path_, partial);
   if (!(base > 1)) fail("{}: the rotary base is {}, it must be above 1", path_, base);

@@ -52,8 +52,8 @@ ModelConfig decoder_from_json(const JsonConfig& from, std::string_view architect
   if (from.flag_or("attention_bias", defaults.attention_bias)) {
     layer.biases.query = layer.biases.key = layer.biases.value = layer.biases.attention_out = true;
   }
-  layer.rope =
-      from.rope(config.head_dim, {.max_positions = config.max_positions, .base = defaults.rope_base}, "full_attention");
+  layer.rope = from.rope(config.head_dim, {.max_positions = config.max_positions, .base = defaults.rope_base},
+                         defaults.rope_layer_type);
   config.set_layers(from.size("num_hidden_layers", kMaxLayers), layer);
   check_config(config, path);
   return config;

@@ -24,6 +24,7 @@ struct DecoderDefaults {
   bool tied_output = false;
   bool attention_bias = false;
   double rope_base = 10000.0;
+  std::string rope_layer_type = "";  ///< of models with several RoPEs, the one to read
   std::string activation_key = "hidden_act";
   Activation activation = Activation::silu;  ///< the only one, as a gate
 };

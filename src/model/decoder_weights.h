@@ -8,6 +8,7 @@
 #include "kvpress/formats/tensor_file.h"
 #include "kvpress/model/config.h"
 #include "kvpress/model/weights.h"
+#include "model/gguf_rope.h"
 
 namespace kvpress {
 
@@ -99,7 +100,7 @@ constexpr TensorNames gguf_names() {
   names.experts_up_bias = "ffn_up_exps.bias";
   names.experts_gate_up_bias = "ffn_gate_up_exps.bias";
   names.experts_down_bias = "ffn_down_exps.bias";
-  names.is_buffer = [](std::string_view name) { return name.starts_with("rope_f"); };  // read by gguf_rope()
+  names.is_buffer = is_rope_tensor;
   return names;
 }
 

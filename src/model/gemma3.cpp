@@ -26,6 +26,7 @@ ModelConfig text_from_json(const JsonConfig& from, std::string_view model_type) 
                          .max_positions = 131072,
                          .tied_output = true,
                          .rope_base = 1e6,
+                         .rope_layer_type = "full_attention",
                          .activation_key = from.has("hidden_activation") ? "hidden_activation" : "hidden_act",
                          .activation = Activation::gelu_tanh});
   config.embedding_scale = std::sqrt(static_cast<float>(config.hidden_size));

@@ -57,7 +57,7 @@ bool is_rope_tensor(std::string_view name) {
   return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";
 }
 
-RopeSpec gguf_rope(GgufConfig& from, std::int64_t head_dim, std::int64_t planned) {
+RopeSpec gguf_rope(GgufConfig& from, std::int64_t head_dim, std::int64_t planned, bool yarn_truncates) {
   const std::string& path = from.path();
   const std::int64_t rotary = from.size_or("rope.dimension_count", kMaxSize, head_dim);
   if (rotary > head_dim || rotary % 2 != 0) {
@@ -96,7 +96,7 @@ RopeSpec gguf_rope(GgufConfig& from, std::int64_t head_dim, std::int64_t planned
     return rope;
   }
   if (!(original > 0)) fail("{}: metadata {} is missing", path, from.full("rope.scaling.original_context_length"));
-  const YarnRange range = yarn_range(rotary, base, original, fast, slow, true);
+  const YarnRange range = yarn_range(rotary, base, original, fast, slow, yarn_truncates);
   scale_by_yarn(rope.inverse_frequencies, factor, range.first, std::max(0.001, range.last - range.first), mix);
   double of_yarn = yarn_attention_factor(factor);
   if (log_multiplier != 0) of_yarn /= yarn_attention_factor(factor, log_multiplier);

@@ -2,6 +2,7 @@
 // learned term (sink) in each softmax of attention, YaRN.
 #include "model/architecture.h"
 #include "model/decoder_config.h"
+#include "model/gguf_rope.h"
 
 namespace kvpress {
 namespace {
@@ -41,6 +42,9 @@ ModelConfig config_from_json(const JsonConfig& from) {
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
   GgufConfig from(file, kGptOss.gguf_name);
   ModelConfig config = decoder_from_gguf(from, kGptOss.model_type, gpt_oss_layer(), planned);
+  // llama.cpp rounds YaRN's range of frequencies; the model was trained without, and its config.json says so.
+  const RopeSpec rope = gguf_rope(from, config.head_dim, planned, false);
+  for (LayerSpec& it : config.layers) it.rope = rope;
   read_windows(from, config, 2);
   from.require("rope.freq_base_swa", from.number("rope.freq_base").value_or(10000.0));
   finish_gguf(from, config);

@@ -20,7 +20,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
   const bool windows = from.flag_or("use_sliding_window", false);
   read_windows(from, config, 4096, [&](std::int64_t) { return windows; });
   ExpertSpec experts;
-  experts.n = from.size_or("num_experts", 128);
+  experts.n = from.size_or("num_experts", from.size_or("num_local_experts", 128));  // transformers writes either
   experts.n_used = from.size_or("num_experts_per_tok", 8);
   experts.normalized = from.flag_or("norm_topk_prob", false);
   const std::int64_t step = from.size_or("decoder_sparse_step", 1);
@@ -44,6 +44,9 @@ constexpr TensorNames qwen3_moe_names() {
   names.expert_gate = "mlp.experts.{}.gate_proj";
   names.expert_up = "mlp.experts.{}.up_proj";
   names.expert_down = "mlp.experts.{}.down_proj";
+  // As transformers 5 holds them.
+  names.experts_gate_up = "mlp.experts.gate_up_proj";
+  names.experts_down = "mlp.experts.down_proj";
   return names;
 }
 

@@ -165,7 +165,7 @@ TEST(Architectures, ConfigurationsThatContradictTheirTensorsAreRefused) {
               AllOf(HasSubstr("block_sparse_moe.gate.weight has shape [4, 32]"), HasSubstr("[5, 32]")));
   EXPECT_THAT(error("mixtral", {{"num_local_experts", 3}, {"num_experts_per_tok", 4}}), HasSubstr("experts"));
   EXPECT_THAT(error("mixtral", {{"num_experts_per_tok", 0}}), HasSubstr("'num_experts_per_tok' is 0"));
-  EXPECT_THAT(error("mixtral", {},
+  EXPECT_THAT(error("mixtral", json::object(),
                     [](const std::string& name) { return name.ends_with("moe.gate.weight") ? std::string() : name; }),
               HasSubstr("tensor model.layers.0.block_sparse_moe.gate.weight is missing"));
   EXPECT_THAT(error("gemma3", {{"sliding_window", 0}}), HasSubstr("'sliding_window' is 0"));

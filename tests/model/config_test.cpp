@@ -320,7 +320,9 @@ TEST(GgufConfig, KeysThatAreMissingOrNotUnderstoodAreNamed) {
   EXPECT_THAT(message(without), EndsWith("metadata llama.attention.layer_norm_rms_epsilon is missing"));
   EXPECT_THAT(message(gguf().u32("llama.attention.sliding_window", 64)),
               EndsWith("metadata llama.attention.sliding_window is not known here; results without it could be wrong"));
-  EXPECT_THAT(message(gguf().u32("llama.expert_count", 8)), HasSubstr("llama.expert_count 8 is not supported"));
+  EXPECT_THAT(message(gguf().u32("llama.expert_count", 8)), HasSubstr("metadata llama.expert_used_count is missing"));
+  EXPECT_THAT(message(gguf().u32("llama.expert_count", 8).u32("llama.expert_used_count", 2)),
+              HasSubstr("but no layer has a router (ffn_gate_inp.weight)"));
   EXPECT_THAT(message(gguf().u32("llama.attention.value_length", 8)), HasSubstr("value_length 8 is not supported"));
   EXPECT_EQ(message(gguf()
                         .u32("llama.expert_count", 0)

@@ -26,7 +26,7 @@ def convert(spec: Spec, folder: Path, path: Path) -> None:
     model_class = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
     model_class.set_vocab = lambda self: None  # what is compared are token ids
     model = model_class(folder, gguf.LlamaFileType.ALL_F32, path, model_name=spec.name)
-    model.hparams.setdefault("rotary_pct", 0.5)  # GPT-NeoX's, which transformers has moved
+    model.hparams.setdefault("rotary_pct", 0.25)  # GPT-NeoX's, which transformers has moved
     model.write()
 
 

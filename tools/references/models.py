@@ -245,7 +245,7 @@ GGUF_SPECS: tuple[Spec, ...] = tuple(
             rope_parameters={"full_attention": rope(1e6), "sliding_attention": rope(10000.0)},
         )),
         ("gpt2", gpt2),
-        ("gpt-neox", neox_sequential),
+        ("gpt-neox", neox_parallel),
         ("gpt-oss", gpt_oss),
         ("llama", llama3_rope),
         ("mixtral", mixtral),
