@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cstdint>
 #include <cstring>
 
 #include "formats/mutations.h"
@@ -28,7 +30,10 @@ TEST(TensorFile, DecodesEveryTypeLikeTheReference) {
     std::vector<float> want(got.size());
     decode_to_f32(tensor, 0, got);
     decode_to_f32(decoded->at(tensor.name), 0, want);
-    for (std::size_t i = 0; i < got.size(); ++i) EXPECT_FLOAT_EQ(got[i], want[i]) << tensor.name << " " << i;
+    // To the bit: signs of zeros and infinities as well.
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(got[i]), std::bit_cast<std::uint32_t>(want[i])) << tensor.name << " " << i;
+    }
   }
 }
 
