@@ -32,6 +32,7 @@ from press_scores import spec_of
 RATIOS = (0.25, 0.5, 0.75)
 SMALL = ("llama-gqa", "neox-parallel")
 EVERY = (*SMALL, "smollm2")
+SCALED = "llama-yarn"  # of parity_rope alone
 SMALL_CONTEXT = 144
 LAYERS_TOLD = 4  # of a deep model: evenly spread, the first and the last among them
 
@@ -150,8 +151,8 @@ def run(case: Case, subject: Subject, ratio: float) -> dict[str, Any]:
     if case.kept:
         masks = kept_masks(subject, kind, cache)
         result["held"] = sum(int(m.sum()) for m in masks)  # by all heads of all layers
-        result["slack"] = case.slack if subject.name in SMALL else max(case.slack, case.real_slack)
-        if case.first_slack and subject.name not in SMALL:
+        result["slack"] = case.slack if subject.name != "smollm2" else max(case.slack, case.real_slack)
+        if case.first_slack and subject.name == "smollm2":
             result["first_slack"] = case.first_slack
         result["kept"] = {
             str(i): base64.b64encode(np.packbits(masks[i], axis=1, bitorder="little").tobytes()).decode() for i in told
@@ -171,25 +172,25 @@ def main(out: Path, gguf: Path | None, only: list[str] | None = None, models: li
     """`only`: groups, `models`: models, `chosen`: cases to make anew; what else there is is kept as it stands, and so are
     the real model's cases without its file."""
     groups = sorted(p.stem.removeprefix("parity_") for p in Path(__file__).parent.glob("parity_*.py"))
-    names = [it for it in [*SMALL, *(["smollm2"] if gguf else [])] if not models or it in models]
+    names = [it for it in [*SMALL, SCALED, *(["smollm2"] if gguf else [])] if not models or it in models]
     subjects = {name: subject(name, out, gguf) for name in names}
     for group in groups:
         if only and group not in only:
             continue
         module = importlib.import_module(f"parity_{group}")
         if hasattr(module, "prepare"):  # makes the files that its presses read
-            module.prepare(out, subjects)
+            module.prepare(out, {name: it for name, it in subjects.items() if name in EVERY})
         cases = module.CASES
         path = out / "parity" / f"{group}.json"
         old = json.loads(path.read_text())["cases"] if path.exists() else []
         made = []
-        for name in EVERY:
+        for name in (*EVERY, SCALED):
             for case in cases:
                 if name in subjects and name in case.models and (not chosen or case.name in chosen):
                     made += [run(case, subjects[name], ratio) for ratio in case.ratios]
                 else:
                     made += [c for c in old if (c["model"], c["name"]) == (name, case.name) and name in case.models]
-        save_json(path, {"cases": made, "context": dict.fromkeys(SMALL, SMALL_CONTEXT) | {"smollm2": smollm2.CONTEXT}})
+        save_json(path, {"cases": made, "context": dict.fromkeys((*SMALL, SCALED), SMALL_CONTEXT) | {"smollm2": smollm2.CONTEXT}})
         print(f"{group}: {len(made)} cases")
 
 

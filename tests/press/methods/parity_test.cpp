@@ -142,6 +142,8 @@ void check(const std::string& name) {
 
 TEST(Parity, SmallLlama) { check("llama-gqa"); }
 TEST(Parity, SmallNeox) { check("neox-parallel"); }
+/// A RoPE with an attention factor.
+TEST(Parity, SmallLlamaWithYarn) { check("llama-yarn"); }
 TEST(SmolLM2Parity, RealModel) {
   if (std::getenv("KVPRESS_SMOLLM2") == nullptr) GTEST_SKIP() << "KVPRESS_SMOLLM2 does not name the model's GGUF";
   check("smollm2");
