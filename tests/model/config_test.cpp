@@ -109,6 +109,7 @@ TEST(Config, RopeThatCannotBeIsRefused) {
     return scaling(with({{"type", "longrope"}, {"short_factor", eight}, {"long_factor", eight}}, changes));
   };
   EXPECT_EQ(longrope(json::object()), "no error");
+  EXPECT_EQ(longrope({{"type", "su"}}), "no error");  // as Phi-3 first called it
   EXPECT_THAT(longrope({{"long_factor", nullptr}}), HasSubstr("'long_factor' of rotary scaling 'longrope' is missing"));
   EXPECT_THAT(
       longrope({{"short_factor", {1, 2}}}),

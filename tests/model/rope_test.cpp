@@ -7,15 +7,21 @@
 #include <cmath>
 #include <fstream>
 
+#include "formats/gguf_builder.h"
+#include "formats/mutations.h"
 #include "kvpress/formats/model_files.h"
 #include "kvpress/model/model.h"
 #include "model/config_json.h"
+#include "model/gguf_rope.h"
+#include "temporary_folder.h"
 #include "test_data.h"
 
 namespace kvpress {
 namespace {
 
 using nlohmann::json;
+using test::GgufBuilder;
+using ::testing::HasSubstr;
 
 /// As the architecture of the config asks for it.
 RopeSpec rope_of(const json& config, std::int64_t planned, const std::string& layer_type) {
@@ -83,6 +89,39 @@ TEST(RopeScalings, OfGgufEqualLlamaCpp) {
       EXPECT_LT(largest, 1e-3f) << "position " << rows[r];
     }
   }
+}
+
+/// gguf_rope() of a file with heads of 8 channels; its tensors hold zeros.
+RopeSpec rope_of(const GgufBuilder& builder) {
+  const test::TemporaryFolder folder;
+  const GgufFile file(folder.file("m.gguf", builder.build(4096)));
+  GgufConfig from(file, "phi3");
+  return gguf_rope(from, 8, 0);
+}
+std::string error_of_rope(const GgufBuilder& builder) {
+  return test::error_of([&] { rope_of(builder); });
+}
+
+TEST(GgufRope, PartOfTheChannelsMayTurn) {
+  const auto turned = [](std::uint32_t n) { return GgufBuilder().u32("phi3.rope.dimension_count", n); };
+  EXPECT_EQ(rope_of(turned(4)).inverse_frequencies, rope_frequencies(4, 10000));
+  EXPECT_EQ(rope_of(turned(8)).inverse_frequencies, rope_frequencies(8, 10000));
+  EXPECT_EQ(rope_of(GgufBuilder()).inverse_frequencies, rope_frequencies(8, 10000));
+  for (const std::uint32_t n : {3u, 10u}) {
+    EXPECT_THAT(error_of_rope(turned(n)), HasSubstr("it must be even and at most the 8 channels of a head")) << n;
+  }
+  EXPECT_THAT(error_of_rope(turned(0)), HasSubstr("phi3.rope.dimension_count is 0, it must be from 1"));
+}
+
+TEST(GgufRope, TensorsThatCannotBeAreRefused) {
+  EXPECT_THAT(error_of_rope(GgufBuilder().tensor("rope_freqs.weight", {3}, 0, 0)),
+              HasSubstr("tensor rope_freqs.weight has 3 values, 4 are needed"));
+  EXPECT_THAT(error_of_rope(GgufBuilder().tensor("rope_freqs.weight", {4}, 0, 0)),
+              HasSubstr("tensor rope_freqs.weight holds 0, its values must be above 0"));
+  EXPECT_THAT(error_of_rope(GgufBuilder().tensor("rope_factors_long.weight", {4}, 0, 0)),
+              HasSubstr("tensor rope_factors_short.weight is missing"));
+  EXPECT_THAT(error_of_rope(GgufBuilder().text("phi3.rope.scaling.type", "yarn")),
+              HasSubstr("phi3.rope.scaling.original_context_length is missing"));
 }
 
 }  // namespace
