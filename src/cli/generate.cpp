@@ -129,7 +129,9 @@ void run(const GenerateOptions& options, const CLI::App& command) {
     sequence.append(ids);
     context = sequence.times();
     warn_if_nothing_is_quantized(sequence);
-    generated = generate(sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
+    generated = generate(sequence, settings, [&](std::int32_t id) {
+      show(stream.take(tokenizer.decode_next({&id, 1})));
+    });
   } catch (const NotFinite& error) {
     show(stream.finish() + "\n");
     const std::int32_t id = error.token();

@@ -65,14 +65,14 @@ TEST_F(ModelFilesTest, Gguf) {
   ASSERT_NE(files.gguf, nullptr);
   EXPECT_EQ(files.gguf, files.tensors.get());
   EXPECT_TRUE(files.config_json.empty());
-  EXPECT_TRUE(files.tokenizer_json.empty());
+  EXPECT_TRUE(files.tokenizer.empty());
 }
 
 TEST_F(ModelFilesTest, Demo) {
   const ModelFiles files = open_model_files("demo");
   EXPECT_EQ(files.name, "demo");
   EXPECT_EQ(files.path, test::project_dir() / "models/kvpress-demo");
-  EXPECT_FALSE(files.tokenizer_json.empty());
+  EXPECT_FALSE(files.tokenizer.empty());
   ::setenv("KVPRESS_DATA_DIR", folder_.path().c_str(), 1);
   EXPECT_THAT(error_of([] { open_model_files("demo"); }), HasSubstr("has no config.json"));
 }

@@ -19,7 +19,7 @@ struct ModelFiles {
   std::unique_ptr<TensorFile> tensors;
   const GgufFile* gguf = nullptr;        ///< `tensors` if it is a GGUF, else null
   std::filesystem::path config_json;     ///< empty for a GGUF
-  std::filesystem::path tokenizer_json;  ///< empty for a GGUF or if the folder has none
+  std::filesystem::path tokenizer;       ///< tokenizer.json, else tokenizer.model, else tekken.json; empty for a GGUF
   std::string incomplete;                ///< why files of a hub's model could not be fetched; empty if all are there
 };
 
