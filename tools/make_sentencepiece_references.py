@@ -4,7 +4,7 @@ and what the reference implementations make of hostile text.
 
     python tools/make_sentencepiece_references.py [--keep-models] [--llama LIBRARY]
 
-Packages: tokenizers==0.22.2, sentencepiece==0.2.0, protobuf; with --llama also gguf==0.19.0 and the library within
+Packages: tokenizers==0.22.2, sentencepiece==0.2.0, protobuf, mistral-common==1.13.1; with --llama also gguf==0.19.0 and the library within
 xllamacpp==2026.10.11549 (without it the references of llama.cpp stay as they are). The models are trained on the PG19 text that ships.
 """
 
@@ -20,7 +20,7 @@ import sentencepiece as spm
 from sentencepiece import sentencepiece_model_pb2 as proto
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from make_tokenizer_references import ROOT, cases, fnv1a, shipped, texts
+from make_tokenizer_references import ROOT, fnv1a, shipped, texts
 
 OUT = os.path.join(ROOT, "tests", "data", "tokenizer", "sentencepiece")
 
@@ -30,6 +30,10 @@ RULES = "\n".join(
     + ["FF%02X\t%X" % (code - 0x20, code) for code in range(0x30, 0x3A)]
 )
 
+TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+    r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 BASE = {"vocab_size": 600, "hard_vocab_limit": False, "character_coverage": 0.9995, "num_threads": 1, "max_sentence_length": 20000}
 TRAINED = {
     # as Llama 2 and Mistral
@@ -297,6 +301,41 @@ def of_llama(library, seed):
     return out
 
 
+def write_tekken():
+    """The first tokens of small.json, of which the first 256 are the bytes."""
+    with open(os.path.join(ROOT, "tests", "data", "tokenizer", "small.json"), encoding="utf-8") as file:
+        small = json.load(file)
+    alphabet = {chr(code): byte for byte, code in byte_characters().items()}
+    tokens = [bytes([byte]) for byte in range(256)]
+    for left, right in small["model"]["merges"][:400]:
+        tokens.append(bytes(alphabet[c] for c in left + right))
+    tokens = list(dict.fromkeys(tokens))
+    vocab = [{"rank": i, "token_bytes": base64.b64encode(token).decode(), "token_str": None} for i, token in enumerate(tokens)]
+    config = {"pattern": TEKKEN, "num_vocab_tokens": len(tokens), "default_vocab_size": len(tokens) + 20 - 6}
+    config.update({"default_num_special_tokens": 20, "version": "v3"})
+    with open(path_of("tekken", ".json"), "w", encoding="ascii") as file:
+        json.dump({"config": config, "vocab": vocab}, file, separators=(",", ":"))
+
+
+def byte_characters():
+    """The character that stands for a byte in byte-level BPE."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = [byte for byte in range(256) if byte not in plain]
+    return {**{byte: byte for byte in plain}, **{byte: 0x100 + i for i, byte in enumerate(rest)}}
+
+
+def of_tekken(seed):
+    """mistral-common reads special tokens in texts as text; hence texts without."""
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+
+    tokenizer = Tekkenizer.from_file(path_of("tekken", ".json"))
+    rows = []
+    for text in made_texts(seed):
+        ids = tokenizer.encode(text, bos=False, eos=False)
+        rows.append([encoded(text), ids, encoded(tokenizer.decode(ids))])
+    return {"cases": rows}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep-models", action="store_true", help="do not train anew")
@@ -313,6 +352,8 @@ def main():
             train(name, options)
     document["sentencepiece"] = {name: of_sentencepiece(name, 300 + i) for i, name in enumerate(TRAINED)}
     document["pipelines"] = [of_tokenizers(*it, seed=400 + i) for i, it in enumerate(pipelines())]
+    write_tekken()
+    document["tekken"] = of_tekken(600)
     if args.llama:
         document["llama"] = of_llama(args.llama, 500)
     with open(target, "w", encoding="ascii") as file:  # a line a case

@@ -79,6 +79,7 @@ class Handler : public nlohmann::json_sax<json> {
     if (where_ == Where::pieces) {
       where_ = Where::piece;
       n_in_piece_ = 0;
+      ++n_pieces_;
       return true;
     }
     if (where_ == Where::model && key_ == "merges") {
@@ -129,7 +130,8 @@ class Handler : public nlohmann::json_sax<json> {
   }
 
   [[noreturn]] void bad_pieces() const {
-    fail("{}: model.vocab: entry {} is not [\"token\", score]", path_, document_.scores.size());
+    fail("{}: model.vocab: entry {} is not [\"token\", score]", path_,
+         where_ == Where::piece ? n_pieces_ - 1 : n_pieces_);
   }
 
   bool score(double val) {
@@ -198,6 +200,7 @@ class Handler : public nlohmann::json_sax<json> {
   Where where_ = Where::elsewhere;
   int n_in_merge_ = 0;
   int n_in_piece_ = 0;
+  std::size_t n_pieces_ = 0;
 };
 
 }  // namespace

@@ -101,6 +101,11 @@ TEST(SentencePieceReferences, OfEveryPipeline) {
   }
 }
 
+TEST(SentencePieceReferences, OfTekken) {
+  const Tokenizer tokenizer = Tokenizer::from_tekken(folder() / "tekken.json");
+  expect_cases(tokenizer, references()["tekken"]["cases"]);
+}
+
 TEST(SentencePieceReferences, OfLlamaCpp) {
   for (const auto& of_gguf : references()["llama"]) {
     SCOPED_TRACE(of_gguf["model"].get<std::string>());
