@@ -201,7 +201,7 @@ def variants():
     yield "deepseek-coder", None, splits(
         Regex(r"[\r\n]"), Regex(r"\s?\p{L}+"), Regex(r"\s?\p{P}+"), Regex(DEEPSEEK_HAN), Regex(r"\p{N}")), False, []
     yield "deepseek-llm", None, splits(
-        Regex(r"[\r\n]"), Regex(r"\s?" + DEEPSEEK_LETTERS), Regex("\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"),
+        Regex(r"[\r\n]"), Regex(r"\s?" + DEEPSEEK_LETTERS + "+"), Regex("\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"),
         Regex(r"\s+$"), Regex(DEEPSEEK_HAN), Regex(r"\p{N}+")), False, []
 
 
