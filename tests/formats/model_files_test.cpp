@@ -60,6 +60,18 @@ TEST_F(ModelFilesTest, SafetensorsBesideItsConfig) {
   EXPECT_THAT(error_of([&] { open_model_files((folder_.path() / "m").string()); }), HasSubstr("has no config.json"));
 }
 
+TEST_F(ModelFilesTest, TheFirstTokenizerThatIsThere) {
+  copy_model(folder_.path() / "m");
+  fs::remove(folder_.path() / "m/tokenizer.json");
+  const auto tokenizer = [&] { return open_model_files((folder_.path() / "m").string()).tokenizer.filename(); };
+  EXPECT_EQ(tokenizer(), "");
+  for (const char* name : {"tekken.json", "tokenizer.model", "tokenizer.json"}) {
+    folder_.file(std::string("m/") + name, "");
+    EXPECT_EQ(tokenizer(), name);
+    EXPECT_EQ(open_model_files((folder_.path() / "m/model.safetensors").string()).tokenizer.filename(), name);
+  }
+}
+
 TEST_F(ModelFilesTest, Gguf) {
   const ModelFiles files = open_model_files((test::data_dir() / "formats/types.gguf").string());
   ASSERT_NE(files.gguf, nullptr);
