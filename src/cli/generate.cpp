@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/closest.h"
@@ -129,7 +130,11 @@ void run(const GenerateOptions& options, const CLI::App& command) {
     sequence.append(ids);
     context = sequence.times();
     warn_if_nothing_is_quantized(sequence);
-    generated = generate(sequence, settings, [&](std::int32_t id) { show(stream.take(tokenizer.decode({&id, 1}))); });
+    bool is_begin = !options.echo;  // else the text goes on, with the space that a first token may bring
+    generated = generate(sequence, settings, [&](std::int32_t id) {
+      const bool is_first = std::exchange(is_begin, false);
+      show(stream.take(is_first ? tokenizer.decode({&id, 1}) : tokenizer.decode_next({&id, 1})));
+    });
   } catch (const NotFinite& error) {
     show(stream.finish() + "\n");
     const std::int32_t id = error.token();

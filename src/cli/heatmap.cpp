@@ -123,7 +123,7 @@ void write_results(const std::vector<KeptTokensRun>& runs, const fs::path& path)
 /// The text as its tokens, each by itself.
 std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
   std::vector<std::string> texts;
-  for (const std::int32_t id : ids) texts.push_back(token_text(tokenizer.decode({&id, 1}, false)));
+  for (const std::int32_t id : ids) texts.push_back(token_text(tokenizer.decode_next({&id, 1}, false)));
   return texts;
 }
 

@@ -13,15 +13,16 @@ CacheFormat LoadSettings::cache_format(DType automatic) const {
   return format;
 }
 
-bool OpenedModel::has_tokenizer() const { return files->gguf != nullptr || !files->tokenizer_json.empty(); }
+bool OpenedModel::has_tokenizer() const { return files->gguf != nullptr || !files->tokenizer.empty(); }
 
 Tokenizer OpenedModel::tokenizer() const {
   if (files->gguf != nullptr) return Tokenizer::from_gguf(*files->gguf);
-  if (files->tokenizer_json.empty() && !files->incomplete.empty()) fail("{}", files->incomplete);
-  if (files->tokenizer_json.empty()) {
-    fail("{}: has no tokenizer.json; it is needed to tokenize text", files->path.string());
+  if (files->tokenizer.empty() && !files->incomplete.empty()) fail("{}", files->incomplete);
+  if (files->tokenizer.empty()) {
+    fail("{}: has no tokenizer.json, tokenizer.model or tekken.json; one is needed to tokenize text",
+         files->path.string());
   }
-  return Tokenizer::from_json(files->tokenizer_json);
+  return Tokenizer::from_file(files->tokenizer);
 }
 
 void OpenedModel::prepare(const NamedPress& press, const Tokenizer* tokenizer) const {

@@ -58,7 +58,9 @@ class Framer {
     for (const std::int32_t id : ids) {
       if (wanted > 0 && result.ids.size() >= wanted) break;
       result.ids.push_back(id);
-      const std::string decoded = tokenizer_.decode({&id, 1}, false);
+      const bool is_begin = &id == ids.data();
+      const std::string decoded =
+          is_begin ? tokenizer_.decode({&id, 1}, false) : tokenizer_.decode_next({&id, 1}, false);
       result.n_bytes.push_back(static_cast<std::int32_t>(decoded.size()));
       result.decoded += decoded;
     }
@@ -90,7 +92,7 @@ class Framer {
 
 std::vector<std::string> strings_of(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
   std::vector<std::string> strings;
-  for (const std::int32_t id : ids) strings.push_back(tokenizer.decode({&id, 1}, false));
+  for (const std::int32_t id : ids) strings.push_back(tokenizer.decode_next({&id, 1}, false));
   return strings;
 }
 

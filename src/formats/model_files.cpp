@@ -28,6 +28,14 @@ bool file_exists(const fs::path& path) {
   return fs::exists(path, error);
 }
 
+/// The tokenizer of a folder: the first of these that is there; empty if none is.
+fs::path tokenizer_of(const fs::path& folder) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json"}) {
+    if (file_exists(folder / name)) return folder / name;
+  }
+  return {};
+}
+
 ModelFiles open_folder(const std::string& name, const fs::path& folder) {
   ModelFiles files;
   files.name = name;
@@ -35,7 +43,7 @@ ModelFiles open_folder(const std::string& name, const fs::path& folder) {
   files.config_json = folder / "config.json";
   if (!file_exists(files.config_json))
     fail("{}: has no config.json; a model folder contains config.json and model.safetensors", folder.string());
-  if (file_exists(folder / "tokenizer.json")) files.tokenizer_json = folder / "tokenizer.json";
+  files.tokenizer = tokenizer_of(folder);
   files.tensors = open_safetensors(folder);
   return files;
 }
@@ -48,7 +56,7 @@ ModelFiles open_file(const std::string& name, const fs::path& path) {
     const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
     files.config_json = folder / "config.json";
     if (!file_exists(files.config_json)) fail("{}: needs a config.json in the same folder", path.string());
-    if (file_exists(folder / "tokenizer.json")) files.tokenizer_json = folder / "tokenizer.json";
+    files.tokenizer = tokenizer_of(folder);
     files.tensors = open_safetensors(path);
     return files;
   }
@@ -67,7 +75,7 @@ ModelFiles open_file(const std::string& name, const fs::path& path) {
 /// Fetches what the snapshot of a model lacks beside its weights. It is not needed by all that is done with a model:
 /// where it cannot be had, the reason is kept for when it is.
 std::string complete(const HubSettings& settings, const HubName& name, const fs::path& snapshot) {
-  const bool has_tokenizer = file_exists(snapshot / "tokenizer.json");
+  const bool has_tokenizer = !tokenizer_of(snapshot).empty();
   try {
     RetrySettings retries;
     if (has_tokenizer) retries.attempts = 1;  // little is missing, if anything

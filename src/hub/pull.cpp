@@ -28,6 +28,9 @@ constexpr std::string_view kSmallFiles[] = {"config.json",           "generation
                                             "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
                                             "chat_template.jinja"};
 
+/// Where there is no tokenizer.json, the first of these that there is.
+constexpr std::string_view kOtherTokenizers[] = {"tokenizer.model", "tekken.json"};
+
 std::string pull_command(const HubName& name) {
   return fmt::format("kvpress pull {}{}{}", name.id, name.revision == "main" ? "" : "@" + name.revision,
                      name.file.empty() ? "" : " " + name.file);
@@ -90,6 +93,15 @@ std::vector<std::string> small_files_of(const Repository& repository, const HubR
       local.set_absent(repository.commit, file);
     }
   }
+  if (repository.has("tokenizer.json")) return files;
+  for (const std::string_view it : kOtherTokenizers) {
+    const std::string file(it);
+    if (repository.has(file)) {
+      files.push_back(file);
+      break;
+    }
+    if (!local.known_absent(repository.commit, file)) local.set_absent(repository.commit, file);
+  }
   return files;
 }
 
@@ -150,6 +162,12 @@ void complete_snapshot(const HubSettings& settings, const HubName& name, const f
     const std::string file(it);
     if (fs::exists(snapshot / file, error) || local.known_absent(of_commit.revision, file)) continue;
     missing += (missing.empty() ? "" : ", ") + file;
+  }
+  for (const std::string_view it : kOtherTokenizers) {
+    const std::string file(it);
+    if (fs::exists(snapshot / "tokenizer.json", error) || fs::exists(snapshot / file, error)) break;
+    if (!missing.empty() || local.known_absent(of_commit.revision, file)) continue;
+    missing = file;
   }
   if (missing.empty()) return;
   if (settings.offline) {

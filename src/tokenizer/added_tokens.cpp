@@ -7,21 +7,14 @@
 namespace kvpress {
 namespace {
 
-/// The code point that ends at `end`.
-char32_t code_point_before(std::string_view text, std::size_t end) {
-  std::size_t at = end - 1;
-  while ((static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) --at;
-  return next_code_point(text, at);
-}
-
 bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
-  if (begin > 0 && is_word(code_point_before(text, begin))) return false;
+  if (begin > 0 && is_word(last_code_point(text.substr(0, begin)))) return false;
   return end == text.size() || !is_word(next_code_point(text, end));
 }
 
 std::size_t skip_space_back(std::string_view text, std::size_t at, std::size_t least) {
   while (at > least) {
-    const char32_t code = code_point_before(text, at);
+    const char32_t code = last_code_point(text.substr(0, at));
     if (!is_white_space(code)) break;
     do --at;
     while ((static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);

@@ -8,12 +8,15 @@
 
 #include "base/hash.h"
 #include "kvpress/base/error.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {
 
 /// Up to this many bytes looking through all pairs each time beats keeping a heap.
 constexpr std::size_t kShortWord = 32;
+
+constexpr std::size_t kJointBits = 1 << 20;
 
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
   return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
@@ -58,7 +61,35 @@ void WordCache::store(std::string_view word, const std::int32_t* ids, std::size_
   ++n_entries_;
 }
 
-BytePairEncoder::BytePairEncoder() { byte_ids_.fill(-1); }
+BytePairEncoder::BytePairEncoder() {
+  byte_ids_.fill(-1);
+  ascii_ids_.fill(-1);
+}
+
+void BytePairEncoder::set_character(char32_t code, std::int32_t id) {
+  if (code < ascii_ids_.size()) {
+    ascii_ids_[code] = id;
+  } else {
+    character_ids_[code] = id;
+  }
+}
+
+std::int32_t BytePairEncoder::id_of(char32_t code) const {
+  if (code < ascii_ids_.size()) return ascii_ids_[code];
+  const auto found = character_ids_.find(code);
+  return found == character_ids_.end() ? -1 : found->second;
+}
+
+void BytePairEncoder::add_joint(char32_t last, char32_t first) {
+  if (joints_.empty()) joints_.resize(kJointBits / 64);
+  const std::uint64_t bit = mix(static_cast<std::uint64_t>(last) << 32 | first) % kJointBits;
+  joints_[bit / 64] |= std::uint64_t{1} << bit % 64;
+}
+
+bool BytePairEncoder::may_join(char32_t last, char32_t first) const {
+  const std::uint64_t bit = mix(static_cast<std::uint64_t>(last) << 32 | first) % kJointBits;
+  return (joints_[bit / 64] >> bit % 64 & 1) != 0;
+}
 
 void BytePairEncoder::reserve(std::size_t n_merges) {
   if (table_.empty()) table_.resize(std::bit_ceil(std::max<std::size_t>(16, n_merges * 2)));
@@ -97,6 +128,16 @@ const BytePairEncoder::Merge* BytePairEncoder::find(std::int32_t left, std::int3
 }
 
 void BytePairEncoder::encode(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const {
+  const std::size_t before = ids.size();
+  if (word.size() > WordCache::kMaxWordBytes && !joints_.empty()) {
+    encode_cut(word, cache, ids);
+  } else {
+    encode_part(word, cache, ids);
+  }
+  if (!tokenless_.empty()) replace_tokenless(ids, before);
+}
+
+void BytePairEncoder::encode_part(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const {
   const bool cached = word.size() <= WordCache::kMaxWordBytes;
   if (cached && cache.append(word, ids)) return;
   const std::size_t before = ids.size();
@@ -108,14 +149,85 @@ void BytePairEncoder::encode(std::string_view word, WordCache& cache, std::vecto
   if (cached) cache.store(word, ids.data() + before, ids.size() - before);
 }
 
+/// Between two characters that no merge joins there is always a token's end. Characters without an id are left
+/// together, as what becomes of one depends on its neighbours.
+void BytePairEncoder::encode_cut(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const {
+  std::size_t begin = 0;
+  std::size_t at = 0;
+  char32_t last = next_code_point(word, at);
+  bool last_known = id_of(last) >= 0;
+  while (at < word.size()) {
+    const std::size_t end = at;
+    const char32_t code = next_code_point(word, at);
+    const bool known = id_of(code) >= 0;
+    if (known && last_known && !may_join(last, code)) {
+      encode_part(word.substr(begin, end - begin), cache, ids);
+      begin = end;
+    }
+    last = code;
+    last_known = known;
+  }
+  encode_part(word.substr(begin), cache, ids);
+}
+
+void BytePairEncoder::replace_tokenless(std::vector<std::int32_t>& ids, std::size_t begin) const {
+  std::vector<std::int32_t> replaced;
+  const auto put = [&](std::int32_t id) {
+    const bool again = id == unknown_ && fuses_unknown_ && !replaced.empty() && replaced.back() == unknown_;
+    if (!again) replaced.push_back(id);
+  };
+  for (std::size_t i = begin; i < ids.size(); ++i) {
+    if (ids[i] < tokenless_begin_) {
+      put(ids[i]);
+      continue;
+    }
+    std::string character;
+    append_utf8(character, tokenless_[ids[i] - tokenless_begin_]);
+    bool unknown = false;
+    put_bytes_of(character, put, unknown);
+    if (unknown) put(unknown_);
+  }
+  ids.resize(begin);
+  ids.insert(ids.end(), replaced.begin(), replaced.end());
+}
+
+template <typename Put>
+void BytePairEncoder::put_bytes_of(std::string_view character, Put put, bool& unknown) const {
+  const auto has_token = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; };
+  if (std::all_of(character.begin(), character.end(), has_token)) {
+    for (const char c : character) put(byte_ids_[static_cast<unsigned char>(c)]);
+  } else if (!no_unknown_.empty()) {
+    fail("{}", no_unknown_);
+  } else if (unknown_ >= 0) {
+    if (unknown && !fuses_unknown_) put(unknown_);
+    unknown = true;
+  }
+}
+
 template <typename Put>
 void BytePairEncoder::for_each_token(std::string_view word, Put put) const {
   bool unknown = false;  // one is yet to be put: as in the reference, behind what others fall back to
+  const auto put_known = [&](std::int32_t id) {
+    if (std::exchange(unknown, false)) put(unknown_);
+    put(id);
+  };
+  if (of_characters_) {
+    for (std::size_t at = 0; at < word.size();) {
+      const std::size_t begin = at;
+      const std::int32_t id = id_of(next_code_point(word, at));
+      if (id >= 0) {
+        put_known(id);
+      } else {
+        put_bytes_of(word.substr(begin, at - begin), put, unknown);
+      }
+    }
+    if (unknown) put(unknown_);
+    return;
+  }
   for (const char c : word) {
     const auto byte = static_cast<unsigned char>(c);
     if (const std::int32_t id = byte_ids_[byte]; id >= 0) {
-      if (std::exchange(unknown, false)) put(unknown_);
-      put(id);
+      put_known(id);
     } else if (!fallbacks_[byte].empty()) {
       for (const std::int32_t it : fallbacks_[byte]) put(it);
     } else if (!no_unknown_.empty()) {

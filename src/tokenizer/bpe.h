@@ -1,10 +1,13 @@
-// Byte-pair encoding of one word: starts with one token per byte and merges neighbouring pairs in the order of rank.
+// Byte-pair encoding of one word: starts with one token per byte or character and merges neighbouring pairs in the
+// order of rank.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,6 +51,20 @@ class BytePairEncoder {
     unknown_ = id;
     fuses_unknown_ = fuse;
   }
+  /// Makes words of characters instead of bytes; what the above says of bytes then holds for characters.
+  void use_characters() { of_characters_ = true; }
+  void set_character(char32_t code, std::int32_t id);
+  /// A character without an id becomes the tokens of its bytes, if all of them have one.
+  void set_byte_token(unsigned char byte, std::int32_t id) { byte_ids_[byte] = id; }
+  /// Ids from `begin` on stand for these characters, which have no token but occur in tokens: where one is left after
+  /// all merges, it becomes what a character without an id does.
+  void set_tokenless(std::int32_t begin, std::u32string codes) {
+    tokenless_begin_ = begin;
+    tokenless_ = std::move(codes);
+  }
+  /// A merge joins a token that ends with `last` to one that begins with `first`. Of characters only: where no merge
+  /// joins two neighbours, a long word is cut. Without any call none is.
+  void add_joint(char32_t last, char32_t first);
   /// encode() throws Error with `message` for a byte without anything.
   void refuse_unknown(std::string message) { no_unknown_ = std::move(message); }
 
@@ -68,17 +85,30 @@ class BytePairEncoder {
   const Merge* find(std::int32_t left, std::int32_t right) const;
   void grow_table();
   Merge& slot_of(std::uint64_t pair);
+  void encode_part(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const;
+  void encode_cut(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const;
+  std::int32_t id_of(char32_t code) const;
+  bool may_join(char32_t last, char32_t first) const;
+  void replace_tokenless(std::vector<std::int32_t>& ids, std::size_t begin) const;
   void merge_short(std::string_view word, std::vector<std::int32_t>& ids) const;
   void merge_long(std::string_view word, std::vector<std::int32_t>& ids) const;
-  /// Calls put(id) for what the bytes of a word become before any merge.
+  /// Calls put(id) for what the bytes or characters of a word become before any merge.
   template <typename Put>
   void for_each_token(std::string_view word, Put put) const;
+  template <typename Put>
+  void put_bytes_of(std::string_view character, Put put, bool& unknown) const;
 
   std::array<std::int32_t, 256> byte_ids_;
   std::array<std::vector<std::int32_t>, 256> fallbacks_;
   std::int32_t unknown_ = -1;
   bool fuses_unknown_ = false;
   std::string no_unknown_;
+  bool of_characters_ = false;
+  std::array<std::int32_t, 128> ascii_ids_;
+  std::unordered_map<char32_t, std::int32_t> character_ids_;  ///< but those of ASCII
+  std::int32_t tokenless_begin_ = std::numeric_limits<std::int32_t>::max();
+  std::u32string tokenless_;
+  std::vector<std::uint64_t> joints_;  ///< a bit for each pair's hash: one that is not set tells that none joins them
   std::vector<Merge> table_;
   std::size_t n_merges_ = 0;
 };

@@ -24,10 +24,17 @@ class Handler : public nlohmann::json_sax<json> {
   bool number_unsigned(number_unsigned_t val) override {
     return number(val > Vocabulary::kMaxId ? Vocabulary::kMaxId + 1 : static_cast<std::int64_t>(val), json(val));
   }
-  bool number_float(number_float_t val, const string_t&) override { return value(json(val)); }
+  bool number_float(number_float_t val, const string_t&) override {
+    return where_ == Where::piece ? score(val) : value(json(val));
+  }
   bool binary(binary_t&) override { return false; }
 
   bool string(string_t& val) override {
+    if (where_ == Where::piece) {
+      if (n_in_piece_++ != 0) bad_pieces();
+      document_.text += val;
+      return true;
+    }
     if (where_ != Where::merges && where_ != Where::merge) return value(json(std::move(val)));
     const bool is_pair = where_ == Where::merge;
     if (document_.merge_ends.empty()) document_.merges_are_pairs = is_pair;
@@ -63,6 +70,18 @@ class Handler : public nlohmann::json_sax<json> {
   }
 
   bool start_array(std::size_t) override {
+    if (where_ == Where::model && key_ == "vocab") {
+      if (std::exchange(document_.has_vocabulary, true)) fail("{}: model.vocab appears twice", path_);
+      document_.has_scores = true;
+      where_ = Where::pieces;
+      return true;
+    }
+    if (where_ == Where::pieces) {
+      where_ = Where::piece;
+      n_in_piece_ = 0;
+      ++n_pieces_;
+      return true;
+    }
     if (where_ == Where::model && key_ == "merges") {
       if (std::exchange(document_.has_merges, true)) fail("{}: model.merges appears twice", path_);
       where_ = Where::merges;
@@ -76,6 +95,15 @@ class Handler : public nlohmann::json_sax<json> {
     return open(json::array());
   }
   bool end_array() override {
+    if (where_ == Where::piece) {
+      if (n_in_piece_ != 2) bad_pieces();
+      where_ = Where::pieces;
+      return true;
+    }
+    if (where_ == Where::pieces) {
+      where_ = Where::model;
+      return true;
+    }
     if (where_ == Where::merge) {
       if (n_in_merge_ != 2) bad_merges();
       where_ = Where::merges;
@@ -94,14 +122,30 @@ class Handler : public nlohmann::json_sax<json> {
   }
 
  private:
-  enum class Where { elsewhere, model, vocabulary, merges, merge };
+  enum class Where { elsewhere, model, vocabulary, pieces, piece, merges, merge };
 
   [[noreturn]] void bad_merges() const {
     fail("{}: model.merges: merge {} is neither \"a b\" nor [\"a\", \"b\"], as all of them must be", path_,
          document_.merge_ends.size() / (document_.merges_are_pairs ? 2 : 1));
   }
 
+  [[noreturn]] void bad_pieces() const {
+    fail("{}: model.vocab: entry {} is not [\"token\", score]", path_,
+         where_ == Where::piece ? n_pieces_ - 1 : n_pieces_);
+  }
+
+  bool score(double val) {
+    if (n_in_piece_++ != 1) bad_pieces();
+    if (document_.tokens.size() > static_cast<std::size_t>(Vocabulary::kMaxId)) {
+      fail("{}: model.vocab has more than {} tokens", path_, Vocabulary::kMaxId);
+    }
+    document_.tokens.push_back({document_.text.size(), static_cast<std::int64_t>(document_.scores.size())});
+    document_.scores.push_back(val);
+    return true;
+  }
+
   bool number(std::int64_t whole, json other) {
+    if (where_ == Where::piece) return score(other.get<double>());
     if (where_ != Where::vocabulary) return value(std::move(other));
     if (whole < 0 || whole > Vocabulary::kMaxId) {
       fail("{}: model.vocab: the id of a token must be from 0 to {}", path_, Vocabulary::kMaxId);
@@ -114,6 +158,7 @@ class Handler : public nlohmann::json_sax<json> {
   json* put(json&& it) {
     if (where_ == Where::vocabulary) fail("{}: model.vocab: the id of a token must be a whole number", path_);
     if (where_ == Where::merges || where_ == Where::merge) bad_merges();
+    if (where_ == Where::pieces || where_ == Where::piece) bad_pieces();
     if (open_.empty()) return &(document_.rest = std::move(it));
     json& parent = *open_.back();
     if (parent.is_array()) {
@@ -154,6 +199,8 @@ class Handler : public nlohmann::json_sax<json> {
   std::string key_;
   Where where_ = Where::elsewhere;
   int n_in_merge_ = 0;
+  int n_in_piece_ = 0;
+  std::size_t n_pieces_ = 0;
 };
 
 }  // namespace

@@ -22,6 +22,9 @@ struct TokenizerDocument {
     std::int64_t id;
   };
   std::vector<Token> tokens;
+  /// Of a vocabulary that is a list of tokens and scores (Unigram): the scores, by id.
+  bool has_scores = false;
+  std::vector<double> scores;
 
   std::string merge_text;
   std::vector<std::size_t> merge_ends;  ///< ends in merge_text: one line per merge, or two strings if merges_are_pairs

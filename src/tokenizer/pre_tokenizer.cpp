@@ -85,15 +85,47 @@ std::vector<Stretch> join(std::vector<Stretch> stretches, SplitBehavior behavior
 
 }  // namespace
 
-void PreTokenizer::split(std::string_view text, const Sink& sink) const {
+void PreTokenizer::split(std::string_view text, const Sink& sink, bool is_first) const {
   if (text.empty()) return;
   std::string storage;
-  run(0, {text, to_regex_subject(text, storage)}, sink);
+  run(0, {text, to_regex_subject(text, storage), is_first}, sink);
 }
 
 void PreTokenizer::run(std::size_t step, const Piece& piece, std::size_t begin, std::size_t end,
                        const Sink& sink) const {
-  run(step, {piece.text.substr(begin, end - begin), piece.subject.substr(begin, end - begin)}, sink);
+  run(step,
+      {piece.text.substr(begin, end - begin), piece.subject.substr(begin, end - begin), piece.is_first && begin == 0},
+      sink);
+}
+
+void PreTokenizer::run_signs(std::size_t step, const SpaceSigns& signs, const Piece& piece, const Sink& sink) const {
+  using Prefix = SpaceSigns::Prefix;
+  const auto with_signs = [&](std::string_view part) {
+    std::string replaced;
+    replaced.reserve(part.size() + part.size() / 2);
+    const bool wanted = signs.prefix == Prefix::always || (signs.prefix == Prefix::first && piece.is_first);
+    if (wanted && !part.starts_with(' ') && !piece.text.starts_with(signs.sign)) replaced += signs.sign;
+    for (const char c : part) {
+      if (c == ' ') {
+        replaced += signs.sign;
+      } else {
+        replaced += c;
+      }
+    }
+    return replaced;
+  };
+  const std::string text = with_signs(piece.text);
+  const std::string subject = with_signs(piece.subject);
+  const Piece whole{text, subject, piece.is_first};
+  if (!signs.split) {
+    run(step + 1, whole, sink);
+    return;
+  }
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(signs.sign, begin + 1), text.size());
+    run(step + 1, whole, begin, end, sink);
+    begin = end;
+  }
 }
 
 void PreTokenizer::run(std::size_t step, const Piece& piece, const Sink& sink) const {
@@ -121,6 +153,8 @@ void PreTokenizer::run(std::size_t step, const Piece& piece, const Sink& sink) c
     std::vector<Stretch> stretches;
     find_numbers(piece.text, [&](const Stretch& it) { stretches.push_back(it); });
     for (const Stretch& it : join(std::move(stretches), SplitBehavior::contiguous)) pass_on(it);
+  } else if (const auto* signs = std::get_if<SpaceSigns>(&steps_[step])) {
+    run_signs(step, *signs, piece, sink);
   } else if (piece.text.front() == ' ') {
     run(step + 1, piece, sink);
   } else {
@@ -128,7 +162,7 @@ void PreTokenizer::run(std::size_t step, const Piece& piece, const Sink& sink) c
     text += piece.text;
     std::string subject(1, ' ');
     subject += piece.subject;
-    run(step + 1, {text, subject}, sink);
+    run(step + 1, {text, subject, piece.is_first}, sink);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
+#include "tokenizer/unicode.h"
 
 namespace kvpress {
 namespace {
@@ -138,6 +139,33 @@ bool Regex::find(std::string_view subject, std::size_t from, Match& match) const
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data);
   match = {bounds[0], bounds[1]};
   return true;
+}
+
+std::string_view replace_matches(const Regex& regex, std::string_view text, std::string_view content,
+                                 std::string& storage, std::size_t max_size) {
+  std::string subject_storage;
+  const std::string_view subject = to_regex_subject(text, subject_storage);
+  std::size_t from = 0;
+  std::size_t done = 0;
+  std::size_t last_end = std::string_view::npos;
+  bool any = false;
+  Regex::Match match{};
+  while (from <= subject.size() && regex.find(subject, from, match)) {
+    from = match.end;
+    if (match.begin == match.end && match.end == last_end) {
+      if (from == subject.size()) break;
+      next_code_point(subject, from);
+      continue;
+    }
+    if (!std::exchange(any, true)) storage.clear();
+    storage += text.substr(done, match.begin - done);
+    storage += content;
+    if (storage.size() > max_size) fail("the tokenizer's Replace makes more than {} bytes of a text", max_size);
+    done = last_end = match.end;
+  }
+  if (!any) return text;
+  storage += text.substr(done);
+  return storage;
 }
 
 }  // namespace kvpress

@@ -31,4 +31,9 @@ class Regex {
   std::unique_ptr<Impl> impl_;
 };
 
+/// `text`, valid UTF-8, with `content` for each match: itself if there is none, else a copy in `storage`. An empty
+/// match counts, but not right behind another. Throws Error if more than `max_size` bytes come of it.
+std::string_view replace_matches(const Regex& regex, std::string_view text, std::string_view content,
+                                 std::string& storage, std::size_t max_size);
+
 }  // namespace kvpress

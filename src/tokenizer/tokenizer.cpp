@@ -63,11 +63,12 @@ struct Tokenizer::Impl {
       std::string storage;
       const AddedToken& token = added_tokens[static_cast<std::size_t>(parts.added.find(pattern.content) - first)];
       if (pattern.normalized) {
-        normalized_tokens.add(parts.nfc ? to_nfc(pattern.content, storage) : pattern.content, token);
+        normalized_tokens.add(parts.normalizer.apply(pattern.content, storage), token);
       } else {
         raw_tokens.add(pattern.content, token);
       }
     }
+    for (const AddedToken& token : parts.in_normalized) normalized_tokens.add(token.content, token);
   }
 
   void find_meanings() {
@@ -80,24 +81,59 @@ struct Tokenizer::Impl {
                       special};
       meanings_text += bytes;
     };
+    const bool by_bytes = parts.kind == TokenizerKind::byte_level;
     for (std::int32_t id = 0; id < parts.vocabulary.end_id(); ++id) {
       const std::string_view token = parts.vocabulary.token(id);
       if (token.empty()) continue;
-      const auto bytes = alphabet.bytes_of(token);
-      put(id, bytes ? std::string_view(*bytes) : token, false);
-      if (parts.ignore_merges && bytes) words.add(*bytes, id);
+      const std::string bytes = parts.decoder.bytes_of(token);
+      put(id, bytes, false);
+      if (!parts.ignore_merges || !by_bytes) continue;
+      if (const auto word = alphabet.bytes_of(token)) words.add(*word, id);
     }
-    for (const AddedToken& token : added_tokens) put(token.id, token.content, token.special);
+    // Those of byte-level BPE are text, not characters that stand for bytes.
+    const bool as_is = by_bytes || parts.added_as_is;
+    for (const AddedToken& token : added_tokens) {
+      put(token.id, as_is ? token.content : parts.decoder.bytes_of(token.content), token.special);
+    }
   }
 
   void encode_word(std::string_view word, WordCache& cache, std::vector<std::int32_t>& ids) const {
-    if (parts.ignore_merges) {
-      if (const auto id = words.find(word)) {
+    if (parts.unigram) {
+      parts.unigram->encode(word, ids);
+      return;
+    }
+    if (parts.ignore_merges || (parts.ignore_merges_of_lines && word.find_first_not_of('\n') == word.npos)) {
+      const bool by_bytes = parts.kind == TokenizerKind::byte_level;
+      if (const auto id = (by_bytes ? words : parts.vocabulary).find(word)) {
         ids.push_back(*id);
         return;
       }
     }
     parts.encoder.encode(word, cache, ids);
+  }
+
+  /// What is written of a token where a text begins.
+  std::string first_bytes_of(std::int32_t id) const {
+    const auto is_it = [&](const AddedToken& token) { return token.id == id; };
+    const auto added = std::find_if(added_tokens.begin(), added_tokens.end(), is_it);
+    const bool is_added = added != added_tokens.end();
+    return parts.decoder.first_bytes_of(is_added ? added->content : parts.vocabulary.token(id));
+  }
+
+  std::string decode(std::span<const std::int32_t> ids, bool skip_special, bool is_begin) const {
+    std::string text;
+    for (const std::int32_t id : ids) {
+      if (id < 0 || static_cast<std::size_t>(id) >= meanings.size()) continue;
+      const Meaning& meaning = meanings[id];
+      if (skip_special && meaning.special) continue;
+      if (is_begin && parts.decoder.begin() != TextBegin::nothing) {
+        text += first_bytes_of(id);
+        is_begin = parts.decoder.begin() == TextBegin::signs_till_text && text.empty();
+      } else {
+        text += std::string_view(meanings_text).substr(meaning.begin, meaning.length);
+      }
+    }
+    return text;
   }
 };
 
@@ -121,20 +157,38 @@ Tokenizer Tokenizer::from_gguf(const GgufFile& file) {
   return Tokenizer(std::make_unique<Impl>(read_tokenizer_gguf(file)));
 }
 
+Tokenizer Tokenizer::from_sentencepiece(const std::filesystem::path& tokenizer_model) {
+  return Tokenizer(std::make_unique<Impl>(read_tokenizer_sentencepiece(tokenizer_model)));
+}
+
+Tokenizer Tokenizer::from_tekken(const std::filesystem::path& tekken_json) {
+  return Tokenizer(std::make_unique<Impl>(read_tokenizer_tekken(tekken_json)));
+}
+
+Tokenizer Tokenizer::from_file(const std::filesystem::path& file) {
+  if (file.extension() == ".model") return from_sentencepiece(file);
+  if (file.filename() == "tekken.json") return from_tekken(file);
+  return from_json(file);
+}
+
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   std::vector<std::int32_t> ids;
   std::unique_ptr<WordCache> cache = impl_->caches.take();
   const auto on_token = [&](std::int32_t id) { ids.push_back(id); };
   const auto on_word = [&](std::string_view word) { impl_->encode_word(word, *cache, ids); };
   const PreTokenizer::Sink word_sink = on_word;
-  const auto on_normalized = [&](std::string_view part) { impl_->pre_tokenizer.split(part, word_sink); };
-  std::string valid;
-  std::string normalized;
+  std::string valid_storage;
+  std::string normalized_storage;
+  const std::string_view valid = to_valid_utf8(text, valid_storage);
   impl_->raw_tokens.split(
-      to_valid_utf8(text, valid),
+      valid,
       [&](std::string_view part) {
-        if (impl_->parts.nfc) part = to_nfc(part, normalized);
-        impl_->normalized_tokens.split(part, on_normalized, on_token, impl_->parts.splits_special);
+        bool is_first = part.data() == valid.data();
+        const std::string_view normalized = impl_->parts.normalizer.apply(part, normalized_storage, is_first);
+        const auto on_normalized = [&](std::string_view piece) {
+          impl_->pre_tokenizer.split(piece, word_sink, is_first && piece.data() == normalized.data());
+        };
+        impl_->normalized_tokens.split(normalized, on_normalized, on_token, impl_->parts.splits_special);
       },
       on_token, impl_->parts.splits_special);
   impl_->caches.give_back(std::move(cache));
@@ -142,14 +196,13 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
 }
 
 std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special) const {
-  std::string text;
-  for (const std::int32_t id : ids) {
-    if (id < 0 || static_cast<std::size_t>(id) >= impl_->meanings.size()) continue;
-    const Meaning& meaning = impl_->meanings[id];
-    if (skip_special && meaning.special) continue;
-    text += std::string_view(impl_->meanings_text).substr(meaning.begin, meaning.length);
-  }
+  std::string text = impl_->decode(ids, skip_special, true);
+  impl_->parts.decoder.strip(text);
   return text;
+}
+
+std::string Tokenizer::decode_next(std::span<const std::int32_t> ids, bool skip_special) const {
+  return impl_->decode(ids, skip_special, false);
 }
 
 std::int64_t Tokenizer::vocab_size() const { return static_cast<std::int64_t>(impl_->meanings.size()); }
@@ -183,8 +236,12 @@ std::optional<std::int32_t> Tokenizer::id_of(std::string_view token) const {
 }
 
 std::string Tokenizer::description() const {
-  return fmt::format("byte-level BPE, pre-tokenizer {}{}, {} ids", impl_->parts.pre_tokenizer_name,
-                     impl_->parts.nfc ? ", NFC" : "", vocab_size());
+  const TokenizerParts& parts = impl_->parts;
+  constexpr std::string_view kKinds[] = {"byte-level BPE", "BPE of characters", "Unigram"};
+  std::string text(kKinds[static_cast<std::size_t>(parts.kind)]);
+  if (!parts.pre_tokenizer_name.empty()) text += ", pre-tokenizer " + parts.pre_tokenizer_name;
+  if (const std::string normalizer = parts.normalizer.description(); !normalizer.empty()) text += ", " + normalizer;
+  return fmt::format("{}, {} ids", text, vocab_size());
 }
 
 }  // namespace kvpress

@@ -62,15 +62,20 @@ bool is_plainly_nfc(char32_t code) {
          (code >= 0x4e00 && code < 0xa000) || (code >= 0xac00 && code < 0xd7a4);
 }
 
-void append_nfc(std::string& out, std::string_view text) {
+bool is_composed(NormalForm form) { return form == NormalForm::nfc || form == NormalForm::nfkc; }
+bool is_compatible(NormalForm form) { return form == NormalForm::nfkc || form == NormalForm::nfkd; }
+
+void append_normal(std::string& out, std::string_view text, NormalForm form) {
   if (text.empty()) return;
-  utf8proc_uint8_t* composed = nullptr;
+  utf8proc_uint8_t* mapped = nullptr;
+  const int options = UTF8PROC_STABLE | (is_composed(form) ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+                      (is_compatible(form) ? UTF8PROC_COMPAT : 0);
   const utf8proc_ssize_t n =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &composed, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+                   &mapped, static_cast<utf8proc_option_t>(options));
   if (n < 0) fail("text cannot be normalized: {}", utf8proc_errmsg(n));
-  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> guard(composed, std::free);
-  out.append(reinterpret_cast<const char*>(composed), static_cast<std::size_t>(n));
+  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> guard(mapped, std::free);
+  out.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(n));
 }
 
 }  // namespace
@@ -117,9 +122,15 @@ void append_utf8(std::string& out, char32_t code) {
 }
 
 std::string_view to_nfc(std::string_view text, std::string& storage) {
+  return to_normal_form(text, NormalForm::nfc, storage);
+}
+
+std::string_view to_normal_form(std::string_view text, NormalForm form, std::string& storage) {
   std::size_t at = 0;
   bool plain = true;
-  while (plain && (at = skip_ascii(text, at)) < text.size()) plain = is_plainly_nfc(next_code_point(text, at));
+  while (plain && (at = skip_ascii(text, at)) < text.size()) {
+    plain = form == NormalForm::nfc && is_plainly_nfc(next_code_point(text, at));
+  }
   if (plain) return text;
   storage.clear();
   std::size_t done = 0;
@@ -127,13 +138,47 @@ std::string_view to_nfc(std::string_view text, std::string& storage) {
   while ((at = skip_ascii(text, at)) < text.size()) {
     const std::size_t begin = at;
     const char32_t code = next_code_point(text, at);
-    if (code < nfc_inert().front().first || find_range(nfc_inert(), code) == nullptr) continue;
-    append_nfc(storage, text.substr(done, begin - done));
+    const bool is_inert = (code >= nfc_inert().front().first && find_range(nfc_inert(), code) != nullptr) ||
+                          (form != NormalForm::nfc && find_range(decomposed_later(), code) != nullptr);
+    if (!is_inert) continue;
+    append_normal(storage, text.substr(done, begin - done), form);
     storage += text.substr(begin, at - begin);
     done = at;
   }
-  append_nfc(storage, text.substr(done));
+  append_normal(storage, text.substr(done), form);
   return storage;
+}
+
+std::string_view to_lowercase(std::string_view text, std::string& storage) {
+  std::size_t done = 0;
+  bool changed = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    const char32_t code = next_code_point(text, at);
+    char32_t lower = code;
+    if (code < 0x80) {
+      if (code >= 'A' && code <= 'Z') lower = code + ('a' - 'A');
+    } else if (const LowercaseLater* found = find_range(lowercased_later(), code)) {
+      if ((code - found->first) % found->step == 0) lower = code + found->distance;
+    } else {
+      lower = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code)));
+    }
+    if (lower == code) continue;
+    if (!changed) storage.clear();
+    changed = true;
+    storage += text.substr(done, begin - done);
+    append_utf8(storage, lower);
+    if (code == 0x130) append_utf8(storage, 0x307);  // the one letter whose lower case is two
+    done = at;
+  }
+  if (!changed) return text;
+  storage += text.substr(done);
+  return storage;
+}
+
+bool GraphemeBreaks::between(char32_t last, char32_t next) {
+  return utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(last), static_cast<utf8proc_int32_t>(next),
+                                          &state_);
 }
 
 std::string_view to_regex_subject(std::string_view text, std::string& storage) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -32,10 +33,33 @@ inline char32_t next_code_point(std::string_view text, std::size_t& at) {
   return code;
 }
 
+/// The last code point of a text in valid UTF-8 that is not empty.
+inline char32_t last_code_point(std::string_view text) {
+  std::size_t at = text.size() - 1;
+  while ((static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) --at;
+  return next_code_point(text, at);
+}
+
 void append_utf8(std::string& out, char32_t code);
 
 /// Normalization form C: `text` itself if a quick check shows that it is normalized, else a copy in `storage`.
 std::string_view to_nfc(std::string_view text, std::string& storage);
+
+enum class NormalForm : std::uint8_t { nfc, nfd, nfkc, nfkd };
+/// The same for any form.
+std::string_view to_normal_form(std::string_view text, NormalForm form, std::string& storage);
+
+/// Every letter in lower case, each by itself: `text` itself if it is, else a copy in `storage`.
+std::string_view to_lowercase(std::string_view text, std::string& storage);
+
+/// Tells where grapheme clusters end. Ask for all neighbours of a text in order.
+class GraphemeBreaks {
+ public:
+  bool between(char32_t last, char32_t next);
+
+ private:
+  std::int32_t state_ = 0;
+};
 
 /// `text` for regular expressions: itself, or a copy of the same length in `storage` in which code points unknown to
 /// PCRE2 are replaced by others of the same category.

@@ -52,4 +52,16 @@ static constexpr CodePointRange kNfcInert[] = {
     {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}};
 std::span<const CodePointRange> nfc_inert() { return kNfcInert; }
 
+// Made by comparing the reference's and utf8proc's NFD, NFKC and NFKD of each code point.
+static constexpr CodePointRange kDecomposedLater[] = {
+    {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},   {0xab69, 0xab69},   {0x10781, 0x10785}, {0x10787, 0x107b0},
+    {0x107b2, 0x107ba}, {0x11938, 0x11938}, {0x1e030, 0x1e06d}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9}};
+std::span<const CodePointRange> decomposed_later() { return kDecomposedLater; }
+
+// The same of lower case, which the reference asks its compiler's library for (Unicode 17).
+static constexpr LowercaseLater kLowercasedLater[] = {
+    {0x1c89, 0x1c89, 1, 1}, {0xa7cb, 0xa7cb, 1, 0x264 - 0xa7cb}, {0xa7cc, 0xa7ce, 2, 1},    {0xa7d2, 0xa7d4, 2, 1},
+    {0xa7da, 0xa7da, 1, 1}, {0xa7dc, 0xa7dc, 1, 0x19b - 0xa7dc}, {0x10d50, 0x10d65, 1, 32}, {0x16ea0, 0x16eb8, 1, 27}};
+std::span<const LowercaseLater> lowercased_later() { return kLowercasedLater; }
+
 }  // namespace kvpress

@@ -51,6 +51,13 @@ class GgufBuilder {
     for (const std::int32_t value : values) put(out, value);
     return *this;
   }
+  GgufBuilder& f32s(std::string_view key, const std::vector<float>& values) {
+    std::string& out = begin(key, 9);
+    put(out, std::uint32_t{6});
+    put(out, std::uint64_t{values.size()});
+    for (const float value : values) put(out, value);
+    return *this;
+  }
   /// Whatever bytes under the number of a type.
   GgufBuilder& raw(std::string_view key, std::uint32_t type, std::string_view bytes) {
     begin(key, type) += bytes;

@@ -60,19 +60,31 @@ TEST_F(ModelFilesTest, SafetensorsBesideItsConfig) {
   EXPECT_THAT(error_of([&] { open_model_files((folder_.path() / "m").string()); }), HasSubstr("has no config.json"));
 }
 
+TEST_F(ModelFilesTest, TheFirstTokenizerThatIsThere) {
+  copy_model(folder_.path() / "m");
+  fs::remove(folder_.path() / "m/tokenizer.json");
+  const auto tokenizer = [&] { return open_model_files((folder_.path() / "m").string()).tokenizer.filename(); };
+  EXPECT_EQ(tokenizer(), "");
+  for (const char* name : {"tekken.json", "tokenizer.model", "tokenizer.json"}) {
+    folder_.file(std::string("m/") + name, "");
+    EXPECT_EQ(tokenizer(), name);
+    EXPECT_EQ(open_model_files((folder_.path() / "m/model.safetensors").string()).tokenizer.filename(), name);
+  }
+}
+
 TEST_F(ModelFilesTest, Gguf) {
   const ModelFiles files = open_model_files((test::data_dir() / "formats/types.gguf").string());
   ASSERT_NE(files.gguf, nullptr);
   EXPECT_EQ(files.gguf, files.tensors.get());
   EXPECT_TRUE(files.config_json.empty());
-  EXPECT_TRUE(files.tokenizer_json.empty());
+  EXPECT_TRUE(files.tokenizer.empty());
 }
 
 TEST_F(ModelFilesTest, Demo) {
   const ModelFiles files = open_model_files("demo");
   EXPECT_EQ(files.name, "demo");
   EXPECT_EQ(files.path, test::project_dir() / "models/kvpress-demo");
-  EXPECT_FALSE(files.tokenizer_json.empty());
+  EXPECT_FALSE(files.tokenizer.empty());
   ::setenv("KVPRESS_DATA_DIR", folder_.path().c_str(), 1);
   EXPECT_THAT(error_of([] { open_model_files("demo"); }), HasSubstr("has no config.json"));
 }

@@ -108,6 +108,22 @@ TEST_F(PullTest, CompletesWhatAnotherProgramHasLeft) {
   EXPECT_EQ(hub_.server().requests().size(), 0u);
 }
 
+TEST_F(PullTest, AnotherTokenizerWhereThereIsNoTokenizerJson) {
+  hub_.files["tokenizer.model"] = {"pieces"};
+  hub_.files["tekken.json"] = {"{}"};
+  EXPECT_THAT(pull().files, UnorderedElementsAre("config.json", "tokenizer.json", "tokenizer_config.json", kWeights));
+  hub_.files.erase("tokenizer.json");
+  fs::remove_all(hub_.repository());
+  EXPECT_THAT(pull().files, UnorderedElementsAre("config.json", "tokenizer.model", "tokenizer_config.json", kWeights));
+  hub_.files.erase("tokenizer.model");
+  fs::remove_all(hub_.repository());
+  const Pulled pulled = pull();
+  EXPECT_THAT(pulled.files, UnorderedElementsAre("config.json", "tekken.json", "tokenizer_config.json", kWeights));
+  hub_.server().forget_requests();
+  complete_snapshot(hub_settings(), *parse_hub_name("Some/model"), pulled.snapshot, kQuick);
+  EXPECT_EQ(hub_.server().requests().size(), 0u);
+}
+
 TEST_F(PullTest, ASnapshotThatIsPulledIsComplete) {
   const Pulled pulled = pull();
   hub_.server().forget_requests();

@@ -113,6 +113,66 @@ TEST(BytePairEncoder, APairAddedAgainHasItsNewRank) {
   EXPECT_EQ(ids, (Ids{0, 3}));
 }
 
+/// Of the characters a, b, c and é, and random merges.
+BytePairEncoder of_characters(unsigned seed, bool with_joints) {
+  constexpr char32_t kCodes[] = {'a', 'b', 'c', 0xe9};
+  std::mt19937 random(seed);
+  std::vector<std::u32string> tokens;
+  BytePairEncoder encoder;
+  encoder.use_characters();
+  for (std::int32_t i = 0; i < 4; ++i) {
+    encoder.set_character(kCodes[i], i);
+    tokens.emplace_back(1, kCodes[i]);
+  }
+  for (std::int32_t id = 4; id < 12; ++id) {
+    const auto left = static_cast<std::int32_t>(random() % static_cast<unsigned>(id));
+    const auto right = static_cast<std::int32_t>(random() % static_cast<unsigned>(id));
+    tokens.push_back(tokens[static_cast<std::size_t>(left)] + tokens[static_cast<std::size_t>(right)]);
+    encoder.add_merge(left, right, id, id);
+    if (with_joints) {
+      encoder.add_joint(tokens[static_cast<std::size_t>(left)].back(), tokens[static_cast<std::size_t>(right)].front());
+    }
+  }
+  encoder.set_byte_token('y', 20);
+  encoder.set_unknown(21, true);
+  return encoder;
+}
+
+Ids encode_once(const BytePairEncoder& encoder, std::string_view word) {
+  WordCache cache;
+  Ids ids;
+  encoder.encode(word, cache, ids);
+  return ids;
+}
+
+TEST(BytePairEncoder, LongWordsAreCutWhereNoMergeJoins) {
+  constexpr const char* kCharacters[] = {"a", "b", "c", "\u00e9", "x", "y"};  // x and y have no id
+  std::mt19937 random(1);
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    const BytePairEncoder cut = of_characters(seed, true);
+    const BytePairEncoder whole = of_characters(seed, false);
+    std::string word;
+    for (int n = 0; n < 300; ++n) word += kCharacters[random() % std::size(kCharacters)];
+    EXPECT_EQ(encode_once(cut, word), encode_once(whole, word)) << seed;
+  }
+}
+
+TEST(BytePairEncoder, CharactersWithoutATokenMayBePartOfOne) {
+  BytePairEncoder encoder;
+  encoder.use_characters();
+  encoder.set_character('a', 0);
+  encoder.set_character(0xe9, 5);  // é
+  encoder.set_character('z', 6);
+  encoder.set_tokenless(5, {0xe9, 'z'});
+  encoder.add_merge(0, 5, 0, 1);
+  encoder.set_byte_token(0xc3, 2);
+  encoder.set_byte_token(0xa9, 3);
+  encoder.set_unknown(4, true);
+  EXPECT_EQ(encode_once(encoder, "a\u00e9"), Ids{1});
+  EXPECT_EQ(encode_once(encoder, "\u00e9a"), (Ids{2, 3, 0}));
+  EXPECT_EQ(encode_once(encoder, "zxza"), (Ids{4, 0}));
+}
+
 TEST(BytePairEncoder, LongWordsDoNotTakeForEver) {
   BytePairEncoder encoder;
   encoder.set_byte('a', 0);

@@ -62,6 +62,26 @@ TEST(PreTokenizer, PrefixSpaceIsForEachPiece) {
   EXPECT_EQ(words("a1", DigitsSplit{true}, PrefixSpace{}), (Words{" a", " 1"}));
 }
 
+TEST(PreTokenizer, SpaceSigns) {
+  using Prefix = SpaceSigns::Prefix;
+  EXPECT_EQ(words("ab  c", SpaceSigns{"_", Prefix::always, true}), (Words{"_ab", "_", "_c"}));
+  EXPECT_EQ(words("ab  c", SpaceSigns{"_", Prefix::always, false}), Words{"_ab__c"});
+  EXPECT_EQ(words(" ab", SpaceSigns{"_", Prefix::always, true}), Words{"_ab"});
+  EXPECT_EQ(words("_ab", SpaceSigns{"_", Prefix::always, true}), Words{"_ab"});
+  EXPECT_EQ(words("ab", SpaceSigns{"_", Prefix::never, true}), Words{"ab"});
+  EXPECT_EQ(words("a1", DigitsSplit{true}, SpaceSigns{"_", Prefix::first, true}), (Words{"_a", "1"}));
+  EXPECT_EQ(words("a1", DigitsSplit{true}, SpaceSigns{"_", Prefix::always, true}), (Words{"_a", "_1"}));
+  EXPECT_EQ(words("a b1", SpaceSigns{"\u2581", Prefix::first, true}, DigitsSplit{true}),
+            (Words{"\u2581a", "\u2581b", "1"}));
+  std::vector<PreTokenizerStep> steps;
+  steps.emplace_back(SpaceSigns{"_", Prefix::first, true});
+  Words out;
+  PreTokenizer(std::move(steps))
+      .split(
+          "ab", [&](std::string_view word) { out.emplace_back(word); }, false);
+  EXPECT_EQ(out, Words{"ab"});
+}
+
 TEST(PreTokenizer, AStepSeesNothingAroundItsPiece) {
   EXPECT_EQ(words("ab cd", RegexSplit{Regex(" ", "test")}, RegexSplit{Regex("^.", "test")}),
             (Words{"a", "b", " ", "c", "d"}));

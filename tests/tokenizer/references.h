@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "kvpress/formats/text_dataset.h"
 #include "kvpress/tokenizer/tokenizer.h"
 #include "test_data.h"
+#include "tokenizer/sentencepiece_model.h"
 
 namespace kvpress::test {
 
@@ -64,6 +66,24 @@ inline GgufBuilder small_gguf(std::string_view pre) {
   return builder;
 }
 
+/// The pieces of a model of SentencePiece as a GGUF has them.
+inline GgufBuilder gguf_of_pieces(const SentencePieceModel& model, std::optional<bool> space_prefix = {}) {
+  std::vector<std::string> tokens;
+  std::vector<std::int32_t> types;
+  std::vector<float> scores;
+  for (const SentencePieceModel::Piece& piece : model.pieces) {
+    tokens.push_back(piece.text);
+    types.push_back(static_cast<std::int32_t>(piece.type));
+    scores.push_back(piece.score);
+  }
+  GgufBuilder builder;
+  builder.text("tokenizer.ggml.model", "llama").texts("tokenizer.ggml.tokens", tokens);
+  builder.i32s("tokenizer.ggml.token_type", types).f32s("tokenizer.ggml.scores", scores);
+  builder.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2);
+  if (space_prefix) builder.flag("tokenizer.ggml.add_space_prefix", *space_prefix);
+  return builder;
+}
+
 inline std::string from_base64(std::string_view text) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string bytes;
@@ -99,16 +119,21 @@ inline void expect_cases(const Tokenizer& tokenizer, const nlohmann::json& cases
   }
 }
 
+/// Of the data that ship, joined as they are scored: "wikitext" or "pg19".
+inline std::string shipped_text(const std::string& data) {
+  const std::string folder = data == "wikitext" ? "wikitext-103-v1" : data;
+  const TextDataset texts = load_texts({(project_dir() / "data" / folder / "test.jsonl").string(), "", "", 0});
+  std::string joined;
+  for (std::size_t i = 0; i < texts.texts.size(); ++i) joined += (i > 0 ? "\n\n" : "") + texts.texts[i];
+  return joined;
+}
+
 /// Everything under one tokenizer's name: hostile texts, and the data that ship.
 inline void expect_references(const Tokenizer& tokenizer, const std::string& name) {
   const auto& references = tokenizer_references()[name];
   expect_cases(tokenizer, references["cases"]);
   for (const char* data : {"wikitext", "pg19"}) {
-    const std::string folder = data == std::string("wikitext") ? "wikitext-103-v1" : data;
-    const TextDataset texts = load_texts({(project_dir() / "data" / folder / "test.jsonl").string(), "", "", 0});
-    std::string joined;
-    for (std::size_t i = 0; i < texts.texts.size(); ++i) joined += (i > 0 ? "\n\n" : "") + texts.texts[i];
-    const Ids ids = tokenizer.encode(joined);
+    const Ids ids = tokenizer.encode(shipped_text(data));
     EXPECT_EQ(ids.size(), references["data"][data]["n"].get<std::size_t>()) << data;
     EXPECT_EQ(fnv1a64(ids), references["data"][data]["fnv1a64"].get<std::string>()) << data;
   }

@@ -66,8 +66,16 @@ TEST(TokenizerReferences, MergesWrittenAsLines) {
 }
 
 TEST(TokenizerReferences, AGgufsPreTokenizersByTheirNames) {
-  const std::pair<const char*, const char*> names[] = {
-      {"llama-bpe", "llama3"}, {"gpt-4o", "gpt4o"}, {"olmo", "nfc"}, {"smollm", "digits"}};
+  const std::pair<const char*, const char*> names[] = {{"llama-bpe", "llama3"},
+                                                       {"gpt-4o", "gpt4o"},
+                                                       {"olmo", "nfc"},
+                                                       {"smollm", "digits"},
+                                                       {"qwen2", "qwen2"},
+                                                       {"qwen35", "qwen35"},
+                                                       {"tekken", "tekken"},
+                                                       {"deepseek-v3", "deepseek-v3"},
+                                                       {"deepseek-coder", "deepseek-coder"},
+                                                       {"deepseek-llm", "deepseek-llm"}};
   for (const auto& [pre, variant] : names) {
     SCOPED_TRACE(pre);
     const test::TemporaryFolder folder;

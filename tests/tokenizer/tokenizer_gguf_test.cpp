@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tokenizer/references.h"
 
 namespace kvpress {
@@ -64,8 +66,10 @@ TEST(TokenizerGguf, OthersAreNamed) {
   EXPECT_EQ(message(GgufBuilder()), "contains no tokenizer (tokenizer.ggml.model)");
   EXPECT_EQ(message(GgufBuilder().u32("tokenizer.ggml.model", 1)),
             "metadata tokenizer.ggml.model is a whole number, but must be a string");
-  EXPECT_EQ(message(GgufBuilder().text("tokenizer.ggml.model", "llama")),
-            "tokenizer.ggml.model 'llama' is not supported; supported: gpt2 (byte-level BPE)");
+  EXPECT_EQ(
+      message(GgufBuilder().text("tokenizer.ggml.model", "t5")),
+      "tokenizer.ggml.model 't5' is not supported; supported: gpt2 (byte-level BPE), llama (SentencePiece's BPE), "
+      "gemma4");
   const std::string odd =
       message(GgufBuilder().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "odd\n"));
   EXPECT_THAT(odd, StartsWith("tokenizer.ggml.pre 'odd?' is not supported; supported: gpt-2, "));
@@ -145,6 +149,73 @@ TEST(TokenizerGguf, AnEndThatIsNoTokenIsNone) {
   EXPECT_EQ(eos(1), 1);
   EXPECT_EQ(eos(2), std::nullopt);
   EXPECT_EQ(eos(~0u), std::nullopt);
+}
+
+GgufBuilder spm(const std::vector<std::string>& tokens, const std::vector<float>& scores,
+                const std::vector<std::int32_t>& types) {
+  GgufBuilder builder;
+  builder.text("tokenizer.ggml.model", "llama").texts("tokenizer.ggml.tokens", tokens);
+  return builder.f32s("tokenizer.ggml.scores", scores).i32s("tokenizer.ggml.token_type", types);
+}
+
+TEST(TokenizerGguf, SentencePiece) {
+  const GgufBuilder builder = spm({"<unk>", "<s>", "</s>", "<u>", "\u2581", "a", "b", "ab", "\u2581a", "<0x0A>", "cd"},
+                                  {0, 0, 0, 0, -3, -4, -5, -1, -2, 0, -6}, {2, 3, 3, 4, 1, 1, 1, 1, 1, 6, 1})
+                                  .u32("tokenizer.ggml.bos_token_id", 1)
+                                  .u32("tokenizer.ggml.eos_token_id", 2);
+  const Tokenizer tokenizer = open(builder);
+  EXPECT_EQ(tokenizer.description(), "BPE of characters, 11 ids");
+  EXPECT_EQ(tokenizer.encode("ab ab"), (Ids{4, 7, 4, 7}));  // of the higher score first
+  EXPECT_EQ(tokenizer.encode("a"), Ids{8});
+  EXPECT_EQ(tokenizer.encode("a<u>a<s>\n"), (Ids{8, 3, 8, 1, 4, 9}));  // a space behind each of them
+  EXPECT_EQ(tokenizer.encode("cdc"), (Ids{4, 10, 0}));                 // neither c nor d is a token
+  EXPECT_EQ(tokenizer.encode("a", BosChoice::automatic), (Ids{1, 8}));
+  EXPECT_EQ(tokenizer.decode(Ids{8, 8, 9}), "a a\n");
+  EXPECT_EQ(tokenizer.decode_next(Ids{8, 8, 9}), " a a\n");
+  EXPECT_EQ(tokenizer.decode(Ids{1, 4, 8, 3}), " a<u>");
+  EXPECT_EQ(open(GgufBuilder(builder).flag("tokenizer.ggml.add_space_prefix", false)).encode("ab a"), (Ids{7, 8}));
+  EXPECT_EQ(message(spm({"a", "b"}, {0}, {1, 1})), "tokenizer.ggml.scores has 1 numbers, but there are 2 tokens");
+  EXPECT_EQ(message(spm({"a", "b"}, {0, std::nanf("")}, {1, 1})), "tokenizer.ggml.scores: number 1 is NaN");
+  GgufBuilder texts;
+  texts.text("tokenizer.ggml.model", "llama").texts("tokenizer.ggml.tokens", {"a"});
+  EXPECT_EQ(message(texts.texts("tokenizer.ggml.scores", {"0"})), "tokenizer.ggml.scores must be an array of numbers");
+  EXPECT_EQ(message(spm({std::string(5000, 'a')}, {0}, {1})), "token 0 has 5000 bytes; at most 4096 are supported");
+}
+
+TEST(TokenizerGguf, SpecialTokensOfPhi3TakeTheSpaceBehind) {
+  const auto encoded = [](const char* name) {
+    return open(spm({"<s>", "<|user|>", "\u2581", "a", "</s>"}, {0, 0, 0, 0, 0}, {3, 3, 1, 1, 1})
+                    .text("general.name", name)
+                    .flag("tokenizer.ggml.add_space_prefix", false)
+                    .flag("tokenizer.ggml.add_bos_token", false))
+        .encode("<|user|> a</s> <s> a");
+  };
+  EXPECT_EQ(encoded("Phi-3 Mini"), (Ids{1, 3, 4, 0, 2, 3}));
+  EXPECT_EQ(encoded("Other"), (Ids{1, 2, 3, 4, 2, 0, 2, 3}));
+}
+
+TEST(TokenizerGguf, Gemma4) {
+  GgufBuilder builder;
+  builder.text("tokenizer.ggml.model", "gemma4");
+  builder.texts("tokenizer.ggml.tokens",
+                {"<pad>", "<bos>", "a", "\u2581", "\u2581a", "\n", "\n\n", "<0xC3>", "<0xA9>"});
+  builder.texts("tokenizer.ggml.merges", {"\u2581 a"}).i32s("tokenizer.ggml.token_type", {3, 3, 1, 1, 1, 1, 1, 6, 6});
+  builder.u32("tokenizer.ggml.bos_token_id", 1).flag("tokenizer.ggml.add_bos_token", false);
+  const Tokenizer tokenizer = open(builder);
+  EXPECT_EQ(tokenizer.encode("a a\n\na\n", BosChoice::automatic), (Ids{1, 2, 4, 6, 2, 5}));
+  EXPECT_EQ(tokenizer.encode("\n\n\n"), (Ids{5, 5, 5}));
+  EXPECT_EQ(tokenizer.encode("\u00e9"), (Ids{7, 8}));
+  EXPECT_EQ(tokenizer.decode(Ids{4, 2, 7, 8}), " aa\u00e9");
+}
+
+TEST(TokenizerGguf, SentencePieceSurvivesDamage) {
+  const std::string path = (test::data_dir() / "tokenizer/sentencepiece/bpe.model").string();
+  const GgufBuilder builder = test::gguf_of_pieces(read_sentencepiece_model(read_file(path), path));
+  test::survives_damage(builder.build(), "x.gguf", 500, [](const std::filesystem::path& damaged) {
+    const GgufFile file(damaged);
+    const Tokenizer tokenizer = Tokenizer::from_gguf(file);
+    tokenizer.decode(tokenizer.encode("It's the 12th <s> caf\u00e9\n\n  \xff"));
+  });
 }
 
 TEST(TokenizerGguf, SurvivesDamage) {

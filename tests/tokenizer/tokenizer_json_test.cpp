@@ -44,8 +44,11 @@ TEST(TokenizerJson, NotJson) {
 }
 
 TEST(TokenizerJson, OtherModels) {
-  EXPECT_EQ(test::error_of_document("{}"), "has no model; a BPE model is needed");
-  EXPECT_EQ(error_with("/model/type", "Unigram"), "model 'Unigram' is not supported; supported: BPE");
+  EXPECT_EQ(test::error_of_document("{}"), "has no model; a BPE or Unigram model is needed");
+  for (const char* type : {"WordPiece", "WordLevel"}) {
+    EXPECT_EQ(error_with("/model/type", type),
+              fmt::format("model '{}' is not supported; supported: BPE, Unigram", type));
+  }
   EXPECT_EQ(error_with("/model/type", 7), "model: type must be a string");
   EXPECT_EQ(error_with("/model/dropout", 0.1), "model: dropout is not supported; it must be null");
   EXPECT_EQ(error_with("/model/dropout", 0.0), "no error");
@@ -60,13 +63,14 @@ TEST(TokenizerJson, OtherModels) {
 }
 
 TEST(TokenizerJson, OtherPipelines) {
-  EXPECT_EQ(error_with("/normalizer", {{"type", "Lowercase"}}),
-            "normalizer 'Lowercase' is not supported; supported: NFC, Sequence, null");
+  EXPECT_EQ(error_with("/normalizer", {{"type", "BertNormalizer"}}),
+            "normalizer 'BertNormalizer' is not supported; supported: NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, "
+            "Replace, Precompiled, Sequence, null");
   EXPECT_EQ(error_with("/normalizer", "NFC"), "normalizer: type must be a string");
   EXPECT_EQ(error_with("/normalizer", {{"type", "Sequence"}}), "normalizer: normalizers must be an array");
-  EXPECT_EQ(error_with("/pre_tokenizer", nullptr), "has no ByteLevel pre_tokenizer; only byte-level BPE is supported");
-  EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "Metaspace"}}),
-            "pre_tokenizer 'Metaspace' is not supported; supported: ByteLevel, Split, Digits, Sequence");
+  EXPECT_EQ(
+      error_with("/pre_tokenizer", {{"type", "Whitespace"}}),
+      "pre_tokenizer 'Whitespace' is not supported; supported: ByteLevel, Split, Digits, Metaspace, Sequence, null");
   EXPECT_EQ(error_with("/pre_tokenizer/use_regex", 1), "pre_tokenizer: ByteLevel: use_regex must be true or false");
   const json byte_level = {{"type", "ByteLevel"}};
   const auto sequence = [&](json last) {
@@ -88,8 +92,111 @@ TEST(TokenizerJson, OtherPipelines) {
   EXPECT_EQ(
       error_with("/post_processor", {{"type", "BertProcessing"}}),
       "post_processor 'BertProcessing' is not supported; supported: ByteLevel, TemplateProcessing, Sequence, null");
-  EXPECT_EQ(error_with("/decoder", {{"type", "Metaspace"}}),
-            "decoder 'Metaspace' is not supported; supported: ByteLevel, Sequence, null");
+  constexpr const char* kDecoders =
+      " is not supported; supported: ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, Sequence, null (of "
+      "byte-level BPE)";
+  EXPECT_EQ(error_with("/decoder", {{"type", "WordPiece"}}), std::string("decoder 'WordPiece'") + kDecoders);
+  EXPECT_EQ(error_with("/decoder", {{"type", "CTC"}}), std::string("decoder 'CTC'") + kDecoders);
+}
+
+/// A tokenizer of characters: without ByteLevel.
+json of_characters() {
+  json document = test::small_json();
+  document["pre_tokenizer"] = nullptr;
+  document["decoder"] = {{"type", "Fuse"}};
+  return document;
+}
+
+std::string error_of_characters(const char* part, json value) {
+  json document = of_characters();
+  document[part] = std::move(value);
+  return test::error_of_document(document.dump());
+}
+
+TEST(TokenizerJson, PartsOfOthersThanByteLevel) {
+  EXPECT_EQ(test::from_document(of_characters()).encode("the"),
+            Ids{*test::from_document(test::small_json()).id_of("the")});
+  EXPECT_EQ(error_of_characters("decoder", nullptr), "has no decoder; one is needed");
+  const auto metaspace = [](const json& changes) {
+    json part = {{"type", "Metaspace"}, {"replacement", "_"}};
+    part.update(changes);
+    const std::string of_decoder = error_of_characters("decoder", part);
+    const std::string of_pre_tokenizer = error_of_characters("pre_tokenizer", part);
+    EXPECT_EQ(of_decoder == "no error", of_pre_tokenizer == "no error");
+    EXPECT_EQ(of_decoder.substr(of_decoder.find(':') + 1), of_pre_tokenizer.substr(of_pre_tokenizer.find(':') + 1));
+    return of_decoder;
+  };
+  EXPECT_EQ(metaspace(json::object()), "no error");
+  EXPECT_EQ(metaspace({{"prepend_scheme", "first"}, {"split", false}, {"str_rep", "_"}}), "no error");
+  EXPECT_EQ(metaspace({{"replacement", "__"}}), "decoder: Metaspace: replacement is '__'; it must be one character");
+  EXPECT_EQ(metaspace({{"replacement", 7}}), "decoder: Metaspace: replacement must be a string");
+  EXPECT_EQ(metaspace({{"prepend_scheme", "last"}}),
+            "decoder: Metaspace: prepend_scheme 'last' is not supported; supported: first, never, always");
+  EXPECT_EQ(metaspace({{"add_prefix_space", false}}),
+            "decoder: Metaspace: add_prefix_space is false, but prepend_scheme is 'always'; it must be never");
+  EXPECT_EQ(metaspace({{"add_prefix_space", false}, {"prepend_scheme", "never"}}), "no error");
+  const auto decoders = [](json list) {
+    return error_of_characters("decoder", {{"type", "Sequence"}, {"decoders", std::move(list)}});
+  };
+  const json fuse = {{"type", "Fuse"}};
+  const json strip = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
+  EXPECT_EQ(decoders({strip, fuse, strip}), "no error");
+  EXPECT_EQ(decoders({fuse, strip, strip}), "decoder: two Strip after Fuse are not supported");
+  EXPECT_EQ(decoders({fuse, {{"type", "ByteFallback"}}}),
+            "decoder 'ByteFallback' after Fuse is not supported; only Strip is");
+  EXPECT_EQ(decoders({{{"type", "Strip"}, {"content", " "}, {"start", -1}, {"stop", 0}}}),
+            "decoder: Strip: start must be a whole number");
+  EXPECT_EQ(error_of_characters("normalizer", {{"type", "Prepend"}}), "normalizer: Prepend: prepend must be a string");
+  EXPECT_EQ(error_of_characters("normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}),
+            "normalizer: Precompiled: precompiled_charsmap is not base64");
+  EXPECT_EQ(error_of_characters("normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "AAAA"}}),
+            "normalizer: Precompiled: precompiled_charsmap has 3 bytes, of which 0 are to be an array; it is damaged");
+  EXPECT_THAT(error_of_characters("normalizer", {{"type", "Replace"}, {"pattern", {{"Regex", "("}}}, {"content", ""}}),
+              StartsWith("normalizer: Replace: the regular expression ( does not compile"));
+}
+
+TEST(TokenizerJson, ATextThatGrowsWithoutEndIsRefused) {
+  json document = of_characters();
+  json steps = json::array();
+  for (int i = 0; i < 60; ++i) {
+    steps.push_back({{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}});
+  }
+  document["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
+  const Tokenizer tokenizer = test::from_document(document);
+  EXPECT_EQ(test::error_of([&] { tokenizer.encode("aaaa"); }),
+            "the tokenizer's normalizer makes more than 65792 bytes of a text");
+}
+
+/// A Unigram model of these entries.
+json unigram(const std::string& vocabulary, const std::string& unknown = "0") {
+  return json::parse(fmt::format(
+      R"({{"model":{{"type":"Unigram","vocab":[{}],"unk_id":{}}},"decoder":{{"type":"Fuse"}}}})", vocabulary, unknown));
+}
+
+TEST(TokenizerJson, Unigram) {
+  const Tokenizer tokenizer = test::from_document(
+      unigram(R"(["<unk>",0],["a",0],["b",0.0],["c",0],["d",0],["cd",1],["ab",2],["abc",5],["abcd",10])"));
+  EXPECT_EQ(tokenizer.encode("abcdacdxx"), (Ids{8, 1, 5, 0}));
+  EXPECT_EQ(tokenizer.decode(Ids{8, 1, 5}), "abcdacd");
+  EXPECT_EQ(tokenizer.description(), "Unigram, pre-tokenizer none, 9 ids");
+  const auto error = [](const json& document) { return test::error_of_document(document.dump()); };
+  EXPECT_EQ(error(unigram(R"(["a",0])", "1")), "model: unk_id is 1; it must be the number of a token");
+  EXPECT_EQ(error(unigram(R"(["a",0])", "-1")), "model: unk_id is -1; it must be the number of a token");
+  EXPECT_EQ(error(unigram(R"(["a",0],["a",1])")), "model.vocab: token a or id 1 appears twice");
+  for (const char* entry :
+       {R"(["a"])", R"(["a",0,0])", R"([0,"a"])", R"("a")", "7", "{}", R"(["a",null])", R"([["a",0],0])", "[]"}) {
+    EXPECT_EQ(error(unigram(entry)), "model.vocab: entry 0 is not [\"token\", score]") << entry;
+  }
+  EXPECT_EQ(error(unigram(R"(["a",0],["b",[]])")), "model.vocab: entry 1 is not [\"token\", score]");
+  json byte_level = unigram(R"(["a",0])");
+  byte_level["pre_tokenizer"] = {{"type", "ByteLevel"}};
+  EXPECT_EQ(error(byte_level), "pre_tokenizer 'ByteLevel' of a Unigram model is not supported");
+  EXPECT_EQ(test::error_of_document(R"({"model":{"type":"Unigram","vocab":{"a":0}}})"),
+            "model: vocab must be an array of tokens and scores");
+  const Tokenizer without = test::from_document(unigram(R"(["a",0])", "null"));
+  EXPECT_EQ(without.encode("aa"), (Ids{0, 0}));
+  EXPECT_THAT(test::error_of([&] { without.encode("ab"); }),
+              HasSubstr("unk_id is null, but the text has a character that is no token"));
 }
 
 TEST(TokenizerJson, WhatIsNotUnderstoodIsNamed) {

@@ -128,6 +128,43 @@ TEST(Nfc, TwiceIsAsGoodAsOnce) {
   }
 }
 
+TEST(NormalForms, OfTheReference) {
+  const auto in = [](NormalForm form, std::string_view text) {
+    std::string storage;
+    return std::string(to_normal_form(text, form, storage));
+  };
+  EXPECT_EQ(in(NormalForm::nfd, "\u00e9\ufb01"), "e\u0301\ufb01");
+  EXPECT_EQ(in(NormalForm::nfkc, "e\u0301\ufb01\uff21"), "\u00e9fiA");
+  EXPECT_EQ(in(NormalForm::nfkd, "\u00e9\ufb01\uac00"), "e\u0301fi\u1100\u1161");
+  // Decompositions younger than the reference's tables, which are of Unicode 9.
+  EXPECT_EQ(in(NormalForm::nfkc, "\u32ff\U0001fbf1"), "\u32ff\U0001fbf1");
+  EXPECT_EQ(in(NormalForm::nfkc, "\u32fe"), "\u30f2");
+  EXPECT_EQ(in(NormalForm::nfd, "\U00011938"), "\U00011938");
+}
+
+TEST(Lowercase, EachLetterByItself) {
+  const auto lower = [](std::string_view text) {
+    std::string storage;
+    return std::string(to_lowercase(text, storage));
+  };
+  EXPECT_EQ(lower("AbC 1\u00c4\u1e9e\u03a3"), "abc 1\u00e4\u00df\u03c3");
+  EXPECT_EQ(lower("\u0130x"), "i\u0307x");
+  EXPECT_EQ(lower("\U00010d50\u1c89\ua7cb\ua7dc"), "\U00010d70\u1c8a\u0264\u019b");  // of Unicode 16
+  EXPECT_EQ(lower("\ua7cd\ua7d3"), "\ua7cd\ua7d3");
+  std::string storage;
+  const std::string_view small = "abc \u00e4";
+  EXPECT_EQ(to_lowercase(small, storage).data(), small.data());
+}
+
+TEST(GraphemeBreaks, Clusters) {
+  GraphemeBreaks breaks;
+  EXPECT_TRUE(breaks.between('a', 'b'));
+  EXPECT_FALSE(breaks.between('b', 0x301));
+  EXPECT_FALSE(breaks.between(0x301, 0x302));
+  EXPECT_TRUE(breaks.between(0x302, '\r'));
+  EXPECT_FALSE(breaks.between('\r', '\n'));
+}
+
 TEST(RegexSubject, KeepsEveryLength) {
   for (char32_t code = 0; code < 0x110000; ++code) {
     if (is_surrogate(code)) continue;

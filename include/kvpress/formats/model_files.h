@@ -17,10 +17,10 @@ struct ModelFiles {
   std::string name;            ///< as the user gave it
   std::filesystem::path path;  ///< the folder or file it resolved to
   std::unique_ptr<TensorFile> tensors;
-  const GgufFile* gguf = nullptr;        ///< `tensors` if it is a GGUF, else null
-  std::filesystem::path config_json;     ///< empty for a GGUF
-  std::filesystem::path tokenizer_json;  ///< empty for a GGUF or if the folder has none
-  std::string incomplete;                ///< why files of a hub's model could not be fetched; empty if all are there
+  const GgufFile* gguf = nullptr;     ///< `tensors` if it is a GGUF, else null
+  std::filesystem::path config_json;  ///< empty for a GGUF
+  std::filesystem::path tokenizer;    ///< tokenizer.json, else tokenizer.model, else tekken.json; empty for a GGUF
+  std::string incomplete;             ///< why files of a hub's model could not be fetched; empty if all are there
 };
 
 /// `name` is a folder, a .gguf file, a .safetensors file with a config.json beside it, "demo" (the included model), or

@@ -1,5 +1,6 @@
-// Byte-level BPE tokenizers, read from a tokenizer.json or a GGUF. The ids equal those of the reference implementation
-// (https://github.com/huggingface/tokenizers); an unsupported pipeline is an error.
+// Tokenizers (BPE and Unigram), read from a tokenizer.json, a SentencePiece model, a tekken.json or a GGUF. The ids
+// equal those of the reference implementations (https://github.com/huggingface/tokenizers, sentencepiece,
+// mistral-common and llama.cpp); an unsupported pipeline is an error.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,13 @@ class Tokenizer {
  public:
   /// Throws Error with the file and the part of the pipeline that is not supported.
   static Tokenizer from_json(const std::filesystem::path& tokenizer_json);
-  /// Reads the `gpt2` model and its `pre` name. Throws Error with the part that is not supported.
+  /// Reads a tokenizer.model of SentencePiece, and the special tokens of the files beside it.
+  static Tokenizer from_sentencepiece(const std::filesystem::path& tokenizer_model);
+  static Tokenizer from_tekken(const std::filesystem::path& tekken_json);
+  /// Whichever of the above the file's name says.
+  static Tokenizer from_file(const std::filesystem::path& file);
+  /// Reads the models `gpt2` (with its `pre` name), `llama` and `gemma4`. Throws Error with the part that is not
+  /// supported.
   static Tokenizer from_gguf(const GgufFile& file);
 
   Tokenizer(Tokenizer&&) noexcept;
@@ -49,9 +56,12 @@ class Tokenizer {
   /// Throws Error or UsageError if a begin-of-text token is wanted and there is none.
   TextFrame frame(BosChoice choice) const;
 
-  /// The bytes of `ids`. Unknown ids and, with `skip_special`, special tokens are skipped. The result may begin or end
-  /// inside a UTF-8 sequence.
+  /// The bytes of `ids` as a text. Unknown ids and, with `skip_special`, special tokens are skipped. The result may
+  /// begin or end inside a UTF-8 sequence. Many tokenizers put a space before each text, which is left out here.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special = true) const;
+  /// The same, but of tokens that follow others: nothing is left out where they begin. So a text may be decoded token
+  /// by token.
+  std::string decode_next(std::span<const std::int32_t> ids, bool skip_special = true) const;
 
   /// The largest id plus 1.
   std::int64_t vocab_size() const;
