@@ -93,6 +93,9 @@ std::vector<std::string> small_files_of(const Repository& repository, const HubR
       local.set_absent(repository.commit, file);
     }
   }
+  for (const std::string& file : repository.files) {
+    if (file.starts_with("additional_chat_templates/") && file.ends_with(".jinja")) files.push_back(file);
+  }
   if (repository.has("tokenizer.json")) return files;
   for (const std::string_view it : kOtherTokenizers) {
     const std::string file(it);

@@ -77,7 +77,7 @@ void read_split(const JsonReader& reader, const json& part, TokenizerParts& part
   reader.allow(part, of, {"type", "pattern", "behavior", "invert"});
   const SplitBehavior behavior = behavior_of(reader, reader.text(part, "behavior", of));
   const bool invert = reader.flag(part, "invert", false, of);
-  parts.steps.push_back(RegexSplit{read_pattern(reader, part, of), behavior, invert});
+  parts.steps.emplace_back(RegexSplit{read_pattern(reader, part, of), behavior, invert});
 }
 
 void read_space_signs(const JsonReader& reader, const json& part, TokenizerParts& parts) {
@@ -242,14 +242,14 @@ void read_json_pre_tokenizer(const JsonReader& reader, const json& rest, Tokeniz
         if (type == "ByteLevel") {
           byte_level = true;
           reader.allow(part, of, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-          if (reader.flag(part, "add_prefix_space", true, of)) parts.steps.push_back(PrefixSpace{});
+          if (reader.flag(part, "add_prefix_space", true, of)) parts.steps.emplace_back(PrefixSpace{});
           if (reader.flag(part, "use_regex", true, of)) {
-            parts.steps.push_back(RegexSplit{Regex(kGpt2Pattern, reader.path())});
+            parts.steps.emplace_back(RegexSplit{Regex(kGpt2Pattern, reader.path())});
             names = plus(names, "gpt2");
           }
         } else if (type == "Digits") {
           reader.allow(part, of, {"type", "individual_digits"});
-          parts.steps.push_back(DigitsSplit{reader.flag(part, "individual_digits", false, of)});
+          parts.steps.emplace_back(DigitsSplit{reader.flag(part, "individual_digits", false, of)});
           names = plus(names, "digits");
         } else if (type == "Split") {
           read_split(reader, part, parts);

@@ -236,7 +236,7 @@ TokenizerParts read_gemma4(const GgufFile& file) {
   TokenizerParts parts;
   parts.kind = TokenizerKind::characters;
   parts.normalizer.add(ReplaceText{Regex::literal(" ", file.path()), std::string(kSpaceSign)});
-  parts.steps.push_back(RegexSplit{Regex(R"([^\n]+|[\n]+)", file.path())});
+  parts.steps.emplace_back(RegexSplit{Regex(R"([^\n]+|[\n]+)", file.path())});
   parts.ignore_merges_of_lines = true;
   parts.pre_tokenizer_name = "gemma4";
   parts.decoder = space_sign_decoder();
@@ -259,9 +259,9 @@ TokenizerParts read_gpt2(const GgufFile& file, const std::string& pre_name) {
   parts.ignore_merges = pre.ignore_merges;
   parts.pre_tokenizer_name = pre.name;
   parts.decoder.add(ByteCharacters{});
-  if (pre.digits) parts.steps.push_back(DigitsSplit{true});
+  if (pre.digits) parts.steps.emplace_back(DigitsSplit{true});
   for (const std::string_view pattern : pre.patterns) {
-    if (!pattern.empty()) parts.steps.push_back(RegexSplit{Regex(pattern, file.path())});
+    if (!pattern.empty()) parts.steps.emplace_back(RegexSplit{Regex(pattern, file.path())});
   }
   read_tokens(file, true, parts);
   read_merges(file, parts);

@@ -136,7 +136,7 @@ TokenizerParts read_tokenizer_tekken(const std::filesystem::path& path) {
     fail("{}: config: default_vocab_size is {}, but {} ids are special", reader.path(), n_ids, n_special);
   }
   TokenizerParts parts;
-  parts.steps.push_back(RegexSplit{Regex(reader.text(config, "pattern", "config"), reader.path() + ": config")});
+  parts.steps.emplace_back(RegexSplit{Regex(reader.text(config, "pattern", "config"), reader.path() + ": config")});
   parts.pre_tokenizer_name = "tekken";
   parts.ignore_merges = true;
   parts.decoder.add(ByteCharacters{});

@@ -84,6 +84,14 @@ TEST_F(PullTest, BringsWhatIsNeededInTheHubsOwnLayout) {
   EXPECT_EQ(find_pulled(hub_settings(), *parse_hub_name("Some/model")), pulled.snapshot);
 }
 
+TEST_F(PullTest, BringsChatTemplatesOfTheirOwnFolder) {
+  hub_.files["additional_chat_templates/tools.jinja"] = {"{{ tools }}"};
+  hub_.files["additional_chat_templates/notes.md"] = {"notes"};
+  const Pulled pulled = pull();
+  EXPECT_EQ(read_file(pulled.snapshot / "additional_chat_templates/tools.jinja"), "{{ tools }}");
+  EXPECT_FALSE(fs::exists(pulled.snapshot / "additional_chat_templates/notes.md"));
+}
+
 TEST_F(PullTest, FetchesNothingTwice) {
   pull();
   hub_.server().forget_requests();
