@@ -71,22 +71,31 @@ def families(folder):
     return result
 
 
+def write(path, folder=None):
+    document = {
+        "chats": {name: chat_conversations.variables(name) for name in chat_conversations.CHATS},
+        "families": families(folder or DATA / "families"),
+    }
+    if not folder:
+        variables = chat_template_cases.VARIABLES
+        document["variables"] = variables
+        document["cases"] = [{"template": it, **outcome(it, variables)} for it in chat_template_cases.CASES]
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    rendered = sum("text" in it for family in document["families"] for it in family["outcomes"].values())
+    print(f"{len(document['families'])} templates, {rendered} texts; {len(document.get('cases', []))} cases")
+
+
+def make(out):
+    """As the other makers: `out` is the folder of the test data."""
+    write(out / "chat" / "references.json")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, help="its *.jinja instead of those in tests/data/chat/families")
     parser.add_argument("--out", type=pathlib.Path, default=DATA / "references.json")
     arguments = parser.parse_args()
-    document = {
-        "chats": {name: chat_conversations.variables(name) for name in chat_conversations.CHATS},
-        "families": families(arguments.folder or DATA / "families"),
-    }
-    if not arguments.folder:
-        variables = chat_template_cases.VARIABLES
-        document["variables"] = variables
-        document["cases"] = [{"template": it, **outcome(it, variables)} for it in chat_template_cases.CASES]
-    arguments.out.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    rendered = sum("text" in it for family in document["families"] for it in family["outcomes"].values())
-    print(f"{len(document['families'])} templates, {rendered} texts; {len(document.get('cases', []))} cases")
+    write(arguments.out, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 import cam
+import chat_templates
 import common
 import forward
 import models
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "smollm2": smollm2.main,
     "task_answers": task_answers.main,
     "parity": parity.main,
+    "chat_templates": chat_templates.make,
 }
 
 
