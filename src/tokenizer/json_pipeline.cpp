@@ -87,7 +87,7 @@ void read_space_signs(const JsonReader& reader, const json& part, TokenizerParts
   signs.sign = read_character(reader, part, "replacement", of);
   signs.prefix = read_prefix(reader, part, of);
   signs.split = reader.flag(part, "split", true, of);
-  parts.steps.push_back(std::move(signs));
+  parts.steps.emplace_back(std::move(signs));
 }
 
 void read_one_normalizer(const JsonReader& reader, const json& part, TokenizerParts& parts) {
