@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/file.h"
+#include "formats/mutations.h"
 #include "test_data.h"
 #include "tokenizer/sentencepiece_model.h"
 
