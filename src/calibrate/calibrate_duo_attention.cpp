@@ -1,11 +1,16 @@
 // DuoAttention's scores as kvpress 0.5.5 computes them on the fly (press/duo_scores.h): of each text, then their mean.
 #include "calibrate/calibrate.h"
+#include "kvpress/base/error.h"
 #include "press/kit/duo_scores.h"
 
 namespace kvpress {
 
 std::vector<NamedTensor> calibrate_duo_attention(const Calibration& calibration) {
   const ModelConfig& config = calibration.model.config();
+  if (!config.has_rope()) {
+    fail_usage(
+        "calibrate duo_attention: heads are told apart by RoPE, and the model has none; a pattern must be trained");
+  }
   NamedTensor scores{"head_scores", {config.n_layers, config.n_kv_heads}, {}};
   scores.values.resize(static_cast<std::size_t>(config.n_layers * config.n_kv_heads), 0.0f);
   DuoScores text;

@@ -20,11 +20,16 @@ std::vector<NamedTensor> calibrate_expected_attention(const Calibration& calibra
   }
   NamedTensor mean{"query_mean", {config.n_layers, config.n_heads, d}, {}};
   NamedTensor covariance{"query_cov", {config.n_layers, config.n_heads, d, d}, {}};
-  for (const QueryStatistics& layer : layers) {
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    const QueryStatistics& layer = layers[l];
+    const RopeSpec& rope = config.layer(l).rope;
     for (std::int64_t h = 0; h < config.n_heads; ++h) {
-      const auto of_head = layer.mean(h);
+      std::vector<float> of_head(layer.mean(h).begin(), layer.mean(h).end());
+      scale_turned(rope.rotary_dim(), 1 / rope.attention_factor, of_head);
       mean.values.insert(mean.values.end(), of_head.begin(), of_head.end());
-      for (const float value : layer.covariance(h)) {
+      std::vector<float> of_pairs = layer.covariance(h);
+      scale_turned_both(rope.rotary_dim(), 1 / rope.attention_factor, d, of_pairs);
+      for (const float value : of_pairs) {
         covariance.values.push_back(static_cast<float>(static_cast<double>(value) * (count / (count - 1))));
       }
     }

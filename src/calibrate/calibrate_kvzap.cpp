@@ -76,7 +76,7 @@ class Learner : public ContextPress<Learner> {
     kvzip.update(context);
     AlignedVector<float> inputs;
     AlignedVector<float> outputs(static_cast<std::size_t>(n * config.n_kv_heads));
-    for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    for (const std::int64_t l : context.layers()) {
       const auto& bytes = hidden_[l];
       inputs.resize(bytes.size() / size_of(type_));
       to_float(bytes.data(), type_, inputs.data(), static_cast<std::int64_t>(inputs.size()));
@@ -95,6 +95,12 @@ class Learner : public ContextPress<Learner> {
   std::vector<std::vector<std::byte>> hidden_;
   DType type_ = DType::f32;
 };
+
+NamedTensor zeros(std::string name, std::vector<std::int64_t> shape) {
+  std::int64_t n = 1;
+  for (const std::int64_t it : shape) n *= it;
+  return {std::move(name), std::move(shape), std::vector<float>(static_cast<std::size_t>(n), 0.0f)};
+}
 
 }  // namespace
 
@@ -116,10 +122,18 @@ std::vector<NamedTensor> calibrate_kvzap_linear(const Calibration& calibration) 
     if (calibration.on_progress) calibration.on_progress(sequence.n_tokens());
   }
   std::vector<NamedTensor> tensors;
+  const auto n_fitted =
+      std::count_if(config.layers.begin(), config.layers.end(), [](const LayerSpec& it) { return it.window == 0; });
+  if (n_fitted == 0) fail_usage("calibrate kvzap_linear: every layer of the model has a window, and none is scored");
   double explained = 0;
   for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    if (config.layer(l).window > 0) {  // which presses leave alone: scored by nothing
+      tensors.push_back(zeros(fmt::format("layers.{}.weight", l), {config.n_kv_heads, config.hidden_size}));
+      tensors.push_back(zeros(fmt::format("layers.{}.bias", l), {config.n_kv_heads}));
+      continue;
+    }
     const Ridge::Fit fit = learned.layers[l].fit(kPenalty);
-    explained += fit.explained / static_cast<double>(config.n_layers);
+    explained += fit.explained / static_cast<double>(n_fitted);
     tensors.push_back({fmt::format("layers.{}.weight", l), {config.n_kv_heads, config.hidden_size}, fit.weight});
     tensors.push_back({fmt::format("layers.{}.bias", l), {config.n_kv_heads}, fit.bias});
   }

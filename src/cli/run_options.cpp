@@ -88,6 +88,8 @@ void BudgetOptions::add_to(CLI::App& command, const std::string& interval_help) 
       .add_option("--positions", positions,
                   "Positions of tokens: text (eviction leaves gaps) or cache (kept tokens are renumbered 0, 1, ...)")
       ->capture_default_str();
+  command.add_flag("--press-window-layers", press_window_layers,
+                   "Compress layers with a sliding window as well, a ratio counting the tokens of the window");
 }
 
 Budget BudgetOptions::given_budget() const {
@@ -101,6 +103,10 @@ CompressionSettings BudgetOptions::settings(const ComputeOptions& compute, const
   CompressionSettings settings;
   settings.set_budgets(0, given_budget(), compression_interval);
   settings.positions = parse_positions(positions, setting("positions"), config);
+  settings.press_window_layers = press_window_layers;
+  if (press_window_layers && !config.has_windows()) {
+    log_warning(fmt::format("{} has no effect: no layer of the model has a window", setting("press_window_layers")));
+  }
   settings.seed = compute.seed;
   return settings;
 }

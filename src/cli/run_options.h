@@ -36,12 +36,13 @@ struct ComputeOptions {
   LoadSettings load_settings() const;
 };
 
-/// --budget, --target-size, --compression-interval, --positions: how much stays, and when.
+/// --budget, --target-size, --compression-interval, --positions, --press-window-layers: how much stays, when and where.
 struct BudgetOptions {
   std::string budget;
   std::int64_t target_size = 0;
   std::int64_t compression_interval = 0;
   std::string positions = "text";
+  bool press_window_layers = false;
 
   /// `interval_help` says what the interval counts; empty: no such option.
   void add_to(CLI::App& command, const std::string& interval_help);

@@ -50,7 +50,8 @@ void warn_of_void_budget_options(const CLI::App& command, const BudgetOptions& b
   const auto with_press = [&](const std::string& option) {
     if (none) warn_if_given(command, option, "no press is asked for, and nothing is evicted");
   };
-  for (const char* option : {"--budget", "--target-size", "--compression-interval"}) with_press(option);
+  for (const char* option : {"--budget", "--target-size", "--compression-interval", "--press-window-layers"})
+    with_press(option);
   with_press(ratio_option);
   if (none) return;
   const bool by_ratio =

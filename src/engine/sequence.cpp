@@ -13,11 +13,20 @@
 #include "ops/rowwise.h"
 
 namespace kvpress {
+namespace {
+
+Compressor compressor_of(const CompressionSettings& settings) {
+  Compressor compressor(settings.plan(), settings.seed);
+  compressor.set_press_window_layers(settings.press_window_layers);
+  return compressor;
+}
+
+}  // namespace
 
 Sequence::Sequence(const Model& model, const CompressionSettings& settings)
     : model_(&model),
       settings_(settings),
-      compressor_(settings_.plan(), settings_.seed),
+      compressor_(compressor_of(settings_)),
       cache_(compressor_.make_cache(model, settings_.cache_format, settings_.positions == Positions::cache)) {}
 
 Step Sequence::begin_pass(std::span<const std::int32_t> tokens, Matrix<float> hidden) {
@@ -121,10 +130,13 @@ Sequence::Held Sequence::held() const {
   const ModelConfig& config = model_->config();
   double whole = 0;
   for (std::int64_t l = 0; l < config.n_layers; ++l) {
-    // A layer with a window holds no more than that, and no press asks it to hold less.
-    const bool presses = config.layer(l).window == 0;
+    // A layer with a window holds no more than that, and no press asks it to hold less, unless it was told to.
+    const std::int64_t window = config.layer(l).window;
+    const std::int64_t seen = window == 0                     ? n_tokens()
+                              : settings_.press_window_layers ? std::min(n_tokens(), window)
+                                                              : 0;
     for (std::int64_t h = 0; h < config.n_kv_heads; ++h) {
-      whole += static_cast<double>(presses ? n_tokens() : cache_.head(l, h).size());
+      whole += static_cast<double>(std::max(seen, cache_.head(l, h).size()));
     }
   }
   return {cache_.mean_entries(), whole / static_cast<double>(config.n_layers * config.n_kv_heads)};

@@ -66,6 +66,30 @@ void take_scores(const KVCache& cache, std::int64_t layer, const Scores& scored,
   }
 }
 
+/// A layer drops what its window has left behind many at a time: what waits is not kept for anybody.
+void show_windows(const ModelConfig& config, KeptTokens& kept) {
+  for (std::int64_t l = 0; l < kept.n_layers; ++l) {
+    const std::int64_t window = config.layer(l).window;
+    kept.windows.push_back(window);
+    if (window == 0) continue;
+    for (std::int64_t h = 0; h < kept.n_kv_heads; ++h) {
+      auto& positions = kept.heads[l * kept.n_kv_heads + h];
+      positions.erase(positions.begin(), std::upper_bound(positions.begin(), positions.end(), kept.n_tokens - window));
+    }
+  }
+}
+
+/// Those of layers without a window, or of all layers where every one has a window.
+KeptTokens without_windows(const KeptTokens& kept) {
+  KeptTokens rest{kept.n_tokens, 0, kept.n_kv_heads, {}};
+  for (std::int64_t l = 0; l < kept.n_layers; ++l) {
+    if (kept.window(l) > 0) continue;
+    ++rest.n_layers;
+    for (std::int64_t h = 0; h < kept.n_kv_heads; ++h) rest.heads.push_back(kept.head(l, h));
+  }
+  return rest.n_layers > 0 ? rest : kept;
+}
+
 }  // namespace
 
 std::vector<std::int32_t> KeptTokens::heads_by_token() const {
@@ -106,11 +130,14 @@ KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, co
     if (on_progress) on_progress(static_cast<std::int64_t>(block.size()));
   }
   warn_if_nothing_is_quantized(sequence);
-  return kept_tokens(sequence.cache(), sequence.n_tokens());
+  KeptTokens kept = kept_tokens(sequence.cache(), sequence.n_tokens());
+  if (model.config().has_windows()) show_windows(model.config(), kept);
+  return kept;
 }
 
-KeptSummary summary_of(const KeptTokens& kept) {
+KeptSummary summary_of(const KeptTokens& of_all_layers) {
   KeptSummary summary;
+  const KeptTokens kept = without_windows(of_all_layers);
   const auto n = static_cast<double>(kept.n_tokens);
   const std::int64_t n_first = std::min(kFirstTokens, kept.n_tokens);
   const std::int64_t n_last = std::min(kLastTokens, kept.n_tokens);
@@ -133,6 +160,7 @@ KeptSummary summary_of(const KeptTokens& kept) {
   summary.share_of_first = first.value_or(0);
   summary.share_of_last = last.value_or(0);
   const auto n_heads = static_cast<std::int32_t>(kept.heads.size());
+  summary.n_heads = n_heads;
   for (const std::int32_t it : kept.heads_by_token()) {
     summary.by_all += it == n_heads;
     summary.by_none += it == 0;

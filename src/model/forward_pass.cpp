@@ -164,7 +164,7 @@ void ForwardPass::finish_layer(std::int64_t l) {
   const std::int64_t window = config_.layer(l).window;
   for (Sequence& it : sequences_) {
     const Step& step = *it.step;
-    if (window > 0) drop_unseen(step.cache, l, step.first_position + it.n_new, window);
+    if (window > 0 && !step.keeps_unseen) drop_unseen(step.cache, l, step.first_position + it.n_new, window);
     step.cache.settle(l);
     if (step.listener == nullptr) continue;
     LayerOutput output{l, step.first_position, residual_.as_float().block(it.first_row, it.n_new), {}};

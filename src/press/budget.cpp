@@ -21,13 +21,13 @@ constexpr std::array<std::pair<std::string_view, std::size_t>, 6> kUnits = {{{"K
 
 }  // namespace
 
-Budget Budget::in_tokens(const CacheShape& shape) const {
+Budget Budget::in_tokens(const CacheShape& shape, std::size_t taken) const {
   if (!bytes) return *this;
-  const std::int64_t n = KVCache::tokens_within(shape, *bytes);
+  const std::int64_t n = *bytes > taken ? KVCache::tokens_within(shape, *bytes - taken) : 0;
   if (n < 1) {
-    fail_setting("budget", "{} are less than a cache with one token a head takes here; at least {} are needed",
-                 format_bytes(static_cast<double>(*bytes)),
-                 format_bytes(static_cast<double>(KVCache::most_bytes(shape, 1))));
+    fail_setting("budget", "{} are less than a cache with one token a head takes here{}; at least {} are needed",
+                 format_bytes(static_cast<double>(*bytes)), taken > 0 ? ", beside layers with windows" : "",
+                 format_bytes(static_cast<double>(taken + KVCache::most_bytes(shape, 1))));
   }
   return of_tokens(n);
 }

@@ -3,9 +3,31 @@
 #include <algorithm>
 
 #include "kvpress/base/error.h"
+#include "kvpress/base/log.h"
 #include "kvpress/base/timer.h"
 
 namespace kvpress {
+namespace {
+
+/// What a window has left behind and a layer may hold still: 63 entries that wait to be dropped with others, and 31 of
+/// a quantized group.
+constexpr std::int64_t kLeftBehind = 63 + 31;
+
+/// The most that layers with windows hold between two passes. What is beside keys and values keeps up to twice the room
+/// that it needs (KVHead::drop_front()).
+std::size_t bytes_of_windows(const ModelConfig& config, CacheShape shape) {
+  shape.n_layers = 1;
+  std::size_t bytes = 0;
+  for (const LayerSpec& it : config.layers) {
+    if (it.window == 0) continue;
+    const std::int64_t n = it.window + kLeftBehind;
+    bytes += KVCache::most_bytes(shape, n) + static_cast<std::size_t>(n * shape.n_kv_heads) *
+                                                 (sizeof(std::int32_t) + static_cast<std::size_t>(shape.n_carried) * 4);
+  }
+  return bytes;
+}
+
+}  // namespace
 
 Compressor::Compressor(const CompressionPlan& plan, std::uint64_t seed)
     : plan_(plan), same_press_(plan.prefill == plan.decoding), seed_(seed) {
@@ -30,15 +52,32 @@ void Compressor::ask(std::optional<std::int64_t> layer, Body&& body) const {
   }
 }
 
-KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) {
+void Compressor::choose_layers(const ModelConfig& config) {
   for (const Part* part : {&prefill_, &decoding_}) {
-    if (*part && part->press->kind() == PressKind::context && model.config().has_windows()) {
-      fail_usage("a press that compresses all layers at once does not suit a model whose layers have windows");
+    if (*part && part->press->kind() == PressKind::context && press_window_layers_ && config.has_windows()) {
+      fail_setting("press_window_layers", "{} compresses all layers at once, but none with a window; leave it out",
+                   plan_.name);
     }
   }
+  layers_.clear();
+  for (std::int64_t l = 0; l < config.n_layers; ++l) {
+    if (press_window_layers_ || config.layer(l).window == 0) layers_.push_back(l);
+  }
+  all_have_windows_ = layers_.empty();
+  if (all_have_windows_ && has_press()) {
+    log_warning_once(fmt::format("every layer of the model has a window, so {} compresses none; to compress them: {}",
+                                 plan_.name, setting("press_window_layers")));
+  }
+}
+
+KVCache Compressor::make_cache(const Model& model, const CacheFormat& format, bool renumber) {
+  choose_layers(model.config());
   KVCache cache = model.make_cache(format, needs_.n_carried + (needs_.accumulated_attention ? 1 : 0),
                                    renumber || needs_.rebuilds_positions);
-  for (Budget* budget : {&plan_.prefill_budget, &plan_.decoding_budget}) *budget = budget->in_tokens(cache.shape());
+  CacheShape shape = cache.shape();
+  const std::size_t taken = press_window_layers_ ? 0 : bytes_of_windows(model.config(), shape);
+  shape.n_layers = std::max<std::int64_t>(1, std::ssize(layers_));
+  for (Budget* budget : {&plan_.prefill_budget, &plan_.decoding_budget}) *budget = budget->in_tokens(shape, taken);
   return cache;
 }
 
@@ -68,7 +107,7 @@ Step Compressor::begin_pass(std::span<const std::int32_t> tokens, KVCache& cache
 void Compressor::end_pass(const Model& model, KVCache& cache) {
   if (!compresses()) return;
   if (pass_watcher_) pass_watcher_(PassMoment::attended, cache);
-  {
+  if (!all_have_windows_) {
     const ScopedTimer timer(seconds_);
     ask({}, [&] {
       current().press->compress_context(
@@ -94,6 +133,7 @@ BudgetView Compressor::budget_view() const {
     view.ratio = std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen));
   }
   view.seed = seed_;
+  view.layers = layers_;
   view.n_prompt = decodes_ ? n_prompt_ : view.n_seen;
   return view;
 }
@@ -111,6 +151,10 @@ void Compressor::press_layer(const AttentionBlock& block) {
   const ScopedTimer timer(seconds_);
   LayerView view{block, budget_view()};
   view.watcher = &watcher_;
+  if (const std::int64_t window = block.spec().window; window > 0) {
+    const Budget& budget = decodes_ ? plan_.decoding_budget : plan_.prefill_budget;
+    view.budget.n_kept = std::min(view.budget.n_kept, budget.n_kept(std::min(view.budget.n_seen, window)));
+  }
   if (needs_.recent_queries > 0) {
     const auto l = static_cast<std::size_t>(block.layer);
     if (recent_queries_.size() <= l) recent_queries_.resize(l + 1);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include "base/counted.h"
@@ -42,6 +43,11 @@ std::string_view to_string(PressKind kind) {
 
 KVHead& LayerView::mutable_head(std::int64_t kv_head) const {
   return part != nullptr ? (*part)[kv_head] : block.cache.head(block.layer, kv_head);
+}
+
+std::int64_t LayerView::rank_of_layer() const {
+  if (budget.layers.empty()) return block.layer;
+  return std::lower_bound(budget.layers.begin(), budget.layers.end(), block.layer) - budget.layers.begin();
 }
 
 const KVHead& LayerView::head(std::int64_t kv_head) const { return mutable_head(kv_head); }
@@ -142,6 +148,15 @@ void LayerView::keep(const Kept& kept) const {
       block.cache.keep(block.layer, h, indices);
     }
   }
+}
+
+std::vector<std::int64_t> ContextView::layers() const {
+  std::vector<std::int64_t> layers(budget.layers.begin(), budget.layers.end());
+  if (layers.empty()) {
+    layers.resize(static_cast<std::size_t>(cache.shape().n_layers));
+    std::iota(layers.begin(), layers.end(), 0);
+  }
+  return layers;
 }
 
 void ContextView::keep(std::int64_t layer, const Kept& kept) const {

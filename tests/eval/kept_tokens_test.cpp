@@ -50,6 +50,34 @@ TEST_F(KeptTokensOfModel, StreamingLlmKeepsSinksAndTheNewest) {
   }
 }
 
+/// A layer with a window is said to hold what the next token sees there, though it holds more, and is not counted.
+TEST(KeptTokensOfWindows, ShowTheWindowAndAreNotCounted) {
+  ModelConfig config = test::small_config(3);
+  config.layers[1].window = 20;
+  const Model model = random_model(config, {false, DType::f32}, 7);
+  const TokenizedText text = test::random_text(300);
+  CompressionSettings settings;
+  settings.press = parse_press("streaming_llm(n_sink=4)");
+  settings.budget.ratio = 0.6;
+  const KeptTokens kept = kept_tokens(model, text.ids, settings, 100);
+  EXPECT_EQ(kept.windows, (std::vector<std::int64_t>{0, 20, 0}));
+  std::vector<std::int32_t> newest;
+  for (std::int32_t t = 300 - 19; t < 300; ++t) newest.push_back(t);
+  for (std::int64_t h = 0; h < 2; ++h) {
+    EXPECT_EQ(kept.head(0, h).size(), 120u);
+    EXPECT_EQ(kept.head(1, h), newest);
+  }
+  const KeptSummary summary = summary_of(kept);
+  EXPECT_EQ(summary.n_heads, 4);
+  EXPECT_NEAR(summary.share, 0.4, 1e-12);
+  EXPECT_EQ(summary.smallest, 120);
+  EXPECT_EQ(summary.by_all, 120);
+  EXPECT_EQ(summary.share_of_first, 1);
+  KeptTokens all_windows = kept;
+  all_windows.windows = {20, 20, 20};
+  EXPECT_EQ(summary_of(all_windows).n_heads, 6);
+}
+
 TEST_F(KeptTokensOfModel, ScoresAreThoseByWhichTokensWereKept) {
   for (const char* press : {"knorm", "snapkv(window_size=8)", "adakv(knorm)"}) {
     for (const std::int64_t chunk_size : {0, 100}) {

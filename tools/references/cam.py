@@ -18,7 +18,7 @@ from forward import load
 from models import tokens_of
 from press_scores import spec_of
 
-MODEL = "llama-gqa"
+MODELS = ("llama-gqa", "parity-qwen3")
 CONTEXT, INTERVAL, TARGET, SEED = 96, 16, 48, 5
 CASES = [
     ("cam(knorm)", KnormPress, 32),
@@ -70,14 +70,16 @@ def run(model: Any, tokens: torch.Tensor, press: Any, merge_budget: int) -> dict
 
 
 def main(out: Path) -> None:
-    spec = spec_of(MODEL)
-    model, tokens = load(spec, out, attention="eager"), tokens_of(spec)
-    cases = [{"press": ours} | run(model, tokens, theirs, budget) for ours, theirs, budget in CASES]
+    cases = []
+    for name in MODELS:
+        spec = spec_of(name)
+        model, tokens = load(spec, out, attention="eager"), tokens_of(spec)
+        cases += [{"model": name, "press": ours} | run(model, tokens, theirs, budget) for ours, theirs, budget in CASES]
     save_json(out / "protocols" / "cam.json", {
-        "model": MODEL, "context": CONTEXT, "interval": INTERVAL, "target": TARGET, "seed": SEED, "cases": cases,
+        "context": CONTEXT, "interval": INTERVAL, "target": TARGET, "seed": SEED, "cases": cases,
     })
     for case in cases:
-        print(case["press"], case["merged"], sum(case["nll"]) / len(case["nll"]))
+        print(case["model"], case["press"], case["merged"], sum(case["nll"]) / len(case["nll"]))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Spec:
     n_tokens: int
     token_limit: int = VOCAB  # ids at or above this never occur, as in vocabularies padded beyond the tokenizer
     variant: int = 0  # another draw of the weights, chosen so that no press comes close to a tie
+    rounded: bool = False  # weights of bfloat16, in files of half the size
 
 
 def neox_parallel() -> GPTNeoXConfig:
@@ -119,6 +120,39 @@ SMALL: dict[str, Any] = dict(
 
 def rope(theta: float, **scaling: Any) -> dict[str, Any]:
     return {"rope_type": "default", "rope_theta": theta} | scaling
+
+
+# On these kvpress runs as well: tools/references/parity.py.
+PARITY: dict[str, Any] = SMALL | dict(hidden_size=64, intermediate_size=64, num_hidden_layers=2)
+
+
+def parity_mistral() -> MistralConfig:
+    return MistralConfig(**PARITY, head_dim=16, sliding_window=None, rope_parameters=rope(10000.0))
+
+
+def parity_phi3() -> Phi3Config:
+    return Phi3Config(
+        **PARITY, sliding_window=None, pad_token_id=0, bos_token_id=1, eos_token_id=2, rope_parameters=rope(10000.0),
+        original_max_position_embeddings=1024,
+    )
+
+
+def parity_qwen2() -> Qwen2Config:
+    return Qwen2Config(**PARITY, rope_parameters=rope(1e6))
+
+
+def parity_qwen3() -> Qwen3Config:
+    return Qwen3Config(**PARITY | {"tie_word_embeddings": True}, head_dim=16, rope_parameters=rope(1e6))
+
+
+def parity_gemma3() -> Gemma3TextConfig:
+    # kvpress divides by sqrt(head_dim), which is the model's own scale here.
+    return Gemma3TextConfig(
+        **PARITY | {"tie_word_embeddings": True, "num_hidden_layers": 4}, head_dim=16, sliding_window=32,
+        query_pre_attn_scalar=16, hidden_activation="gelu_pytorch_tanh",
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        rope_parameters={"full_attention": rope(1e6), "sliding_attention": rope(10000.0)},
+    )
 
 
 def ministral() -> MinistralConfig:
@@ -221,7 +255,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("neox-legacy", neox_legacy, 64, token_limit=128),
     Spec("llama-gqa", llama_gqa, 192, variant=53),
     Spec("llama3-rope", llama3_rope, 96),
-    Spec("neox-sharded-bf16", neox_sequential, 96),
+    Spec("neox-sharded-bf16", neox_sequential, 96, rounded=True),
     Spec("mistral-window", mistral_window, 192),
     Spec("llama-yarn", llama_yarn, 192),
     Spec("llama-longrope", llama_longrope, 192),
@@ -231,6 +265,12 @@ SPECS: tuple[Spec, ...] = (
     for make_config in (
         gemma2, gemma3, gpt2, gpt_oss, ministral, mixtral, olmo2, opt, phi3, qwen2, qwen3, qwen3_moe, smollm3,
     )
+) + (
+    Spec("parity-mistral", parity_mistral, 192, rounded=True),
+    Spec("parity-phi3", parity_phi3, 192, rounded=True),
+    Spec("parity-qwen2", parity_qwen2, 192, rounded=True),
+    Spec("parity-qwen3", parity_qwen3, 192, rounded=True),
+    Spec("parity-gemma3", parity_gemma3, 192, rounded=True),
 )
 
 
@@ -369,7 +409,7 @@ def build(spec: Spec) -> PreTrainedModel:
     randomize(model, zlib.crc32(f"weights {spec.name} {spec.variant}".encode()))
     if spec.name == "neox-legacy":
         model = model.half().float()
-    if spec.name == "neox-sharded-bf16":
+    if spec.rounded:
         model = model.bfloat16().float()
     return model
 
@@ -384,12 +424,13 @@ def save_model(spec: Spec, out: Path) -> None:
     if spec.name == "neox-sharded-bf16":
         model.bfloat16().save_pretrained(folder, max_shard_size="16KB")
     else:
-        model.save_pretrained(folder)
+        (model.bfloat16() if spec.rounded else model).save_pretrained(folder)
         text = json.dumps(published_config(model.config), indent=2) + "\n"
         (folder / "config.published.json").write_text(text)
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
-def main(out: Path) -> None:
+def main(out: Path, only: tuple[str, ...] = ()) -> None:
     for spec in SPECS:
-        save_model(spec, out)
+        if not only or spec.name in only:
+            save_model(spec, out)

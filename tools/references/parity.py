@@ -1,8 +1,9 @@
 """What kvpress keeps and what it costs, case by case: the references of tests/press/parity_test.cpp.
 
 A case is a press as kvpress builds it and as it is written here. Each runs on a small random Llama model with grouped
-queries, on a small random GPT-NeoX (in the form of a Llama, see neox_as_llama.py), and on SmolLM2, in float32: a context is
-prefilled and compressed, and the rest of the text is scored in one pass over what is left.
+queries, on a small random GPT-NeoX (in the form of a Llama, see neox_as_llama.py), on small random models of the other
+architectures that kvpress knows (see kvpress_models.py), and on SmolLM2, in float32: a context is prefilled and compressed,
+and the rest of the text is scored in one pass over what is left.
 
 Groups of cases are the modules parity_*.py, each with a list CASES, and prepare(out, subjects) where their presses need
 files. Their results: tests/data/parity/<group>.json.
@@ -25,12 +26,14 @@ from transformers import DynamicCache, GPTNeoXForCausalLM, PreTrainedModel
 import smollm2
 from common import save_json, token_nll
 from forward import load
+from kvpress_models import as_kvpress_expects, layers_of, pressed_layers, renumbered, window_of
 from models import tokens_of
 from neox_as_llama import neox_as_llama
 from press_scores import spec_of
 
 RATIOS = (0.25, 0.5, 0.75)
-SMALL = ("llama-gqa", "neox-parallel")
+ARCHITECTURES = ("parity-mistral", "parity-phi3", "parity-qwen2", "parity-qwen3", "parity-gemma3")
+SMALL = ("llama-gqa", "neox-parallel", *ARCHITECTURES)
 EVERY = (*SMALL, "smollm2")
 SCALED = "llama-yarn"  # of parity_rope alone
 SMALL_CONTEXT = 144
@@ -75,7 +78,8 @@ def subject(name: str, out: Path, gguf: Path | None) -> Subject:
         models = {}
         for kind in ("sdpa", "eager"):
             model = load(spec, out, attention=kind)
-            models[kind] = neox_as_llama(model, kind) if isinstance(model, GPTNeoXForCausalLM) else model
+            is_neox = isinstance(model, GPTNeoXForCausalLM)
+            models[kind] = neox_as_llama(model, kind) if is_neox else as_kvpress_expects(model)
     full = {}
     for kind, model in models.items():
         cache = DynamicCache()
@@ -93,7 +97,7 @@ def kept_masks(subject: Subject, kind: str, cache: DynamicCache) -> list[np.ndar
         slots = [[where[h][row.numpy().tobytes()] for row in head] for h, head in enumerate(state.keys[0])]
         for h, head in enumerate(slots):
             mask[h, head] = 1
-        masked = getattr(subject.models[kind].model.layers[layer].self_attn, "masked_key_indices", None)
+        masked = getattr(layers_of(subject.models[kind])[layer].self_attn, "masked_key_indices", None)
         if masked is not None:
             for h, j in zip(masked[1].tolist(), masked[2].tolist()):
                 mask[h, slots[h][j]] = 0
@@ -107,7 +111,7 @@ def head_masks(model: PreTrainedModel, n_rest: int) -> Iterator[None]:
     many queries at once ("Could not find fake keys"), and leaves the masks on the model after the run. Layers of other
     lengths than the first get a mask of their own, too: transformers makes one for all, by the first."""
     hooks = []
-    for layer in model.model.layers:
+    for layer in layers_of(model):
         attention = layer.self_attn
         masked, attention.masked_key_indices = getattr(attention, "masked_key_indices", None), None
 
@@ -115,8 +119,8 @@ def head_masks(model: PreTrainedModel, n_rest: int) -> Iterator[None]:
             n_cached, n_first = (kwargs["past_key_values"].layers[i].keys.shape[2] for i in (module.layer_idx, 0))
             if module.layer_idx > 0:
                 n_first -= n_rest  # the first layer has seen the rest by now
-            if masked is None and n_cached == n_first:
-                return None
+            if masked is None and n_cached == n_first or window_of(module):
+                return None  # nothing is evicted from layers with windows, which the model masks by itself
             mask = torch.zeros(1, module.config.num_key_value_heads, n_rest, n_cached + n_rest)
             mask[:, :, :, n_cached:] = torch.full((n_rest, n_rest), -torch.inf).triu(1)
             if masked is not None:
@@ -132,7 +136,7 @@ def head_masks(model: PreTrainedModel, n_rest: int) -> Iterator[None]:
 def run(case: Case, subject: Subject, ratio: float) -> dict[str, Any]:
     kind = "eager" if case.eager else "sdpa"
     model = subject.models[kind]
-    for layer in model.model.layers:  # kvpress leaves a head-wise mask behind
+    for layer in layers_of(model):  # kvpress leaves a head-wise mask behind
         layer.self_attn.masked_key_indices = None
     try:
         press = case.theirs(ratio)
@@ -146,11 +150,13 @@ def run(case: Case, subject: Subject, ratio: float) -> dict[str, Any]:
         "name": case.name, "model": subject.name, "ratio": ratio,
         "press": case.ours if isinstance(case.ours, str) else case.ours(subject.name, ratio),
     }
-    n_layers = len(cache.layers)
-    told = sorted({round(i * (n_layers - 1) / (LAYERS_TOLD - 1)) for i in range(LAYERS_TOLD)})
+    pressed = pressed_layers(model)
+    told = sorted({pressed[round(i * (len(pressed) - 1) / (LAYERS_TOLD - 1))] for i in range(LAYERS_TOLD)})
     if case.kept:
         masks = kept_masks(subject, kind, cache)
-        result["held"] = sum(int(m.sum()) for m in masks)  # by all heads of all layers
+        if any(not masks[i].all() for i in range(len(masks)) if i not in pressed):
+            raise AssertionError(f"{case.name}: kvpress evicted from a layer with a window")
+        result["held"] = sum(int(masks[i].sum()) for i in pressed)  # by all heads of all layers without a window
         result["slack"] = case.slack if subject.name != "smollm2" else max(case.slack, case.real_slack)
         if case.first_slack and subject.name == "smollm2":
             result["first_slack"] = case.first_slack
@@ -158,9 +164,10 @@ def run(case: Case, subject: Subject, ratio: float) -> dict[str, Any]:
             str(i): base64.b64encode(np.packbits(masks[i], axis=1, bitorder="little").tobytes()).decode() for i in told
         }
     rest = subject.ids[:, subject.context :]
-    begin = subject.context if case.position_of_rest == "text" else cache.get_seq_length()
-    positions = torch.arange(begin, begin + rest.shape[1]).unsqueeze(0)
-    with head_masks(model, rest.shape[1]):
+    n_held = cache.layers[pressed[0]].keys.shape[2]
+    n_first = subject.context if case.position_of_rest == "text" else n_held
+    with head_masks(model, rest.shape[1]), renumbered(model, subject.context, n_first) as begin:
+        positions = torch.arange(begin, begin + rest.shape[1]).unsqueeze(0)
         logits = model(rest, past_key_values=cache, position_ids=positions).logits[0]
     nll = token_nll(torch.cat([first.unsqueeze(0), logits[:-1]]), rest[0])
     result["mean_nll"] = nll.mean().item()

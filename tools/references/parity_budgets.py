@@ -1,6 +1,7 @@
 """Budgets that differ from layer to layer, head to head or text to text, and presses one after the other."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -11,13 +12,14 @@ from kvpress import (
 from kvpress.utils import compute_n_kept
 from safetensors.numpy import save_file
 
-from parity import SMALL, Case
+from kvpress_models import pressed_layers
+from parity import ARCHITECTURES, SMALL, Case
 
-N_LAYERS = {"llama-gqa": 3, "neox-parallel": 3, "smollm2": 30}
-N_HEADS = {"llama-gqa": 2, "neox-parallel": 4, "smollm2": 3}
-CONTEXT = {"llama-gqa": 144, "neox-parallel": 144, "smollm2": 512}
-WINDOW = {"llama-gqa": 32, "neox-parallel": 32, "smollm2": 128}
-KEYS: dict[str, list[torch.Tensor]] = {}  # of each model's layers
+N_LAYERS = {"llama-gqa": 3, "neox-parallel": 3, "smollm2": 30} | dict.fromkeys(ARCHITECTURES, 2) | {"parity-gemma3": 4}
+N_HEADS = {"llama-gqa": 2, "neox-parallel": 4, "smollm2": 3} | dict.fromkeys(ARCHITECTURES, 2)
+CONTEXT = dict.fromkeys(SMALL, 144) | {"smollm2": 512}
+WINDOW = dict.fromkeys(SMALL, 32) | {"smollm2": 128}
+KEYS: dict[str, list[torch.Tensor]] = {}  # of each model's layers without a window
 
 
 def layer_ratios(name: str, ratio: float) -> list[float]:
@@ -44,7 +46,8 @@ def prepare(out: Path, subjects: dict) -> None:
         path = out / "trained" / name / "lukv.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"curves": curves(name)}, path)
-    KEYS.update({name: it.full["sdpa"] for name, it in subjects.items()})
+    for name, it in subjects.items():
+        KEYS[name] = [it.full["sdpa"][i] for i in pressed_layers(it.models["sdpa"])]
 
 
 def quantile(name: str, ratio: float, scores) -> float:
@@ -92,11 +95,24 @@ def composed(name: str, ratio: float, *presses) -> ComposedPress:
     return ComposedPress([press(r) for press, r in zip(presses, stages(name, ratio, len(presses)))])
 
 
+class Pyramid(PyramidKVPress):
+    """Over the layers that are compressed. kvpress counts layers with windows as steps of the pyramid, so that the rest
+    hold more or less than the ratio."""
+
+    def post_init_from_model(self, model):
+        pressed = pressed_layers(model)
+        config = SimpleNamespace(num_hidden_layers=len(pressed))
+        self.steps = {layer: SimpleNamespace(layer_idx=i, config=config) for i, layer in enumerate(pressed)}
+
+    def get_layer_budget(self, module, q_len):
+        return super().get_layer_budget(self.steps[module.layer_idx], q_len)
+
+
 CASES = [
-    Case("pyramidkv_w16", "pyramidkv(window_size=16)", lambda r: PyramidKVPress(r, window_size=16), models=SMALL),
-    Case("pyramidkv", "pyramidkv", lambda r: PyramidKVPress(r), models=("smollm2",)),
+    Case("pyramidkv_w16", "pyramidkv(window_size=16)", lambda r: Pyramid(r, window_size=16), models=SMALL),
+    Case("pyramidkv", "pyramidkv", lambda r: Pyramid(r), models=("smollm2",)),
     Case("pyramidkv_gentle", "pyramidkv(window_size=8, kernel_size=7, beta=2)",
-         lambda r: PyramidKVPress(r, window_size=8, kernel_size=7, beta=2), models=SMALL),
+         lambda r: Pyramid(r, window_size=8, kernel_size=7, beta=2), models=SMALL),
     Case("simlayerkv", "simlayerkv", lambda r: SimLayerKVPress(), ratios=(0.5,), models=SMALL),
     # The ratio stands for the threshold.
     Case("simlayerkv_n8", lambda name, r: f"simlayerkv(lazy_threshold={r}, n_last=8, n_recent=40, n_initial=2)",

@@ -7,6 +7,7 @@ made of queries and keys is written in the model's own order, and given to kvpre
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,8 @@ from kvpress.presses import duo_attention_press, expected_attention_with_stats
 from kvpress.presses.kvzap_press import KVzapConfig, KVzapModel
 from safetensors.torch import save_file
 from transformers import BatchEncoding, PreTrainedModel
-from transformers.models.llama import modeling_llama
 
+from kvpress_models import pressed_layers
 from neox_as_llama import channel_order
 from parity import SMALL, Case, Subject
 
@@ -104,14 +105,15 @@ def duo_scores(model: PreTrainedModel, texts: list[torch.Tensor]) -> torch.Tenso
 def q_filters(model: PreTrainedModel, texts: list[torch.Tensor]) -> torch.Tensor:
     """As the paper has it: of each query head the first right singular vector, turned so that the queries lie on its
     positive side; mean over the group. Published filters point the other way."""
-    original, seen = modeling_llama.apply_rotary_pos_emb, []
+    modeling = sys.modules[type(model).__module__]
+    original, seen = modeling.apply_rotary_pos_emb, []
 
     def keep(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
         q, k = original(*args, **kwargs)
         seen.append(q[0].double())
         return q, k
 
-    with replaced(modeling_llama, apply_rotary_pos_emb=keep):
+    with replaced(modeling, apply_rotary_pos_emb=keep):
         for text in texts:
             model(text)
     n_layers = model.config.num_hidden_layers
@@ -164,6 +166,10 @@ def kvzap_fit(model: PreTrainedModel, texts: list[torch.Tensor]) -> dict[str, to
             it.remove()
     fitted = {}
     for i, (inputs, outputs) in enumerate(rows):
+        if i not in pressed_layers(model):  # of which no entry is scored
+            fitted[f"layers.{i}.weight"] = torch.zeros(c.num_key_value_heads, c.hidden_size)
+            fitted[f"layers.{i}.bias"] = torch.zeros(c.num_key_value_heads)
+            continue
         x, y = torch.cat(inputs), torch.cat(outputs)
         xc, yc = x - x.mean(0), y - y.mean(0)
         weight = torch.linalg.solve(xc.T @ xc + torch.eye(x.shape[1]).double(), xc.T @ yc).T
@@ -241,12 +247,27 @@ def zap(kind: str) -> Any:
     return make
 
 
-def duo(share: float, name: str, sink: int = SINK, recent: int = RECENT, published: bool = False) -> DuoAttentionPress:
-    press = DuoAttentionPress(head_compression_ratio=share)
-    heads = parts[name]["heads"].double().numpy()
+class Duo(DuoAttentionPress):
+    """Chooses among the heads of layers without a window."""
+
+    def post_init_from_model(self, model: PreTrainedModel) -> None:
+        pressed = pressed_layers(model)
+        if len(pressed) == model.config.num_hidden_layers:
+            return super().post_init_from_model(model)
+        self.sink_size, self.recent_size, scores = self.load_attention_pattern(model)
+        streaming = torch.zeros(scores[pressed].size, dtype=torch.bool)
+        streaming[np.argsort(scores[pressed], axis=None)[: round(streaming.numel() * self.head_compression_ratio)]] = True
+        self.streaming_mask = torch.zeros(scores.shape, dtype=torch.bool)
+        self.streaming_mask[pressed] = streaming.view(len(pressed), -1)
+
+
+def duo(share: float, name: str, sink: int = SINK, recent: int = RECENT, published: bool = False,
+        heads: str = "heads") -> DuoAttentionPress:
+    press = Duo(head_compression_ratio=share)
+    scores = parts[name][heads].double().numpy()
     if published:
-        heads = np.clip(3 * heads - 1, 0, 1)
-    press.load_attention_pattern = lambda _model: (sink, recent, heads)
+        scores = np.clip(3 * scores - 1, 0, 1)
+    press.load_attention_pattern = lambda _model: (sink, recent, scores)
     init = press.post_init_from_model
 
     def with_stable_sort(model: PreTrainedModel) -> None:
@@ -264,6 +285,8 @@ def duo_on_the_fly(ratio: float, name: str) -> DuoAttentionPress:
     """kvpress takes the scores from texts of its own; here they come from the context. Its 128 and 256 tokens are more
     than the small models' contexts."""
     press = DuoAttentionPress(head_compression_ratio=ratio, on_the_fly_scoring=True)
+    if name == "parity-gemma3":  # among the heads of full layers, as below
+        return duo(ratio, name, heads="context")
     init = press.post_init_from_model
 
     def smaller(model: PreTrainedModel) -> None:

@@ -29,6 +29,7 @@ struct CompressionSettings {
   std::int64_t compression_interval = 0;  ///< in decoded tokens; 0: as written in the press
   Budget decoding_budget;                 ///< of compressions during decode; a fixed budget
   Positions positions = Positions::text;
+  bool press_window_layers = false;  ///< whether layers with windows are compressed as well
   CacheFormat cache_format = {};
   std::uint64_t seed = 0;  ///< for presses that draw random numbers
 

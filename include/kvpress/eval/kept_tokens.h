@@ -17,7 +17,11 @@ struct KeptTokens {
   std::int64_t n_kv_heads = 0;
   /// heads[l * n_kv_heads + h]: the positions in the text that head h of layer l keeps, ascending.
   std::vector<std::vector<std::int32_t>> heads;
+  /// The window of each layer, the next token's own place included; 0: none. Empty: no layer has one. A layer with a
+  /// window is said to keep what the next token sees there.
+  std::vector<std::int64_t> windows = {};
 
+  std::int64_t window(std::int64_t layer) const { return windows.empty() ? 0 : windows[layer]; }
   const std::vector<std::int32_t>& head(std::int64_t layer, std::int64_t kv_head) const {
     return heads[layer * n_kv_heads + kv_head];
   }
@@ -46,9 +50,11 @@ KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, co
 inline constexpr std::int64_t kFirstTokens = 4;
 inline constexpr std::int64_t kLastTokens = 64;
 
+/// Of the heads of layers without a window, unless every layer has one: what a window lets go, no press has evicted.
 /// Shares are in [0, 1]. The overlap of two heads is the Jaccard index of their tokens, and 1 if both are empty.
 struct KeptSummary {
   double share = 0;              ///< of kept tokens, mean over heads
+  std::int64_t n_heads = 0;      ///< that are counted
   std::int64_t smallest = 0;     ///< tokens in the smallest head
   std::int64_t largest = 0;      ///< tokens in the largest head
   std::int64_t by_all = 0;       ///< tokens that all heads keep

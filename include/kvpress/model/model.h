@@ -38,6 +38,8 @@ struct Step {
   AttentionListener* listener = nullptr;
   /// Out: the final-normed hidden states of the last hidden.rows tokens (at most all of them).
   Matrix<float> hidden = {};
+  /// Layers with windows keep what no later token will see: for a pass that is taken back afterwards.
+  bool keeps_unseen = false;
 };
 
 /// Scratch of the forward pass, kept from call to call; for one thread at a time.

@@ -26,9 +26,9 @@ struct Budget {
   /// True for a ratio of 0: nothing is evicted.
   bool keeps_all() const { return !is_fixed() && ratio == 0.0; }
 
-  /// Converts bytes to the number of tokens per head that fit in a cache of this shape. Other budgets are returned
-  /// unchanged. Throws UsageError if not even one token per head fits.
-  Budget in_tokens(const CacheShape& shape) const;
+  /// Converts bytes to the number of tokens per head that fit in a cache of this shape beside `taken` bytes. Other
+  /// budgets are returned unchanged. Throws UsageError if not even one token per head fits.
+  Budget in_tokens(const CacheShape& shape, std::size_t taken = 0) const;
   /// The number of tokens kept of n_seen: target_size, or max(1, int(n_seen * (1 - ratio))) in doubles, as in kvpress
   /// 0.5.5. Not defined for a budget in bytes.
   std::int64_t n_kept(std::int64_t n_seen) const;

@@ -37,7 +37,8 @@ class Compressor : public AttentionListener {
   Compressor& operator=(Compressor&&) = default;
 
   /// Makes an empty cache with channels for the carried floats of the presses. It renumbers positions if `renumber` is
-  /// set or a press needs it. Converts budgets in bytes to tokens. Throws UsageError if such a budget is too small.
+  /// set or a press needs it. Converts budgets in bytes to tokens, less what layers take that are not compressed.
+  /// Throws UsageError if such a budget is too small.
   KVCache make_cache(const Model& model, const CacheFormat& format, bool renumber = false);
 
   /// The two halves of forward(), for a pass that several sequences share: begin_pass() returns the step for
@@ -50,8 +51,9 @@ class Compressor : public AttentionListener {
 
   /// Whether later passes of the prefill are followed by a compression (the default) or only observed.
   void set_active(bool active) { active_ = active; }
-  /// Whether presses also compress layers with a sliding window. Off at first: such a layer holds no more than its
-  /// window anyway. Presses that compress all layers at once refuse models with such layers.
+  /// Whether presses also compress layers with a sliding window; to be set before make_cache(). Off at first: such a
+  /// layer holds no more than its window anyway. A ratio counts the tokens of the window there. Presses that compress
+  /// all layers at once leave such layers alone, and make_cache() throws UsageError where they are asked not to.
   void set_press_window_layers(bool press) { press_window_layers_ = press; }
   /// Ends the prefill. From now on the press for decode compresses every compression_interval tokens. Without such a
   /// press nothing is compressed or observed.
@@ -97,6 +99,7 @@ class Compressor : public AttentionListener {
   /// Gathers for the presses and, when it is time, has one compress.
   void press_layer(const AttentionBlock& block);
   BudgetView budget_view() const;
+  void choose_layers(const ModelConfig& config);
 
   /// A press with where its own floats begin.
   struct Part {
@@ -133,7 +136,9 @@ class Compressor : public AttentionListener {
   std::uint64_t seed_;
   bool active_ = true;
   bool press_window_layers_ = false;
-  std::int64_t n_prompt_ = 0;  // once decoding has begun
+  std::vector<std::int64_t> layers_;  // that are compressed, ascending; known with the model
+  bool all_have_windows_ = false;     // and none is compressed
+  std::int64_t n_prompt_ = 0;         // once decoding has begun
   std::int64_t n_decoded_ = 0;
   std::int64_t n_newest_ = 0;  // tokens of the pass at hand
   double seconds_ = 0;

@@ -61,7 +61,7 @@ struct Watcher {
   std::function<void(std::int64_t layer, const Kept& kept)> kept;
 };
 
-/// The budget of a compression; the same for all layers.
+/// The budget of a compression; the same for all layers that are compressed, but for those with windows.
 struct BudgetView {
   std::int64_t n_seen = 0;  ///< tokens of the text so far, including evicted ones
   std::int64_t n_kept = 0;  ///< entries per KV head; some presses distribute them unevenly
@@ -69,6 +69,8 @@ struct BudgetView {
   std::uint64_t seed = 0;   ///< of the run
   /// The first so many tokens are the prompt, whatever the phase: n_seen until decoding begins.
   std::int64_t n_prompt = 0;
+  /// The layers that share the budget, ascending: those that are compressed. Empty: all.
+  std::span<const std::int64_t> layers = {};
 };
 
 /// The last queries before RoPE, [<= needs().recent_queries, n_heads * head_dim], the newest last.
@@ -101,6 +103,9 @@ struct LayerView {
   PressRights rights = {};
 
   std::int64_t n_kv_heads() const { return block.config.n_kv_heads; }
+  /// How many layers share the budget, and how many of them come before this one.
+  std::int64_t n_pressed_layers() const { return budget.layers.empty() ? block.config.n_layers : budget.layers.size(); }
+  std::int64_t rank_of_layer() const;
   const KVHead& head(std::int64_t kv_head) const;
   /// Entries of all heads, and of the longest head.
   std::int64_t total_size() const;
@@ -149,6 +154,9 @@ struct ContextView {
   const Watcher* watcher = nullptr;
   std::int64_t first_carried = 0;  ///< first channel of the press's carried floats
   PressRights rights = {};
+
+  /// The layers to compress, ascending: the others stay as they are.
+  std::vector<std::int64_t> layers() const;
 
   /// The carried floats of the entries of a head. As LayerView::carried().
   std::span<float> carried(std::int64_t layer, std::int64_t kv_head, std::int64_t channel) const {

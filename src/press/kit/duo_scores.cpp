@@ -80,10 +80,12 @@ std::vector<float> DuoScores::scores(const ModelConfig& config) const {
     turns_of_layer.push_back(turns.size() - 1);
   }
   const auto turns_of = [&](std::int64_t l) -> const Turns& { return turns[turns_of_layer[l]]; };
-  std::vector<float> result(layers_.size() * static_cast<std::size_t>(config.n_kv_heads));
-  parallel_for(static_cast<std::int64_t>(result.size()), [&](std::int64_t item) {
+  std::vector<float> result(static_cast<std::size_t>(config.n_layers * config.n_kv_heads));
+  parallel_for(std::ssize(layers_) * config.n_kv_heads, [&](std::int64_t item) {
     const Sums& sums = layers_[item / config.n_kv_heads];
+    if (sums.count == 0) return;
     const Turns& of_layer = turns_of(item / config.n_kv_heads);
+    const double cap = config.layer(item / config.n_kv_heads).attention_soft_cap;
     const std::int64_t half = of_layer.half;
     const std::int64_t kv_head = item % config.n_kv_heads;
     const double per_product = static_cast<double>(config.attention_scale(item / config.n_kv_heads)) /
@@ -104,7 +106,7 @@ std::vector<float> DuoScores::scores(const ModelConfig& config) const {
           sum += real * of_layer.cosines[at] - imaginary * of_layer.sines[at];
         }
         for (std::int64_t i = 2 * half; i < d; ++i) sum += q[i] * k[i];
-        logits[p] = sum * per_product;
+        logits[p] = cap > 0 ? cap * std::tanh(sum * per_product / cap) : sum * per_product;
       }
       const double max = *std::max_element(logits.begin(), logits.end());
       double total = 0;

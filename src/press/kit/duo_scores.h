@@ -1,7 +1,8 @@
 // The locality of attention heads, computed from the means of their queries and keys, as kvpress 0.5.5 computes the
 // patterns of DuoAttention (https://arxiv.org/abs/2410.10819) "on the fly". Let q and k be the means before RoPE and
 // a_p = softmax_p(<R(P - 1) q, R(p) k> / sqrt(d)) for p = 0, ..., P - 1 = 499. The score is the mean over p of the
-// cumulative sum of a, averaged over the group. It is large for heads that attend to distant tokens.
+// cumulative sum of a, averaged over the group. It is large for heads that attend to distant tokens. The scale of
+// scores and their soft cap are the layer's; sinks take no part. Heads of a layer without RoPE are all alike.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ class DuoScores {
   /// observe().
   void add(const LayerView& layer);
 
-  /// [layers * KV heads], layer by layer, in (0, 1].
+  /// [layers * KV heads], layer by layer, in (0, 1]; 0 for layers that nothing was added of.
   std::vector<float> scores(const ModelConfig& config) const;
 
  private:

@@ -30,6 +30,7 @@ void keep_best_of(const ContextView& context, const std::vector<Scores>& scores,
   auto next = best.begin();
   std::int32_t begin = 0;
   for (std::size_t l = first; l < first + n; ++l) {
+    if (scores[l].empty()) continue;
     Kept kept;
     for (const auto& row : scores[l]) {
       const std::int32_t end = begin + static_cast<std::int32_t>(row.size());
@@ -56,9 +57,9 @@ std::int64_t entries_left(const BudgetView& budget, std::int64_t n_sequences, bo
 std::vector<Scores> carried_scores(const ContextView& context, std::int64_t channel) {
   const CacheShape& shape = context.cache.shape();
   std::vector<Scores> scores(static_cast<std::size_t>(shape.n_layers));
-  for (std::size_t l = 0; l < scores.size(); ++l) {
+  for (const std::int64_t l : context.layers()) {
     for (std::int64_t h = 0; h < shape.n_kv_heads; ++h) {
-      const std::span<const float> of_head = context.carried(static_cast<std::int64_t>(l), h, channel);
+      const std::span<const float> of_head = context.carried(l, h, channel);
       scores[l].emplace_back(of_head.begin(), of_head.end());
     }
   }
@@ -67,7 +68,7 @@ std::vector<Scores> carried_scores(const ContextView& context, std::int64_t chan
 
 void tell(const ContextView& context, const std::vector<Scores>& scores) {
   if (context.watcher == nullptr || !context.watcher->scored) return;
-  for (std::size_t l = 0; l < scores.size(); ++l) context.watcher->scored(static_cast<std::int64_t>(l), scores[l]);
+  for (const std::int64_t l : context.layers()) context.watcher->scored(l, scores[l]);
 }
 
 void keep_best_of_all(const ContextView& context, const std::vector<Scores>& scores, std::int64_t n_left) {
@@ -78,12 +79,13 @@ void keep_best_of_all(const ContextView& context, const std::vector<Scores>& sco
 void keep_best(const ContextView& context, const std::vector<Scores>& scores, bool layerwise) {
   const CacheShape& shape = context.cache.shape();
   if (!layerwise) {
-    keep_best_of_all(context, scores, entries_left(context.budget, shape.n_layers * shape.n_kv_heads, true));
+    keep_best_of_all(context, scores,
+                     entries_left(context.budget, std::ssize(context.layers()) * shape.n_kv_heads, true));
     return;
   }
   tell(context, scores);
   const std::int64_t n_left = entries_left(context.budget, shape.n_kv_heads, true);
-  for (std::size_t l = 0; l < scores.size(); ++l) keep_best_of(context, scores, l, 1, n_left);
+  for (const std::int64_t l : context.layers()) keep_best_of(context, scores, static_cast<std::size_t>(l), 1, n_left);
 }
 
 }  // namespace kvpress

@@ -12,7 +12,8 @@ namespace kvpress {
 /// `pruned_first` the number of evicted entries is rounded down (KVzip), else the number of kept ones.
 std::int64_t entries_left(const BudgetView& budget, std::int64_t n_sequences, bool pruned_first);
 
-/// The carried floats of a channel as scores[layer][kv_head][entry].
+/// The carried floats of a channel as scores[layer][kv_head][entry]. Layers that are not compressed have no rows, here
+/// and in all functions below, and are left alone.
 std::vector<Scores> carried_scores(const ContextView& context, std::int64_t channel);
 
 /// Passes the scores to the watcher.

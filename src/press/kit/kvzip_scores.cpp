@@ -12,6 +12,7 @@
 #include "ops/rowwise.h"
 #include "press/kit/global_selection.h"
 #include "press/kit/replay.h"
+#include "press/kit/sinks.h"
 
 namespace kvpress {
 namespace {
@@ -141,6 +142,7 @@ void KVzipScores::score(const ContextView& context, const AttentionBlock& block,
   std::vector<float> log_sum_exp(static_cast<std::size_t>(config.n_heads * block.n_new));
   const AttentionArgs args = attention_over(block, pointers, normalized, log_sum_exp.data(), kv);
   attention_log_sum_exp(args);
+  add_sinks(block.weights.sinks, log_sum_exp);
   const std::vector<float> factors = normalized ? inverse_norms(block.hidden) : std::vector<float>();
   std::vector<AlignedVector<float>> maxima(kv.size());
   std::vector<std::span<float>> rows;

@@ -75,6 +75,22 @@ std::vector<float> QueryStatistics::covariance(std::int64_t head) const {
   return result;
 }
 
+void scale_turned(std::int64_t rotary_dim, float factor, std::span<float> mean) {
+  if (factor == 1.0f) return;
+  for (std::int64_t c = 0; c < rotary_dim; ++c) mean[c] *= factor;
+}
+
+void scale_turned_both(std::int64_t rotary_dim, float factor, std::int64_t head_dim, std::span<float> covariance) {
+  if (factor == 1.0f) return;
+  for (std::int64_t i = 0; i < head_dim; ++i) {
+    for (std::int64_t j = 0; j < head_dim; ++j) {
+      float& value = covariance[i * head_dim + j];
+      if (i < rotary_dim) value *= factor;
+      if (j < rotary_dim) value *= factor;
+    }
+  }
+}
+
 AverageRotation::AverageRotation(const std::vector<float>& inverse_frequencies, std::int64_t first, std::int64_t n) {
   for (const float frequency : inverse_frequencies) {
     double cos_sum = 0;

@@ -30,6 +30,11 @@ class QueryStatistics {
   std::vector<float> scatters_;  // [n_heads, head_dim, head_dim]: sums of centred outer products
 };
 
+/// Multiplies the channels that RoPE turns by `factor`: in files, means and covariances are of queries as the product
+/// made them, in a layer with RopeSpec::attention_factor.
+void scale_turned(std::int64_t rotary_dim, float factor, std::span<float> mean);
+void scale_turned_both(std::int64_t rotary_dim, float factor, std::int64_t head_dim, std::span<float> covariance);
+
 /// The mean R of the RoPE rotations over positions [first, first + n), a linear map of the channels of a head.
 class AverageRotation {
  public:

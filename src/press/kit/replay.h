@@ -11,9 +11,10 @@
 
 namespace kvpress {
 
-/// Runs `tokens` at the positions after the text and calls `body` after the attention of each layer. Then the new
-/// entries of that layer are removed, so that at most one layer holds them. With `log_sum_exp` the block has the
-/// logarithms of the softmax denominators.
+/// Runs `tokens` at the positions after the text and calls `body` after the attention of each layer that is compressed.
+/// Then the new entries of that layer are removed, so that at most one layer holds them; a layer with a window drops
+/// none of the text's. With `log_sum_exp` the block has the logarithms of the softmax denominators. Throws PressError
+/// where the model has learned positions, and not enough of them.
 void replay(const ContextView& context, std::span<const std::int32_t> tokens, bool log_sum_exp,
             const std::function<void(const AttentionBlock&)>& body);
 

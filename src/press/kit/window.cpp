@@ -3,10 +3,31 @@
 #include <algorithm>
 #include <vector>
 
+#include "kvpress/model/weights.h"
 #include "kvpress/ops/attention/attention.h"
 #include "model/attention_args.h"
+#include "press/kit/sinks.h"
 
 namespace kvpress {
+namespace {
+
+/// In a layer with a window, the first entry of each KV head that each of the last n tokens sees: at least its own.
+std::vector<std::vector<std::int32_t>> first_in_window(const LayerView& layer, std::int64_t n) {
+  std::vector<std::vector<std::int32_t>> result;
+  const std::int64_t window = layer.block.spec().window;
+  if (window == 0) return result;
+  for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
+    const auto positions = layer.head(h).positions();
+    auto& row = result.emplace_back();
+    for (std::int64_t place = layer.budget.n_seen - n; place < layer.budget.n_seen; ++place) {
+      const auto first = std::upper_bound(positions.begin(), positions.end(), place - window);
+      row.push_back(static_cast<std::int32_t>(first - positions.begin()));
+    }
+  }
+  return result;
+}
+
+}  // namespace
 
 std::int64_t window_attention(const LayerView& layer, std::int64_t window, Scores& scores, WindowRows which) {
   const ModelConfig& config = layer.block.config;
@@ -38,8 +59,12 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
     kv.push_back(layer.head(h).view());
     rows.push_back(scores[h].data());
   }
-  const AttentionArgs args =
+  AttentionArgs args =
       attention_args(config, layer.block.layer, queries.data(), used, kv, layer.block.cache.shape().format.type);
+  const std::vector<std::vector<std::int32_t>> bounds = first_in_window(layer, used);
+  std::vector<const std::int32_t*> first_seen;
+  for (const auto& row : bounds) first_seen.push_back(row.data());
+  args.first_seen = first_seen;
   std::vector<float> factors;
   if (which == WindowRows::by_entries_before) {
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
@@ -49,7 +74,7 @@ std::int64_t window_attention(const LayerView& layer, std::int64_t window, Score
       }
     }
   }
-  attention_mean_weights(args, rows, factors);
+  mean_weights_with_sinks(args, layer.block.weights.sinks, rows, factors);
   return used;
 }
 

@@ -4,6 +4,7 @@
 #include <random>
 #include <vector>
 
+#include "kvpress/model/weights.h"
 #include "kvpress/ops/attention/attention.h"
 #include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/kit/wrapper.h"
@@ -12,6 +13,7 @@
 #include "ops/rowwise.h"
 #include "ops/topk.h"
 #include "press/entries.h"
+#include "press/kit/sinks.h"
 
 namespace kvpress {
 namespace {
@@ -83,7 +85,7 @@ class Cam : public Wrapper<Editor<Cam>> {
     const AttentionArgs args =
         attention_args(layer.block.config, layer.block.layer, layer.block.queries.row(layer.block.n_new - 1), 1, kv,
                        layer.block.cache.shape().format.type);
-    attention_mean_weights(args, rows);
+    mean_weights_with_sinks(args, layer.block.weights.sinks, rows);
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) {
       const auto& row = weights[h];
       add(row.data(), layer.carried(h, own_channel()).data(), static_cast<std::int64_t>(row.size()));

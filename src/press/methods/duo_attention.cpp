@@ -122,6 +122,11 @@ class DuoAttention : public Selector<DuoAttention> {
     Pattern pattern;
     if (!on_the_fly_) {
       pattern = read_pattern(file_, setup);
+    } else if (!setup.config.has_rope()) {
+      fail_usage(
+          "press duo_attention: on_the_fly=true tells heads apart by RoPE, which model '{}' does not have; use "
+          "file=FILE",
+          setup.model_name);
     } else if (!file_.empty()) {
       fail_usage("duo_attention: file={} and on_the_fly=true exclude each other; leave one out", file_);
     }
@@ -136,7 +141,7 @@ class DuoAttention : public Selector<DuoAttention> {
   }
 
   Kept select(const LayerView& layer) override {
-    const auto streams = streaming(pattern().scores, layer.budget.ratio);
+    const auto streams = streaming(pattern().scores, layer.budget, layer.n_kv_heads());
     std::vector<const KVHead*> heads;
     for (std::int64_t h = 0; h < layer.n_kv_heads(); ++h) heads.push_back(&layer.head(h));
     return kept(heads, layer.block.layer, streams, layer.budget.n_seen);
@@ -148,9 +153,9 @@ class DuoAttention : public Selector<DuoAttention> {
 
   void compress_context(const ContextView& context) override {
     if (!on_the_fly_) return;
-    const auto streams = streaming(seen_.scores(context.model.config()), context.budget.ratio);
     const CacheShape& shape = context.cache.shape();
-    for (std::int64_t l = 0; l < shape.n_layers; ++l) {
+    const auto streams = streaming(seen_.scores(context.model.config()), context.budget, shape.n_kv_heads);
+    for (const std::int64_t l : context.layers()) {
       std::vector<const KVHead*> heads;
       for (std::int64_t h = 0; h < shape.n_kv_heads; ++h) heads.push_back(&context.cache.head(l, h));
       context.keep(l, kept(heads, l, streams, context.budget.n_seen));
@@ -163,13 +168,20 @@ class DuoAttention : public Selector<DuoAttention> {
     return *pattern_;
   }
 
-  /// [layers * KV heads]: whether a head streams. Those of the lowest scores do; of equal ones the first.
-  std::vector<bool> streaming(const std::vector<float>& scores, double ratio) const {
-    const double share = head_compression_ratio_.value_or(ratio);
+  /// [layers * KV heads]: whether a head streams. Of the layers that are compressed those of the lowest scores do; of
+  /// equal ones the first.
+  std::vector<bool> streaming(const std::vector<float>& scores, const BudgetView& budget, std::int64_t n_heads) const {
+    const double share = head_compression_ratio_.value_or(budget.ratio);
+    std::vector<std::size_t> order;
+    for (const std::int64_t l : budget.layers) {
+      for (std::int64_t h = 0; h < n_heads; ++h) order.push_back(static_cast<std::size_t>(l * n_heads + h));
+    }
+    if (budget.layers.empty()) {
+      order.resize(scores.size());
+      std::iota(order.begin(), order.end(), 0);
+    }
     // To nearest, halves to even, as Python rounds.
-    const auto n = static_cast<std::size_t>(std::nearbyint(static_cast<double>(scores.size()) * share));
-    std::vector<std::size_t> order(scores.size());
-    std::iota(order.begin(), order.end(), 0);
+    const auto n = static_cast<std::size_t>(std::nearbyint(static_cast<double>(order.size()) * share));
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] < scores[b]; });
     std::vector<bool> streams(scores.size(), false);
     for (std::size_t i = 0; i < n; ++i) streams[order[i]] = true;

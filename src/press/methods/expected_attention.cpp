@@ -42,6 +42,15 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
     if (use_covariance_) {
       read.covariances = file.tensor("query_cov", {config.n_layers, config.n_heads, config.head_dim, config.head_dim});
     }
+    const std::int64_t d = config.head_dim;
+    for (std::int64_t i = 0; i < config.n_layers * config.n_heads; ++i) {
+      const RopeSpec& rope = config.layer(i / config.n_heads).rope;
+      const auto size = static_cast<std::size_t>(d);
+      scale_turned(rope.rotary_dim(), rope.attention_factor, std::span(read.means).subspan(i * size, size));
+      if (!use_covariance_) continue;
+      scale_turned_both(rope.rotary_dim(), rope.attention_factor, d,
+                        std::span(read.covariances).subspan(i * size * size, size * size));
+    }
     given_ = std::make_shared<const Moments>(std::move(read));
   }
 

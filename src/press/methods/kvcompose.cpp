@@ -156,8 +156,9 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
 
   void keep_composite_tokens(const ContextView& context, const std::vector<Scores>& scores) const {
     tell(context, scores);
+    const std::vector<std::int64_t> layers = context.layers();
     std::vector<AlignedVector<float>> curves;
-    for (const Scores& of_layer : scores) curves.push_back(curve_of(of_layer));
+    for (const std::int64_t l : layers) curves.push_back(curve_of(scores[l]));
     for (const auto& curve : curves) {  // the first layer is the longest: programs read a cache's length there
       for (std::size_t j = 0; j < std::min(curve.size(), curves[0].size()); ++j) {
         curves[0][j] = std::max(curves[0][j], curve[j]);
@@ -168,13 +169,13 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
     std::vector<std::int64_t> counts(curves.size(), 0);
     std::size_t layer = 0;
     auto end = static_cast<std::int64_t>(curves[0].size());
-    for (const std::int32_t i : top_k(all, entries_left(context.budget, context.cache.shape().n_layers, false))) {
+    for (const std::int32_t i : top_k(all, entries_left(context.budget, std::ssize(layers), false))) {
       while (i >= end) end += static_cast<std::int64_t>(curves[++layer].size());
       ++counts[layer];
     }
-    for (std::size_t l = 0; l < scores.size(); ++l) {
-      const std::int64_t count = std::max({counts[l], std::int64_t{1}, keep_token_lower_bound_});
-      context.keep(static_cast<std::int64_t>(l), best_of_each_head(scores[l], count));
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const std::int64_t count = std::max({counts[i], std::int64_t{1}, keep_token_lower_bound_});
+      context.keep(layers[i], best_of_each_head(scores[layers[i]], count));
     }
   }
 
@@ -184,8 +185,8 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
         for (const std::int32_t i : top_k(row, keep_token_lower_bound_)) row[i] = kCertain;
       }
     }
-    const CacheShape& shape = context.cache.shape();
-    keep_best_of_all(context, scores, entries_left(context.budget, shape.n_layers * shape.n_kv_heads, false));
+    const std::int64_t n_heads = std::ssize(context.layers()) * context.cache.shape().n_kv_heads;
+    keep_best_of_all(context, scores, entries_left(context.budget, n_heads, false));
   }
 
   bool structured_ = kStructured;

@@ -1,5 +1,5 @@
 // PyramidKV (https://arxiv.org/abs/2406.02069): SnapKV's scores with a budget that falls from layer to layer. With
-// n tokens, m = n (1 - ratio) of them to keep and w the window, layer l of L keeps
+// n tokens, m = n (1 - ratio) of them to keep and w the window, layer l of the L that are compressed keeps
 //   max - l (max - min) / (L - 1),  min = m / beta,  max = 2 m - min,
 // where max is at most n - w and min then 2 m - max: all layers together keep m L, give or take the rounding.
 #include <algorithm>
@@ -29,7 +29,7 @@ class PyramidKV : public Selector<PyramidKV> {
 
  private:
   /// In doubles, and rounded half to even, as kvpress 0.5.5 does; where the pyramid would not leave every layer its
-  /// window, all layers get the same.
+  /// window, all layers get the same. So does a layer that no other shares with, of which kvpress makes the lowest.
   std::int64_t layer_budget(const LayerView& layer) const {
     const auto n = static_cast<double>(layer.budget.n_seen);
     const auto window = static_cast<double>(scores_.window_size());
@@ -40,12 +40,12 @@ class PyramidKV : public Selector<PyramidKV> {
       most = n - window;
       least = (capacity - window) * 2.0 - most;
     }
-    if (!(n >= most && most >= least && least >= window)) {
+    const std::int64_t n_layers = layer.n_pressed_layers();
+    if (n_layers == 1 || !(n >= most && most >= least && least >= window)) {
       return std::max<std::int64_t>(1, std::llrint(n * (1.0 - layer.budget.ratio)));
     }
-    const std::int64_t n_layers = layer.block.config.n_layers;
-    const double step = n_layers > 1 ? (most - least) / static_cast<double>(n_layers - 1) : 0.0;
-    return std::llrint(most - static_cast<double>(layer.block.layer) * step);
+    const double step = (most - least) / static_cast<double>(n_layers - 1);
+    return std::llrint(most - static_cast<double>(layer.rank_of_layer()) * step);
   }
 
   SnapKVScores scores_;

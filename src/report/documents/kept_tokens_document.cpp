@@ -124,6 +124,7 @@ Json kept_tokens_document(const KeptTokensRun& run) {
                    {"summary", describe(summary_of(run.kept))},
                    {"tokens", run.tokens},
                    {"kept", Json::array()}};
+  if (!run.kept.windows.empty()) document["windows"] = run.kept.windows;
   for (std::int64_t l = 0; l < run.kept.n_layers; ++l) {
     Json layer = Json::array();
     for (std::int64_t h = 0; h < run.kept.n_kv_heads; ++h) layer.push_back(run.kept.head(l, h));
@@ -167,6 +168,12 @@ KeptTokensRun kept_tokens_run(const Json& document) {
   for (const Json& it : list_of(document, "tokens", kept.n_tokens)) {
     if (!it.is_string()) fail("'tokens' must contain strings, not {}", it.dump().substr(0, 40));
     run.tokens.push_back(it.get<std::string>());
+  }
+  if (document.contains("windows")) {
+    for (const Json& it : list_of(document, "windows", kept.n_layers)) {
+      if (!it.is_number_unsigned()) fail("'windows' must contain numbers of tokens, not {}", it.dump().substr(0, 40));
+      kept.windows.push_back(it.get<std::int64_t>());
+    }
   }
   for (const Json& layer : list_of(document, "kept", kept.n_layers)) {
     if (!layer.is_array() || static_cast<std::int64_t>(layer.size()) != kept.n_kv_heads) {

@@ -43,6 +43,7 @@ void describe_budget(Json& json, const CompressionSettings& settings) {
   if (fixed.target_size) json["target_size"] = *fixed.target_size;
   if (fixed.bytes) json["budget"] = to_string(fixed);
   json["positions"] = to_string(settings.positions);
+  if (settings.press_window_layers) json["press_window_layers"] = true;
 }
 
 Json describe_experiment(const ExperimentInfo& info) {

@@ -7,7 +7,8 @@
 
 namespace kvpress {
 
-/// Adds compression_interval, target_size or budget, and positions to `json`, as far as they are set.
+/// Adds compression_interval, target_size or budget, positions and press_window_layers to `json`, as far as they are
+/// set.
 void describe_budget(Json& json, const CompressionSettings& settings);
 
 /// model, dataset, protocol and its settings, dtypes, threads, version, cpu, load_sec, tokenize_sec.

@@ -41,7 +41,7 @@ Json facts_of(const KeptTokensRun& run) {
   const KeptSummary s = summary_of(run.kept);
   const std::string sizes = s.smallest == s.largest ? counted(s.largest, "token") + " each"
                                                     : fmt::format("{} to {} tokens", s.smallest, s.largest);
-  return {
+  Json facts = {
       {"kept", fmt::format("{:.1f} % of {}; heads hold {}", 100 * s.share, counted(run.kept.n_tokens, "token"), sizes)},
       {"in all heads", counted(s.by_all, "token")},
       {"in no head", counted(s.by_none, "token")},
@@ -49,6 +49,8 @@ Json facts_of(const KeptTokensRun& run) {
                                        kFirstTokens, 100 * s.share_of_last, kLastTokens)},
       {"overlap of heads", fmt::format("{:.3f} within a layer, {:.3f} over all heads (Jaccard); {:.3f} by chance",
                                        s.overlap_in_layers, s.overlap, s.overlap_by_chance)}};
+  if (!run.kept.windows.empty()) facts["not counted"] = windows_text(run.kept);
+  return facts;
 }
 
 }  // namespace
@@ -60,9 +62,10 @@ std::string kept_tokens_json(const std::vector<KeptTokensRun>& runs) {
   for (const KeptTokensRun& run : runs) {
     const auto [at, is_new] = texts.emplace(run.tokens, texts.size());
     if (is_new) text_parts.push_back(Json(run.tokens).dump(-1, ' ', false, Json::error_handler_t::replace));
-    const Json it = {{"name", valid_utf8(run.name())},    {"text", at->second},        {"n_layers", run.kept.n_layers},
-                     {"n_kv_heads", run.kept.n_kv_heads}, {"rows", rows_of(run.kept)}, {"facts", facts_of(run)},
-                     {"layer_axis", layer_axis(run.kept)}};
+    Json it = {{"name", valid_utf8(run.name())},     {"text", at->second},        {"n_layers", run.kept.n_layers},
+               {"n_kv_heads", run.kept.n_kv_heads},  {"rows", rows_of(run.kept)}, {"facts", facts_of(run)},
+               {"layer_axis", layer_axis(run.kept)}, {"layers", Json::array()}};
+    for (std::int64_t l = 0; l < run.kept.n_layers; ++l) it["layers"].push_back(layer_name(run.kept, l));
     run_parts.push_back(it.dump());
   }
   return fmt::format("{{\"texts\":[{}],\"runs\":[{}],\"look\":{}}}", fmt::join(text_parts, ","),

@@ -1,9 +1,11 @@
 #include "report/pictures/charts.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "kvpress/base/error.h"
 
@@ -108,8 +110,29 @@ std::vector<Phase> phases_of(const std::vector<std::vector<PhaseBand>>& bands) {
   return phases;
 }
 
+namespace {
+
+/// The widths of windows, ascending, each once.
+std::set<std::int64_t> widths_of(const KeptTokens& kept) {
+  std::set<std::int64_t> widths(kept.windows.begin(), kept.windows.end());
+  widths.erase(0);
+  return widths;
+}
+
+}  // namespace
+
 std::string layer_axis(const KeptTokens& kept) {
-  return kept.n_kv_heads > 1 ? fmt::format("layer, {} heads each", kept.n_kv_heads) : "layer";
+  return fmt::format("layer{}{}", kept.n_kv_heads > 1 ? fmt::format(", {} heads each", kept.n_kv_heads) : "",
+                     widths_of(kept).empty() ? "" : ", w: window");
+}
+
+std::string layer_name(const KeptTokens& kept, std::int64_t layer) {
+  return fmt::format("{}{}", layer, kept.window(layer) > 0 ? " w" : "");
+}
+
+std::string windows_text(const KeptTokens& kept) {
+  const std::set<std::int64_t> widths = widths_of(kept);
+  return widths.empty() ? "" : fmt::format("layers with windows of {} tokens", fmt::join(widths, " or "));
 }
 
 }  // namespace kvpress

@@ -102,7 +102,11 @@ inline constexpr std::array<ColorStop, 3> kHeatScale = {
 /// The axes of a heat map.
 inline constexpr std::string_view kPositionAxis = "position in the text (tokens)";
 inline constexpr std::string_view kShareAxis = "% of heads";
-/// "layer, 3 heads each"
+/// "layer, 3 heads each", and what marks a layer with a window, where there are any.
 std::string layer_axis(const KeptTokens& kept);
+/// "5", or "5 w" for a layer with a window.
+std::string layer_name(const KeptTokens& kept, std::int64_t layer);
+/// "layers with windows of 512 tokens"; empty where there are none.
+std::string windows_text(const KeptTokens& kept);
 
 }  // namespace kvpress

@@ -38,7 +38,7 @@ std::string layer_tics(const KeptTokens& kept) {
   const std::int64_t step = (kept.n_layers + kMostLabels - 1) / kMostLabels;
   std::string tics;
   for (std::int64_t l = 0; l < kept.n_layers; l += step) {
-    tics += fmt::format("{}'{}' {}", l > 0 ? ", " : "", l,
+    tics += fmt::format("{}'{}' {}", l > 0 ? ", " : "", layer_name(kept, l),
                         static_cast<double>(l * kept.n_kv_heads) + static_cast<double>(kept.n_kv_heads - 1) / 2);
   }
   return tics;
@@ -112,10 +112,11 @@ Drawing kept_tokens_drawing(const KeptTokensRun& run, bool as_image) {
       "textcolor "
       "rgb '#505050'\n",
       gnuplot_text(run.name()), across(kLeft), screen(16),
-      gnuplot_text(fmt::format("kept tokens are dark: {:.1f} % of {}; {} in all of {}, {} in no head{}",
+      gnuplot_text(fmt::format("kept tokens are dark: {:.1f} % of {}; {} in all of {}, {} in no head{}{}",
                                100 * summary.share, counted(kept.n_tokens, "token"), summary.by_all,
-                               counted(kept.heads.size(), "head"), summary.by_none,
-                               bins.bin > 1 ? fmt::format("; a column is {} tokens", bins.bin) : "")),
+                               counted(summary.n_heads, "head"), summary.by_none,
+                               bins.bin > 1 ? fmt::format("; a column is {} tokens", bins.bin) : "",
+                               kept.windows.empty() ? "" : fmt::format("; not counted: {}", windows_text(kept)))),
       across(kLeft), screen(36));
   script += fmt::format(
       "set lmargin at screen {:.6f}\nset rmargin at screen {:.6f}\nset tmargin at screen {:.6f}\nset bmargin at screen "

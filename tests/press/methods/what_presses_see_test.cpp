@@ -7,6 +7,7 @@
 
 #include "kvpress/base/error.h"
 #include "kvpress/press/compressor.h"
+#include "kvpress/press/registry.h"
 #include "small_model.h"
 
 namespace kvpress {
@@ -17,7 +18,7 @@ class Curious : public ContextPress<Curious> {
  public:
   struct Notes {
     std::vector<BudgetView> budgets;
-    std::vector<std::int64_t> layers, output_layers, output_rows;
+    std::vector<std::int64_t> layers, context_layers, output_layers, output_rows;
   };
   explicit Curious(Notes& notes, PressKind kind) : notes_(&notes), kind_(kind) {}
   PressKind kind() const override { return kind_; }
@@ -27,6 +28,7 @@ class Curious : public ContextPress<Curious> {
     notes_->output_rows.push_back(output.attention_output.rows);
     EXPECT_EQ(output.residual.rows, output.attention_output.rows);
   }
+  void compress_context(const ContextView& context) override { notes_->context_layers = context.layers(); }
   void compress(const LayerView& layer) override {
     notes_->budgets.push_back(layer.budget);
     notes_->layers.push_back(layer.block.layer);
@@ -85,9 +87,39 @@ TEST_F(WhatPressesSee, LayersWithWindowsWhenAskedTo) {
   EXPECT_EQ(notes_.layers, (std::vector<std::int64_t>{0, 1, 2}));
 }
 
-TEST_F(WhatPressesSee, PressesOverAllLayersRefuseWindows) {
+TEST_F(WhatPressesSee, PressesOverAllLayersLeaveWindowsAlone) {
   Compressor it = compressor(PressKind::context);
-  EXPECT_THROW(it.make_cache(model_, DType::f32), UsageError);
+  KVCache cache = it.make_cache(model_, DType::f32);
+  it.forward(model_, test::random_text(30).ids, cache, {});
+  EXPECT_EQ(notes_.context_layers, (std::vector<std::int64_t>{0, 2}));
+  Compressor refused = compressor(PressKind::context);
+  refused.set_press_window_layers(true);
+  EXPECT_THROW(refused.make_cache(model_, DType::f32), UsageError);
+}
+
+/// Of a layer with a window a ratio counts the window, and the query of the last token sees no further.
+TEST_F(WhatPressesSee, AQuerySeesItsWindow) {
+  const NamedPress tova = parse_press("tova");
+  Compressor it(tova.plan(Budget::of_ratio(0.5)));
+  it.set_press_window_layers(true);
+  KVCache cache = it.make_cache(model_, DType::f32);
+  int n_seen = 0;
+  Watcher watcher;
+  watcher.scored = [&](std::int64_t layer, const Scores& scores) {
+    if (layer != 1) return;
+    for (const auto& row : scores) {
+      ASSERT_EQ(row.size(), 30u);
+      for (std::size_t j = 0; j < row.size(); ++j) {
+        EXPECT_EQ(row[j] > 0, j >= 10) << j;
+        ++n_seen;
+      }
+    }
+  };
+  it.set_watcher(watcher);
+  it.forward(model_, test::random_text(30).ids, cache, {});
+  EXPECT_EQ(n_seen, 60);
+  EXPECT_EQ(cache.head(0, 0).size(), 15);
+  EXPECT_EQ(cache.head(1, 0).size(), 10);
 }
 
 }  // namespace

@@ -52,6 +52,23 @@ TEST(KeptTokensFile, ComesBackAsItWas) {
   EXPECT_EQ(summary["largest"], 6);
 }
 
+TEST(KeptTokensFile, TellsOfWindows) {
+  KeptTokensRun run = example_run();
+  EXPECT_FALSE(kept_tokens_document(run).contains("windows"));
+  run.kept.windows = {0, 3};
+  const Json document = kept_tokens_document(run);
+  EXPECT_EQ(kept_tokens_run(document).kept.windows, run.kept.windows);
+  Json wrong = document;
+  wrong["windows"] = {0, -3};
+  EXPECT_THROW(kept_tokens_run(wrong), Error);
+  const std::string script = kept_tokens_drawing(run, false).script;
+  EXPECT_THAT(script, HasSubstr("'0' 0.5, '1 w' 2.5"));
+  EXPECT_THAT(script, HasSubstr("not counted: layers with windows of 3 tokens"));
+  const Json page = Json::parse(kept_tokens_json({run}));
+  EXPECT_EQ(page["runs"][0]["layers"], (std::vector<std::string>{"0", "1 w"}));
+  EXPECT_EQ(page["runs"][0]["layer_axis"], "layer, 2 heads each, w: window");
+}
+
 TEST(KeptTokensFile, OneThatIsNoneIsLeftOutWithALine) {
   const Json good = kept_tokens_document(example_run());
   const auto with = [&](const char* pointer, const Json& value) {

@@ -128,7 +128,7 @@ function drawHeatmapAxes(context, columns, width) {
       context.lineWidth = 2;
       context.beginPath(); context.moveTo(left, y - 0.5); context.lineTo(width, y - 0.5); context.stroke();
     }
-    if (l % every === 0) context.fillText(String(l), left - 6, y + layerHeight / 2);
+    if (l % every === 0) context.fillText(run.layers[l], left - 6, y + layerHeight / 2);
   }
   context.fillText('100', left - 6, stripTop + 5);
   context.fillText('0', left - 6, stripTop + strip - 4);
@@ -191,7 +191,7 @@ function tellCell({from, to, row}) {
   const whole = (it) => it.toLocaleString('en-US').replace(/,/g, '\u202f');
   const lines = [];
   if (row !== null) {
-    lines.push(['layer', String(Math.floor(row / run.n_kv_heads))], ['head', String(row % run.n_kv_heads)]);
+    lines.push(['layer', run.layers[Math.floor(row / run.n_kv_heads)]], ['head', String(row % run.n_kv_heads)]);
   }
   if (to - from === 1) {
     lines.push(['position', whole(from)]);
