@@ -183,7 +183,7 @@ TEST(Renumbered, PerplexityStaysFlatFarBeyondTheTrainedContext) {
   const auto files =
       std::make_shared<ModelFiles>(open_model_files((test::project_dir() / "models" / "kvpress-demo").string()));
   Model model(files, {});
-  const Tokenizer tokenizer = Tokenizer::from_json(files->tokenizer_json);
+  const Tokenizer tokenizer = Tokenizer::from_json(files->tokenizer);
   const TextDataset book = load_texts({(test::project_dir() / "data" / "pg19" / "test.jsonl").string(), "", "", 1});
   const std::vector<TokenizedText> texts = tokenize_texts(tokenizer, book, 6144);
   ASSERT_EQ(texts.front().ids.size(), 6144u);
