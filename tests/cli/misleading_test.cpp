@@ -131,6 +131,8 @@ TEST(VoidOptions, AreSaid) {
   EXPECT_THAT(warning(ppl + "--press no_press --compression-ratio 0.25"),
               HasSubstr("--compression-ratio has no effect: no press"));
   EXPECT_THAT(warning(ppl + "--cache-residual 32"), HasSubstr("--cache-residual has no effect"));
+  EXPECT_THAT(warning(ppl + "--press knorm --press-window-layers"),
+              HasSubstr("--press-window-layers has no effect: no layer of the model has a window"));
   EXPECT_THAT(warning("ppl -m demo --max-tokens 300 --dataset wikitext_ppl --dataset-config wikitext-103-v1"),
               Not(HasSubstr("no effect")));
   EXPECT_THAT(warning(ppl + "--cache-dtype int4"),

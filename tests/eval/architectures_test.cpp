@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kvpress/base/error.h"
+#include "kvpress/base/threads.h"
 #include "kvpress/engine/sequence.h"
 #include "press/suggested.h"
 #include "test_data.h"
@@ -130,7 +131,17 @@ void expect_finite(Sequence& sequence) {
   for (const float it : sequence.logits()) ASSERT_TRUE(std::isfinite(it));
 }
 
-class Architectures : public testing::TestWithParam<const char*> {
+/// Threads would wait for each other longer than they work: the models are tiny, and runs are many.
+class OnOneThread : public testing::Test {
+ protected:
+  OnOneThread() { set_threads(1); }
+  ~OnOneThread() override { set_threads(0); }
+};
+using ArchitecturesAndBlocks = OnOneThread;
+using ArchitecturesAndPresses = OnOneThread;
+using ArchitecturesAndWindows = OnOneThread;
+
+class Architectures : public OnOneThread, public testing::WithParamInterface<const char*> {
  protected:
   Architectures() : subject_(GetParam()), full_(half(subject_, parse_press("no_press"))) {
     full_.append(subject_.context());
@@ -239,7 +250,7 @@ std::size_t difference_by_blocks(const Subject& subject, const NamedPress& press
   return most;
 }
 
-TEST(ArchitecturesAndBlocks, AgreeWithTheWholePassWhereTheyDoForLlama) {
+TEST_F(ArchitecturesAndBlocks, AgreeWithTheWholePassWhereTheyDoForLlama) {
   const Subject llama("llama-gqa");
   std::vector<NamedPress> alike;
   for (const std::string& text : presses_to_run()) {
@@ -258,7 +269,7 @@ TEST(ArchitecturesAndBlocks, AgreeWithTheWholePassWhereTheyDoForLlama) {
 }
 
 /// Presses that do not suit a model, by the first words of what they say.
-TEST(ArchitecturesAndPresses, WhatIsRefusedIsListed) {
+TEST_F(ArchitecturesAndPresses, WhatIsRefusedIsListed) {
   const std::set<std::string> no_rope = {
       "press finch: model '{}' has no RoPE, so positions cannot be renumbered",
       "press key_rerotation: model '{}' has no RoPE, so positions cannot be renumbered",
@@ -281,7 +292,7 @@ TEST(ArchitecturesAndPresses, WhatIsRefusedIsListed) {
   }
 }
 
-TEST(ArchitecturesAndPresses, ASecondPassBeyondTheLearnedPositionsIsRefused) {
+TEST_F(ArchitecturesAndPresses, ASecondPassBeyondTheLearnedPositionsIsRefused) {
   for (const char* name : {"gpt2", "opt"}) {
     const Subject subject(name);
     for (const char* press : {"kvzip", "kvzip_plus", "kvcompose"}) {
@@ -299,7 +310,7 @@ TEST(ArchitecturesAndPresses, ASecondPassBeyondTheLearnedPositionsIsRefused) {
   }
 }
 
-TEST(ArchitecturesAndWindows, LayersWithWindowsAreCompressedWhenAskedTo) {
+TEST_F(ArchitecturesAndWindows, LayersWithWindowsAreCompressedWhenAskedTo) {
   for (const char* name : {"gemma2", "gemma3", "gpt-oss", "ministral", "mistral-window", "qwen2", "smollm3"}) {
     SCOPED_TRACE(name);
     const Subject subject(name);
@@ -340,7 +351,7 @@ TEST(ArchitecturesAndWindows, LayersWithWindowsAreCompressedWhenAskedTo) {
   }
 }
 
-TEST(ArchitecturesAndWindows, ABudgetOfBytesLeavesRoomForTheWindows) {
+TEST_F(ArchitecturesAndWindows, ABudgetOfBytesLeavesRoomForTheWindows) {
   for (const char* name : {"gemma3", "gpt-oss", "smollm3"}) {
     const Subject subject(name);
     for (const std::size_t bytes : {std::size_t{400} << 10, std::size_t{600} << 10}) {
