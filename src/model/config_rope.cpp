@@ -112,6 +112,8 @@ class Scaling {
   }
 
   void scale_as_yarn(RopeSpec& rope, double base) const {
+    // As in transformers, null stands for the ratio of both contexts, and nothing for a mistake.
+    if (!newer_.is_null("factor") && !older_.is_null("factor")) needed(factor_, "factor");
     const double factor = factor_or_ratio();
     // A 0 stands for what is not given.
     const auto given = [&](const char* key) { return number(key).value_or(0); };

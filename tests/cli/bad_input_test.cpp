@@ -110,15 +110,15 @@ TEST(BadInput, Models) {
   };
   spoilt("{", weights, "config.json: is not valid JSON");
   spoilt("{}", weights, "model_type");
-  spoilt(replaced(config, "\"gpt_neox\"", "\"mamba\""), weights,
-         "architecture 'mamba' is not known; known: gpt_neox, llama");
+  spoilt(replaced(config, "\"gpt_neox\"", "\"mamba\""), weights, "architecture 'mamba' is not known; known: gemma2, ");
   spoilt(replaced(config, "\"num_hidden_layers\": 6", "\"num_hidden_layers\": 7"), weights, "gpt_neox.layers.6");
   spoilt(replaced(config, "\"num_hidden_layers\": 6", "\"num_hidden_layers\": 5"), weights, "gpt_neox.layers.5");
   spoilt(replaced(config, "\"num_hidden_layers\": 6", "\"num_hidden_layers\": -6"), weights,
          "'num_hidden_layers' is -6");
   spoilt(replaced(config, "\"num_hidden_layers\": 6", "\"num_hidden_layers\": \"6\""), weights, "num_hidden_layers");
   spoilt(replaced(config, "\"vocab_size\": 8192", "\"vocab_size\": 8000"), weights, "gpt_neox.embed_in.weight");
-  spoilt(replaced(config, "\"default\"", "\"yarn\""), weights, "rotary scaling 'yarn'");
+  spoilt(replaced(config, "\"default\"", "\"tango\""), weights, "rotary scaling 'tango'");
+  spoilt(replaced(config, "\"default\"", "\"yarn\""), weights, "'factor' of rotary scaling 'yarn' is missing");
   spoilt(replaced(config, "\"gelu\"", "\"tango\""), weights, "'hidden_act' is 'tango'");
   spoilt(config, weights.substr(0, weights.size() / 2), "truncated");
   spoilt(config, weights.substr(0, 5), "too few");

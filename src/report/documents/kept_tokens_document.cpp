@@ -171,7 +171,8 @@ KeptTokensRun kept_tokens_run(const Json& document) {
   }
   if (document.contains("windows")) {
     for (const Json& it : list_of(document, "windows", kept.n_layers)) {
-      if (!it.is_number_unsigned()) fail("'windows' must contain numbers of tokens, not {}", it.dump().substr(0, 40));
+      if (!it.is_number_integer() || it.get<std::int64_t>() < 0)
+        fail("'windows' must contain numbers of tokens, not {}", it.dump().substr(0, 40));
       kept.windows.push_back(it.get<std::int64_t>());
     }
   }
