@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "kvpress/base/error.h"
@@ -79,18 +80,28 @@ void show_windows(const ModelConfig& config, KeptTokens& kept) {
   }
 }
 
-/// Those of layers without a window, or of all layers where every one has a window.
-KeptTokens without_windows(const KeptTokens& kept) {
+KeptTokens counted(const KeptTokens& kept) {
   KeptTokens rest{kept.n_tokens, 0, kept.n_kv_heads, {}};
-  for (std::int64_t l = 0; l < kept.n_layers; ++l) {
-    if (kept.window(l) > 0) continue;
+  for (const std::int64_t l : kept.counted_layers()) {
     ++rest.n_layers;
     for (std::int64_t h = 0; h < kept.n_kv_heads; ++h) rest.heads.push_back(kept.head(l, h));
   }
-  return rest.n_layers > 0 ? rest : kept;
+  return rest;
 }
 
 }  // namespace
+
+std::vector<std::int64_t> KeptTokens::counted_layers() const {
+  std::vector<std::int64_t> layers;
+  for (std::int64_t l = 0; l < n_layers; ++l) {
+    if (window(l) == 0) layers.push_back(l);
+  }
+  if (layers.empty()) {
+    layers.resize(static_cast<std::size_t>(n_layers));
+    std::iota(layers.begin(), layers.end(), 0);
+  }
+  return layers;
+}
 
 std::vector<std::int32_t> KeptTokens::heads_by_token() const {
   std::vector<std::int32_t> counts(static_cast<std::size_t>(n_tokens));
@@ -137,7 +148,7 @@ KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, co
 
 KeptSummary summary_of(const KeptTokens& of_all_layers) {
   KeptSummary summary;
-  const KeptTokens kept = without_windows(of_all_layers);
+  const KeptTokens kept = counted(of_all_layers);
   const auto n = static_cast<double>(kept.n_tokens);
   const std::int64_t n_first = std::min(kFirstTokens, kept.n_tokens);
   const std::int64_t n_last = std::min(kLastTokens, kept.n_tokens);

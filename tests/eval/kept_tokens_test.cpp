@@ -69,6 +69,7 @@ TEST(KeptTokensOfWindows, ShowTheWindowAndAreNotCounted) {
   }
   const KeptSummary summary = summary_of(kept);
   EXPECT_EQ(summary.n_heads, 4);
+  EXPECT_EQ(kept.counted_layers(), (std::vector<std::int64_t>{0, 2}));
   EXPECT_NEAR(summary.share, 0.4, 1e-12);
   EXPECT_EQ(summary.smallest, 120);
   EXPECT_EQ(summary.by_all, 120);

@@ -25,6 +25,9 @@ struct KeptTokens {
   const std::vector<std::int32_t>& head(std::int64_t layer, std::int64_t kv_head) const {
     return heads[layer * n_kv_heads + kv_head];
   }
+  /// The layers whose heads count in means and summaries: those without a window, unless every layer has one. What a
+  /// window lets go, no press has evicted.
+  std::vector<std::int64_t> counted_layers() const;
   /// The number of heads that keep each token, [n_tokens].
   std::vector<std::int32_t> heads_by_token() const;
 };
@@ -50,8 +53,8 @@ KeptTokens kept_tokens(const Model& model, std::span<const std::int32_t> ids, co
 inline constexpr std::int64_t kFirstTokens = 4;
 inline constexpr std::int64_t kLastTokens = 64;
 
-/// Of the heads of layers without a window, unless every layer has one: what a window lets go, no press has evicted.
-/// Shares are in [0, 1]. The overlap of two heads is the Jaccard index of their tokens, and 1 if both are empty.
+/// Of the heads of KeptTokens::counted_layers(). Shares are in [0, 1]. The overlap of two heads is the Jaccard index of
+/// their tokens, and 1 if both are empty.
 struct KeptSummary {
   double share = 0;              ///< of kept tokens, mean over heads
   std::int64_t n_heads = 0;      ///< that are counted

@@ -7,6 +7,11 @@
 
 namespace kvpress {
 
+std::int64_t tokens_in_sight(const LayerView& layer) {
+  const std::int64_t window = layer.block.spec().window;
+  return window > 0 ? std::min(window, layer.budget.n_seen) : layer.budget.n_seen;
+}
+
 std::int64_t safe_entries(std::int64_t n_kept, double safe_share) {
   if (safe_share <= 0 || n_kept <= 0) return 0;
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(n_kept) * safe_share));

@@ -1,4 +1,4 @@
-// One budget for all heads of a layer.
+// One budget for all heads of a layer, and what it is a share of.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,9 @@
 #include "kvpress/press/press.h"
 
 namespace kvpress {
+
+/// The tokens that the budget is a share of: of the text, or in a layer with a window of that.
+std::int64_t tokens_in_sight(const LayerView& layer);
 
 /// The number of best entries that each head always keeps: safe_share * n_kept, at least 1; 0 for a share of 0.
 std::int64_t safe_entries(std::int64_t n_kept, double safe_share);

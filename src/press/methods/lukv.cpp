@@ -14,6 +14,7 @@
 #include "kvpress/press/registry.h"
 #include "ops/topk.h"
 #include "press/entries.h"
+#include "press/kit/head_budget.h"
 
 namespace kvpress {
 namespace {
@@ -72,7 +73,7 @@ class LuKV : public Wrapper<Selector<LuKV>> {
     // Past the last curve, what that one leaves shrinks in proportion.
     const double last = static_cast<double>(kCurves) / 100;
     const float beyond = ratio > last ? static_cast<float>((1 - ratio) / (1 - last)) : 1.0f;
-    const auto n = static_cast<float>(layer.budget.n_seen);
+    const auto n = static_cast<float>(tokens_in_sight(layer));
     std::vector<std::int64_t> counts;
     AlignedVector<float> fractions;
     float total = 0;

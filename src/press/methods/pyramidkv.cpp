@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "press/entries.h"
+#include "press/kit/head_budget.h"
 #include "press/kit/snapkv_scores.h"
 
 namespace kvpress {
@@ -31,7 +32,7 @@ class PyramidKV : public Selector<PyramidKV> {
   /// In doubles, and rounded half to even, as kvpress 0.5.5 does; where the pyramid would not leave every layer its
   /// window, all layers get the same. So does a layer that no other shares with, of which kvpress makes the lowest.
   std::int64_t layer_budget(const LayerView& layer) const {
-    const auto n = static_cast<double>(layer.budget.n_seen);
+    const auto n = static_cast<double>(tokens_in_sight(layer));
     const auto window = static_cast<double>(scores_.window_size());
     const double capacity = window + n * (1.0 - layer.budget.ratio);
     double least = (capacity - window) / static_cast<double>(beta_);

@@ -62,9 +62,10 @@ std::string kept_tokens_json(const std::vector<KeptTokensRun>& runs) {
   for (const KeptTokensRun& run : runs) {
     const auto [at, is_new] = texts.emplace(run.tokens, texts.size());
     if (is_new) text_parts.push_back(Json(run.tokens).dump(-1, ' ', false, Json::error_handler_t::replace));
-    Json it = {{"name", valid_utf8(run.name())},     {"text", at->second},        {"n_layers", run.kept.n_layers},
-               {"n_kv_heads", run.kept.n_kv_heads},  {"rows", rows_of(run.kept)}, {"facts", facts_of(run)},
-               {"layer_axis", layer_axis(run.kept)}, {"layers", Json::array()}};
+    Json it = {
+        {"name", valid_utf8(run.name())},     {"text", at->second},        {"n_layers", run.kept.n_layers},
+        {"n_kv_heads", run.kept.n_kv_heads},  {"rows", rows_of(run.kept)}, {"facts", facts_of(run)},
+        {"layer_axis", layer_axis(run.kept)}, {"layers", Json::array()},   {"counted", run.kept.counted_layers()}};
     for (std::int64_t l = 0; l < run.kept.n_layers; ++l) it["layers"].push_back(layer_name(run.kept, l));
     run_parts.push_back(it.dump());
   }

@@ -10,8 +10,8 @@
 namespace kvpress {
 
 /// The input of page/heatmap.js: {"texts": [[token, ...]], "runs": [{"name", "text", "n_layers", "n_kv_heads", "rows",
-/// "facts", "layer_axis", "layers"}], "look": heat_json()}. Equal texts are stored once. rows contains one bit per
-/// token, head by head, least significant bit first, each head beginning at a byte, in base64.
+/// "facts", "layer_axis", "layers", "counted"}], "look": heat_json()}. Equal texts are stored once. rows contains one
+/// bit per token, head by head, least significant bit first, each head beginning at a byte, in base64.
 std::string kept_tokens_json(const std::vector<KeptTokensRun>& runs);
 
 /// A page with only these heat maps.

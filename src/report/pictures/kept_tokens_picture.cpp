@@ -70,13 +70,18 @@ KeptBins binned(const KeptTokens& kept, std::int64_t most_bins) {
   bins.bin = (kept.n_tokens + most_bins - 1) / most_bins;
   const std::int64_t n = (kept.n_tokens + bins.bin - 1) / bins.bin;
   bins.mean.resize(static_cast<std::size_t>(n));
-  for (const auto& positions : kept.heads) {
+  const std::vector<std::int64_t> counted = kept.counted_layers();
+  const auto n_counted = static_cast<double>(std::ssize(counted) * kept.n_kv_heads);
+  for (std::size_t head = 0; head < kept.heads.size(); ++head) {
+    const auto& positions = kept.heads[head];
+    const bool counts =
+        std::binary_search(counted.begin(), counted.end(), static_cast<std::int64_t>(head) / kept.n_kv_heads);
     std::vector<double>& row = bins.heads.emplace_back(static_cast<std::size_t>(n));
     for (const std::int32_t it : positions) ++row[it / bins.bin];
     for (std::int64_t i = 0; i < n; ++i) {
       const auto at = static_cast<std::size_t>(i);
       row[at] /= static_cast<double>(std::min(bins.bin, kept.n_tokens - i * bins.bin));
-      bins.mean[at] += row[at] / static_cast<double>(kept.heads.size());
+      if (counts) bins.mean[at] += row[at] / n_counted;
     }
   }
   return bins;

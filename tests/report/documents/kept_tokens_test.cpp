@@ -66,6 +66,9 @@ TEST(KeptTokensFile, TellsOfWindows) {
   EXPECT_THAT(script, HasSubstr("not counted: layers with windows of 3 tokens"));
   const Json page = Json::parse(kept_tokens_json({run}));
   EXPECT_EQ(page["runs"][0]["layers"], (std::vector<std::string>{"0", "1 w"}));
+  EXPECT_EQ(page["runs"][0]["counted"], (std::vector<std::int64_t>{0}));
+  const KeptBins bins = binned(run.kept, 1000);
+  EXPECT_EQ(bins.mean[1], (bins.heads[0][1] + bins.heads[1][1]) / 2);
   EXPECT_EQ(page["runs"][0]["layer_axis"], "layer, 2 heads each, w: window");
 }
 

@@ -5,15 +5,19 @@ const heatmap = {
 };
 const kMostWordsInSight = 700;
 
-/** A run made ready: its bits as bytes, and how many heads keep each token. */
+/** A run made ready: its bits as bytes, and how many heads keep each token, of the layers that count. */
 function unpacked(run) {
   const bytes = Uint8Array.from(atob(run.rows), (it) => it.charCodeAt(0));
   const tokens = data.heatmaps.texts[run.text];
   const rows = run.n_layers * run.n_kv_heads, rowBytes = Math.ceil(tokens.length / 8);
   const counts = new Uint16Array(tokens.length);
   const keeps = (row, token) => bytes[row * rowBytes + (token >> 3)] >> (token & 7) & 1;
-  for (let row = 0; row < rows; ++row) for (let t = 0; t < tokens.length; ++t) counts[t] += keeps(row, t);
-  return {...run, tokens, rows, counts, keeps, n: tokens.length};
+  const counted = (row) => run.counted.includes(Math.floor(row / run.n_kv_heads));
+  for (let row = 0; row < rows; ++row) {
+    if (counted(row)) for (let t = 0; t < tokens.length; ++t) counts[t] += keeps(row, t);
+  }
+  const heads = run.counted.length * run.n_kv_heads;
+  return {...run, tokens, rows, heads, counts, keeps, counted, n: tokens.length};
 }
 
 /** White space made visible. */
@@ -103,7 +107,7 @@ function drawMap(context, columns, width, height, ratio) {
     }
     let sum = 0;
     for (let t = from; t < to; ++t) sum += run.counts[t];
-    const share = sum / (to - from) / run.rows;
+    const share = sum / (to - from) / run.heads;
     context.fillStyle = color(0);
     context.fillRect(x, stripTop, drawn, strip);
     context.fillStyle = color(1);
@@ -195,8 +199,8 @@ function tellCell({from, to, row}) {
   }
   if (to - from === 1) {
     lines.push(['position', whole(from)]);
-    if (row !== null) lines.push(['in this head', run.keeps(row, from) ? 'kept' : 'evicted']);
-    lines.push(['kept by', `${run.counts[from]} of ${run.rows} heads`]);
+    if (row !== null) lines.push(['in this head', run.keeps(row, from) ? 'kept' : run.counted(row) ? 'evicted' : 'out of the window']);
+    lines.push(['kept by', `${run.counts[from]} of ${run.heads} heads`]);
     return ['\u201c' + wordShown(run.tokens[from]) + '\u201d', lines];
   }
   let kept = 0, sum = 0;
@@ -206,7 +210,7 @@ function tellCell({from, to, row}) {
   }
   lines.push(['positions', `${whole(from)} to ${whole(to - 1)}`]);
   if (row !== null) lines.push(['kept in this head', `${kept} of ${to - from}`]);
-  lines.push(['mean over heads', `${(100 * sum / (to - from) / run.rows).toFixed(1)} %`]);
+  lines.push(['mean over heads', `${(100 * sum / (to - from) / run.heads).toFixed(1)} %`]);
   return [`${to - from} tokens`, lines];
 }
 
@@ -258,7 +262,7 @@ function showWordsInSight(columns) {
   const words = [], kept = heatColors()(1);
   for (let t = from; t < to; ++t) {
     const span = element('span', {'data-token': String(t)}, run.tokens[t]);
-    span.style.backgroundColor = `color-mix(in srgb, ${kept} ${Math.round(70 * run.counts[t] / run.rows)}%, transparent)`;
+    span.style.backgroundColor = `color-mix(in srgb, ${kept} ${Math.round(70 * run.counts[t] / run.heads)}%, transparent)`;
     words.push(span);
   }
   if (to < run.n && columns.length && to < columns[columns.length - 1].to) words.push(element('span', {class: 'more'}, ' \u2026'));
