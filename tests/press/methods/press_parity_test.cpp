@@ -32,10 +32,12 @@ TEST_P(PressParity, ScoresAndKeptTokensEqualTheReference) {
   int compared = 0;
   for (const auto& [name, press] : test::kReferencePresses) {
     for (const auto& [ratio, ratio_text] : kRatios) {
+      const std::string layer_name = name + "/layer";  // clang 14 captures no structured bindings
+      const std::string kept_name = name + "/r" + ratio_text + "/layer";
       const NamedPress named = parse_press(press);
       Compressor compressor(named.plan({ratio, {}}));
       const auto compare_scores = [&](std::int64_t layer, const Scores& scores) {
-        const std::string key = name + "/layer" + std::to_string(layer) + "/scores";
+        const std::string key = layer_name + std::to_string(layer) + "/scores";
         if (!reference.has(key)) return;
         const auto expected = reference.floats(key);
         float largest = 0;
@@ -48,7 +50,7 @@ TEST_P(PressParity, ScoresAndKeptTokensEqualTheReference) {
         ++compared;
       };
       const auto compare_kept = [&](std::int64_t layer, const Kept& kept) {
-        const std::string key = name + "/r" + ratio_text + "/layer" + std::to_string(layer) + "/kept";
+        const std::string key = kept_name + std::to_string(layer) + "/kept";
         if (!reference.has(key)) return;
         std::vector<std::int32_t> ours;
         for (const auto& row : kept) ours.insert(ours.end(), row.begin(), row.end());
