@@ -215,7 +215,7 @@ TEST(TokenizerJson, WhatIsNotUnderstoodIsNamed) {
   const json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
   EXPECT_EQ(processor({{"single", {text}}}), "no error");
   json both = template_of;
-  both["single"] = {text};
+  both["single"] = json::array({text});
   EXPECT_EQ(error_with("/post_processor", {{"type", "Sequence"}, {"processors", {both, both}}}),
             "post_processor: two TemplateProcessing are not supported");
   EXPECT_EQ(processor(json::object()), "post_processor: TemplateProcessing: single must be an array");
