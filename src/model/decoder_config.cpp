@@ -81,6 +81,12 @@ void read_windows(const JsonConfig& from, ModelConfig& config, std::int64_t defa
   }
 }
 
+void read_qwen_windows(const JsonConfig& from, ModelConfig& config) {
+  const bool windows = from.flag_or("use_sliding_window", false);
+  const std::int64_t first = from.count_or("max_window_layers", 28);
+  read_windows(from, config, 4096, [&](std::int64_t l) { return windows && l >= first; });
+}
+
 namespace {
 
 /// A layer has the biases that the file has.
@@ -164,6 +170,14 @@ void finish_gguf(const GgufConfig& from, ModelConfig& config, std::initializer_l
   known.insert(known.end(), harmless);
   from.refuse_unread(known);
   check_config(config, from.path());
+}
+
+ModelConfig plain_decoder_from_gguf(const GgufFile& file, std::string_view gguf_name, std::string_view architecture,
+                                    const LayerSpec& layer, std::int64_t planned) {
+  GgufConfig from(file, gguf_name);
+  ModelConfig config = decoder_from_gguf(from, architecture, layer, planned);
+  finish_gguf(from, config);
+  return config;
 }
 
 void require_whole_heads_turn(const GgufConfig& from, const ModelConfig& config) {

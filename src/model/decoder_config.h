@@ -38,11 +38,18 @@ ModelConfig decoder_from_json(const JsonConfig& from, std::string_view architect
 void read_windows(const JsonConfig& from, ModelConfig& config, std::int64_t default_window,
                   const std::function<bool(std::int64_t layer)>& slides);
 
+/// Qwen's: with 'use_sliding_window', from layer 'max_window_layers' on.
+void read_qwen_windows(const JsonConfig& from, ModelConfig& config);
+
 /// The same from a GGUF by the keys that all its architectures share. Layers have the biases that the file has, and
 /// experts where it has some.
 ModelConfig decoder_from_gguf(GgufConfig& from, std::string_view architecture, LayerSpec layer, std::int64_t planned);
 /// The end of reading a GGUF: end tokens, left-over keys (but for `harmless` ones), checks.
 void finish_gguf(const GgufConfig& from, ModelConfig& config, std::initializer_list<std::string_view> harmless = {});
+
+/// An architecture whose GGUF says no more than that.
+ModelConfig plain_decoder_from_gguf(const GgufFile& file, std::string_view gguf_name, std::string_view architecture,
+                                    const LayerSpec& layer, std::int64_t planned);
 
 /// For files whose rows of queries and keys are stored for neighbouring channels, throughout each head.
 void require_whole_heads_turn(const GgufConfig& from, const ModelConfig& config);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "kvpress/base/threads.h"
 #include "kvpress/model/not_finite.h"
 #include "kvpress/ops/attention/attention.h"
 #include "model/attention_args.h"
@@ -219,8 +220,9 @@ void ForwardPass::attend_with_sinks(AttentionArgs args, const AlignedVector<floa
   const std::span<float* const> column_sums = std::exchange(args.column_sums, {});
   attention(args, out);
   const std::int64_t d = args.head_dim;
-  AlignedVector<float> row(static_cast<std::size_t>(d));
-  for (std::int64_t h = 0; h < args.n_heads; ++h) {
+  parallel_for(args.n_heads, [&](std::int64_t h) {
+    thread_local AlignedVector<float> row;
+    row.resize(static_cast<std::size_t>(d));
     const auto sink = static_cast<double>(sinks[static_cast<std::size_t>(h) % sinks.size()]);
     for (std::int64_t t = 0; t < args.n_new; ++t) {
       float& log_sum = args.log_sum_exp[h * args.n_new + t];
@@ -233,7 +235,7 @@ void ForwardPass::attend_with_sinks(AttentionArgs args, const AlignedVector<floa
       scale(row.data(), d, static_cast<float>(std::exp(before - after)));
       from_float(row.data(), place, out.type, d);
     }
-  }
+  });
   if (!column_sums.empty()) attention_column_sums(args, column_sums);
 }
 

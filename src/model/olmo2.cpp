@@ -19,10 +19,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 }
 
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
-  GgufConfig from(file, kOlmo2.gguf_name);
-  ModelConfig config = decoder_from_gguf(from, kOlmo2.model_type, olmo2_layer(), planned);
-  finish_gguf(from, config);
-  return config;
+  return plain_decoder_from_gguf(file, kOlmo2.gguf_name, kOlmo2.model_type, olmo2_layer(), planned);
 }
 
 constexpr TensorNames olmo2_names() {

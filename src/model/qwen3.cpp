@@ -15,17 +15,12 @@ LayerSpec qwen3_layer() {
 ModelConfig config_from_json(const JsonConfig& from) {
   ModelConfig config = decoder_from_json(from, kQwen3.model_type, qwen3_layer(),
                                          {.n_kv_heads = 32, .head_dim = 128, .max_positions = 32768});
-  const bool windows = from.flag_or("use_sliding_window", false);
-  const std::int64_t first = from.count_or("max_window_layers", 28);
-  read_windows(from, config, 4096, [&](std::int64_t l) { return windows && l >= first; });
+  read_qwen_windows(from, config);
   return config;
 }
 
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
-  GgufConfig from(file, kQwen3.gguf_name);
-  ModelConfig config = decoder_from_gguf(from, kQwen3.model_type, qwen3_layer(), planned);
-  finish_gguf(from, config);
-  return config;
+  return plain_decoder_from_gguf(file, kQwen3.gguf_name, kQwen3.model_type, qwen3_layer(), planned);
 }
 
 }  // namespace

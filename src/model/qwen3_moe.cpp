@@ -32,10 +32,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
 }
 
 ModelConfig config_from_gguf(const GgufFile& file, std::int64_t planned) {
-  GgufConfig from(file, kQwen3Moe.gguf_name);
-  ModelConfig config = decoder_from_gguf(from, kQwen3Moe.model_type, qwen3_layer(), planned);
-  finish_gguf(from, config);
-  return config;
+  return plain_decoder_from_gguf(file, kQwen3Moe.gguf_name, kQwen3Moe.model_type, qwen3_layer(), planned);
 }
 
 constexpr TensorNames qwen3_moe_names() {
