@@ -111,8 +111,10 @@ void check_supported(const ModelConfig& config, const std::string& path) {
     refuse_if(it.gated && it.activation == Activation::none, "a gate without an activation is");
     refuse_if(it.window < 0, "a negative window is");
     const ExpertSpec& experts = config.experts;
-    refuse_if(it.feed_forward == FeedForwardKind::experts && (experts.n_used < 1 || experts.n_used > experts.n),
-              "a choice of none or of more experts than there are is");
+    if (it.feed_forward == FeedForwardKind::experts && (experts.n_used < 1 || experts.n_used > experts.n)) {
+      fail("{}: {} experts are chosen for each token, of {}; at least 1 and at most all can be", path, experts.n_used,
+           experts.n);
+    }
   }
 }
 
