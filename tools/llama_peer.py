@@ -15,13 +15,11 @@ PRECISIONS = {"BF16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, "Q8_0": llama_cpp.LLAMA
               "Q5_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q5_1, "Q3_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q3_K_M,
               "Q4_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, "Q6_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q6_K}
 
-# What kvpress bench is told to compute with the same.
-OWN_OPTIONS: dict[str, list[str]] = {it: ["--dtype", "bfloat16", "--weights", "float" if it == "BF16" else "file"]
-                                     for it in PRECISIONS}
-
 
 def with_precision(gguf: Path, precision: str, folder: Path) -> Path:
-    """The same weights at another precision: llama.cpp's own quantizer."""
+    """The same weights at another precision, by llama.cpp's quantizer; the file itself for the precision "file"."""
+    if precision == "file":
+        return gguf
     path = folder / f"model.{precision}.gguf"
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = PRECISIONS[precision]
