@@ -10,6 +10,7 @@
 
 #include "kvpress/eval/run.h"
 #include "kvpress/press/compressor.h"
+#include "sanitizers.h"
 #include "small_model.h"
 
 namespace kvpress {
@@ -107,9 +108,7 @@ TEST(LongContext, PartsOfABlockAreAsTheWhole) {
 class Resident : public ::testing::TestWithParam<Protocol> {};
 
 TEST_P(Resident, LittleIsHeldBesideWeightsAndCache) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "their shadows are resident, too";
-#endif
+  if (test::kSanitized) GTEST_SKIP() << "the sanitizer's shadow is resident, too";
   constexpr std::size_t kMost = std::size_t{150} << 20;
   constexpr std::int64_t kTokens = 8192;
   Model model = random_model(named_shape("pythia-70m"), {false, DType::f32}, 1);
