@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tokenizer/jinja/python_format.h"
 #include "tokenizer/jinja/text.h"

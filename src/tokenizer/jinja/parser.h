@@ -2,6 +2,7 @@
 // and generation. What reads other templates (include, import, extends, block) is refused by name.
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <string_view>
