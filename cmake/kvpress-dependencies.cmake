@@ -12,7 +12,7 @@ if(NOT KVPRESS_PUBLIC_DEPENDENCIES_ONLY)
                           INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
   endif()
   find_package(Eigen3 REQUIRED NO_MODULE)
-  find_package(Boost REQUIRED)  # Math, headers alone
+  find_package(Boost REQUIRED CONFIG)  # Math, headers alone
   find_package(spdlog REQUIRED)
   find_package(nlohmann_json REQUIRED)
   find_package(ZLIB REQUIRED)
