@@ -184,7 +184,9 @@ TEST(KVCache, EvictingGivesTheMemoryBack) {
   EXPECT_NEAR(static_cast<double>(cache.allocated_bytes()) / static_cast<double>(full), 0.25, 0.01);
   EXPECT_EQ(cache.peak_bytes(), full);
   // The kernel's count, not ours: three quarters of the pages are gone. A sanitizer's shadow of them stays resident.
-  if (!test::kSanitized) EXPECT_LT(resident_bytes(), before + full * 2 / 5);
+  if (!test::kSanitized) {
+    EXPECT_LT(resident_bytes(), before + full * 2 / 5);
+  }
 }
 
 }  // namespace
