@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "formats/quants.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/cache/kv_cache.h"
@@ -102,10 +101,7 @@ void print_summary(const OpenedModel& opened) {
   held("bfloat16", DType::bf16, HeldWeights::as_float);
   held("int8", DType::f32, HeldWeights::as_int8);
   held("int4", DType::f32, HeldWeights::as_int4);
-  const auto& tensors = opened.files->tensors->tensors();
-  if (std::any_of(tensors.begin(), tensors.end(), [](const auto& it) { return quant_layout(it.type).block > 0; })) {
-    held("file", DType::f32, HeldWeights::as_file);
-  }
+  if (has_quantized(*opened.files->tensors)) held("file", DType::f32, HeldWeights::as_file);
   line("weights in memory", fmt::format("{}", fmt::join(weights, ", ")));
   for (const DType type : {DType::bf16, DType::f32}) {
     const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
