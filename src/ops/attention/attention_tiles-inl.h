@@ -5,9 +5,7 @@
 // row's sum of weights leaves what float32 holds well is the true maximum searched, and the unit of keys done again.
 #pragma once
 
-#include "ops/attention/attention_kernels.h"
-#include "ops/attention/attention_tiles.h"
-#include "ops/attention/tile_packing-inl.h"
+#include "ops/attention/tile_softmax-inl.h"
 
 namespace kvpress {
 namespace {
@@ -16,32 +14,17 @@ constexpr i64 kPairs = kTileBlockRows / kTileRows;
 constexpr i64 kUnitBlocks = kTileUnit / kTileKeys;
 /// Blocks of 32 keys between which scores and softmax take turns: their 16 KiB stay in the first-level cache.
 constexpr i64 kScoreBlocks = 2;
-/// Numbers of one block of 32 keys by 32 rows.
-constexpr i64 kBlockNumbers = kTileKeys * kTileRows;
 
 /// Where a row's sum of weights must be for its reference to stay as it is.
 constexpr float kLeastSum = 0x1p-20f;
 constexpr float kLargestSum = 0x1p60f;
-
-/// Two tiles of rows, a row in each lane, and their running softmax.
-struct alignas(64) RowPair {
-  float shift[2][kLanes];        // minus the reference
-  float sum[2][kLanes];          // of 2^(exponent + shift)
-  float rounded_sum[2][kLanes];  // of the same, rounded to bfloat16 as they are multiplied
-  std::int32_t hidden[2][kLanes], seen[2][kLanes];
-  bool started;  // whether results were accumulated
-
-  // What any of the rows sees, and what all of them see.
-  i64 first() const { return hidden[0][0]; }
-  i64 end() const { return seen[1][kLanes - 1]; }
-  bool all_see(i64 begin, i64 after) const { return hidden[1][kLanes - 1] <= begin && after <= seen[0][0]; }
-};
 
 /// A thread's scratch.
 struct Scratch {
   RowPair* pairs;  // [kPairs]
   float* scores;   // [kScoreBlocks][2 tiles of rows][32 keys][16 rows]
   u16* weights;    // [kUnitBlocks][2 tiles of rows][16 pairs of keys][16 rows][2]
+  float* columns;  // [kTileUnit][16 rows]; takes the place of the weights
   u16* queries;    // [kPairs][32 channels][2 tiles of rows][16 pairs of channels][16 rows][2]
   float* results;  // [kPairs][16 channels][2 tiles of rows][16 channels][16 rows]
 
@@ -61,6 +44,7 @@ struct Scratch {
     pairs = static_cast<RowPair*>(take(kPairs * static_cast<i64>(sizeof(RowPair))));
     scores = static_cast<float*>(take(kScoreBlocks * kBlockNumbers * 4));
     weights = static_cast<u16*>(take(kUnitBlocks * kBlockNumbers * 2));
+    columns = reinterpret_cast<float*>(weights);
     queries = static_cast<u16*>(take(kPairs * query_halves(head_dim) * 2));
     results = static_cast<float*>(take(kPairs * result_floats(head_dim) * 4));
   }
@@ -77,95 +61,6 @@ class FlushDenormals {
  private:
   unsigned before_;
 };
-
-/// Keeps a constant in a register: gcc would read it again in each round.
-template <typename Vector>
-inline void hold(Vector& x) {
-  asm("" : "+v"(x));
-}
-
-/// Which rows see a key.
-inline __mmask16 seeing(__m512i hidden, __m512i seen, i64 key) {
-  const __m512i at = _mm512_set1_epi32(static_cast<int>(key));
-  return _mm512_mask_cmple_epi32_mask(_mm512_cmpgt_epi32_mask(seen, at), hidden, at);
-}
-
-/// 2^x. The polynomial is of degree 4, within 3e-6.
-struct Power {
-  __m512 c4 = _mm512_set1_ps(0.0135341671f), c3 = _mm512_set1_ps(0.0520114652f), c2 = _mm512_set1_ps(0.241442752f),
-         c1 = _mm512_set1_ps(0.693003836f), c0 = _mm512_set1_ps(1.00000259f);
-
-  Power() {
-    hold(c4);
-    hold(c3);
-    hold(c2);
-    hold(c1);
-    hold(c0);
-  }
-  __m512 mantissa(__m512 x) const {
-    const __m512 rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    const __m512 y = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_fmadd_ps(c4, rest, c3), rest, c2), rest, c1);
-    return _mm512_fmadd_ps(y, rest, c0);
-  }
-  __m512 operator()(__m512 x) const { return _mm512_scalef_ps(mantissa(x), x); }
-  __m512 masked(__mmask16 mask, __m512 x) const { return _mm512_maskz_scalef_ps(mask, mantissa(x), x); }
-};
-
-/// What a pair's rows gain by some keys.
-struct alignas(64) NewSums {
-  float sum[2][kLanes] = {};
-  float rounded_sum[2][kLanes] = {};
-};
-
-/// Scores of `n_blocks` blocks of 32 keys become weights in pairs of keys, and are summed.
-template <bool kMask>
-[[gnu::noinline]] void weigh(const float* scores, i64 n_blocks, float factor, const RowPair& pair, i64 first_key,
-                             u16* weights, NewSums& sums, const char* next_keys) {
-  const Power power;
-  __m512 by = _mm512_set1_ps(factor);
-  __m512i half = _mm512_set1_epi32(0x8000);  // of the last place that stays: weights are rounded to nearest
-  __m512i stays = _mm512_set1_epi32(static_cast<int>(0xffff0000));
-  hold(by);
-  hold(half);
-  hold(stays);
-  for (int tile = 0; tile < 2; ++tile) {
-    const __m512 shift = _mm512_load_ps(pair.shift[tile]);
-    const __m512i hidden = _mm512_load_si512(pair.hidden[tile]), seen = _mm512_load_si512(pair.seen[tile]);
-    __m512 sum = _mm512_load_ps(sums.sum[tile]), rounded_sum = _mm512_load_ps(sums.rounded_sum[tile]);
-    __m512 odd_sum = _mm512_setzero_ps(), rounded_odd_sum = odd_sum;
-    for (i64 block = 0; block < n_blocks; ++block) {
-      const float* from = scores + block * kBlockNumbers + tile * kTileHalves;
-      u16* to = weights + block * kBlockNumbers + tile * kTileHalves;
-      for (i64 i = 0; i < kTileKeys; i += 4) {
-        __m512 weight[4];
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) {
-          const __m512 exponent = _mm512_fmadd_ps(_mm512_load_ps(from + (i + j) * kLanes), by, shift);
-          if (kMask) {
-            weight[j] = power.masked(seeing(hidden, seen, first_key + block * kTileKeys + i + j), exponent);
-          } else {
-            _mm_prefetch(next_keys + j * 64, _MM_HINT_T0);
-            weight[j] = power(exponent);
-          }
-        }
-        next_keys += 4 * 64;
-#pragma GCC unroll 2
-        for (int j = 0; j < 4; j += 2) {
-          sum = _mm512_add_ps(sum, weight[j]);
-          odd_sum = _mm512_add_ps(odd_sum, weight[j + 1]);
-          const __m512i even = _mm512_add_epi32(_mm512_castps_si512(weight[j]), half);
-          __m512i odd = _mm512_add_epi32(_mm512_castps_si512(weight[j + 1]), half);
-          odd = _mm512_and_si512(odd, stays);
-          rounded_sum = _mm512_add_ps(rounded_sum, _mm512_castsi512_ps(_mm512_and_si512(even, stays)));
-          rounded_odd_sum = _mm512_add_ps(rounded_odd_sum, _mm512_castsi512_ps(odd));
-          _mm512_store_si512(to + (i + j) * kLanes, _mm512_or_si512(_mm512_srli_epi32(even, 16), odd));
-        }
-      }
-    }
-    _mm512_store_ps(sums.sum[tile], _mm512_add_ps(sum, odd_sum));
-    _mm512_store_ps(sums.rounded_sum[tile], _mm512_add_ps(rounded_sum, rounded_odd_sum));
-  }
-}
 
 inline const u16* keys_at(const TileHead& head, i64 key, i64 head_dim) {
   return key < head.n_in_place ? head.keys + key * head_dim : head.last_keys;
@@ -297,6 +192,19 @@ class Pass {
     }
   }
 
+  /// Adds to the columns of entries from `origin` on.
+  void reduce_columns(const float* shifts, bool maxima, i64 origin, float* columns) {
+    for (i64 r = 0; r < n_pairs_ * kTileRows; ++r) {
+      const i64 row = r < rows_.n_rows ? r : rows_.n_rows - 1;
+      scratch_.pairs[r / kTileRows].shift[r % kTileRows / kLanes][r % kLanes] = -shifts[row];
+    }
+    hide_lanes_behind_the_last();
+    const i64 end = rows_.seen[rows_.n_rows - 1];
+    for (i64 unit = rows_.hidden[0] / kTileUnit * kTileUnit; unit < end; unit += kTileUnit) {
+      reduce_unit(unit, end, maxima ? Reduction::max : Reduction::sum, columns + unit - origin);
+    }
+  }
+
   void finish() const {
     for (i64 p = 0; p < n_pairs_; ++p) {
       for (int tile = 0; tile < 2; ++tile) write(p, tile);
@@ -326,18 +234,59 @@ class Pass {
   /// Takes a pair past what it sees of a unit of keys.
   void attend(i64 p, i64 unit) {
     RowPair& pair = scratch_.pairs[p];
-    const i64 first = pair.first() / kTileKeys * kTileKeys;
-    const i64 begin = first > unit ? first : unit;
-    const i64 end = pair.end() < unit + kTileUnit ? pair.end() : unit + kTileUnit;
-    if (begin >= end) return;
-    const i64 n_blocks = (end - begin + kTileKeys - 1) / kTileKeys;
+    const auto [begin, n_blocks] = part(pair, unit);
+    if (n_blocks == 0) return;
     if (!weigh_unit(p, begin, n_blocks, false)) {
       move_reference(p, begin, n_blocks);
       weigh_unit(p, begin, n_blocks, true);
     }
+    if (rows_.out == nullptr) return;
     multiply_values(tiles_, rows_.head.values + begin * n_channels_, n_channels_, scratch_.weights, n_blocks,
                     pair.started, results(p));
     pair.started = true;
+  }
+
+  /// Where a pair's way through a unit begins, and how many blocks of keys it takes.
+  struct Part {
+    i64 begin, n_blocks;
+  };
+  Part part(const RowPair& pair, i64 unit) const {
+    const i64 first = pair.first() / kTileKeys * kTileKeys;
+    const i64 begin = first > unit ? first : unit;
+    const i64 end = pair.end() < unit + kTileUnit ? pair.end() : unit + kTileUnit;
+    return {begin, begin >= end ? 0 : (end - begin + kTileKeys - 1) / kTileKeys};
+  }
+
+  /// They must not count in columns: shifted so far down that they weigh nothing.
+  void hide_lanes_behind_the_last() {
+    for (i64 r = rows_.n_rows; r < n_pairs_ * kTileRows; ++r) {
+      scratch_.pairs[n_pairs_ - 1].shift[r % kTileRows / kLanes][r % kLanes] = kNoMax;
+    }
+  }
+
+  void reduce_unit(i64 unit, i64 end, Reduction reduction, float* to) {
+    const __m512 start = _mm512_set1_ps(reduction == Reduction::max ? kNoMax : 0.0f);
+    const i64 n_keys = end - unit < kTileUnit ? (end - unit + kTileKeys - 1) / kTileKeys * kTileKeys : kTileUnit;
+    for (i64 i = 0; i < n_keys; ++i) _mm512_store_ps(scratch_.columns + i * kLanes, start);
+    for (i64 p = 0; p < n_pairs_; ++p) {
+      const Part at = part(scratch_.pairs[p], unit);
+      for (i64 block = 0; block < at.n_blocks; block += kScoreBlocks) {
+        const i64 n = at.n_blocks - block < kScoreBlocks ? at.n_blocks - block : kScoreBlocks;
+        const i64 key = at.begin + block * kTileKeys;
+        reduce_blocks(p, key, n, reduction, scratch_.columns + (key - unit) * kLanes);
+      }
+    }
+    for (i64 i = 0; i < n_keys; i += kLanes) reduce_lanes(scratch_.columns + i * kLanes, reduction, to + i);
+  }
+
+  void reduce_blocks(i64 p, i64 key, i64 n_blocks, Reduction reduction, float* columns) {
+    const RowPair& pair = scratch_.pairs[p];
+    score(tiles_, rows_, queries(p), key, n_blocks, scratch_.scores);
+    const bool all = pair.all_see(key, key + n_blocks * kTileKeys);
+    const auto kernel = reduction == Reduction::sum
+                            ? (all ? reduce<Reduction::sum, false> : reduce<Reduction::sum, true>)
+                            : (all ? reduce<Reduction::max, false> : reduce<Reduction::max, true>);
+    kernel(scratch_.scores, n_blocks, rows_.factor, pair, key, columns);
   }
 
   /// False where sums leave the range in which they are exact, unless they are to be taken as they come.
@@ -434,7 +383,7 @@ class Pass {
     if (n <= 0) return;
     const RowPair& pair = scratch_.pairs[p];
     const __m512 factor = _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_load_ps(pair.rounded_sum[tile]));
-    for (i64 c = 0; c < rows_.head_dim; c += 32) {
+    for (i64 c = 0; c < (rows_.out == nullptr ? 0 : rows_.head_dim); c += 32) {
       write_channels(results(p) + c / kLanes * 2 * kTileFloats + tile * kTileFloats, 2 * kTileFloats, factor,
                      rows_.out + row, n, c, rows_.head_dim, rows_.out_is_bf16);
     }
@@ -460,9 +409,15 @@ void attend_rows(const TileRows& rows) {
   pass.finish();
 }
 
+void reduce_columns(const TileRows& rows, const float* shifts, bool maxima, i64 origin, float* columns) {
+  const FlushDenormals flush;
+  Tiles tiles;
+  Pass(tiles, rows).reduce_columns(shifts, maxima, origin, columns);
+}
+
 std::size_t scratch_bytes(i64 head_dim) { return static_cast<std::size_t>(Scratch::bytes(head_dim)); }
 
-constexpr TileKernels kTileKernels{scratch_bytes, pack_tile_values, attend_rows};
+constexpr TileKernels kTileKernels{scratch_bytes, pack_tile_values, attend_rows, reduce_columns};
 
 }  // namespace
 }  // namespace kvpress

@@ -50,7 +50,12 @@ struct TileKernels {
   std::size_t (*scratch_bytes)(std::int64_t head_dim);
   /// n entries, of which the last may be fewer than kTileKeys: whole blocks of packed values come out.
   void (*pack_values)(const std::uint16_t* values, std::int64_t n, std::int64_t head_dim, std::uint16_t* packed);
+  /// Without `out`, log_sum_exp alone.
   void (*attend)(const TileRows& rows);
+  /// columns[j], of entry origin + j, += the sum over the rows of 2^(exponent - shifts[r]), or becomes the largest of
+  /// what is there and the exponents less shifts[r] with `maxima`. Whole blocks of kTileKeys are written to; `origin`
+  /// is a multiple of kTileUnit.
+  void (*reduce_columns)(const TileRows& rows, const float* shifts, bool maxima, std::int64_t origin, float* columns);
 };
 
 /// Null where the compiler was not told to use these instructions. The caller asks the processor whether it has them.

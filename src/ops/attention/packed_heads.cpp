@@ -26,8 +26,8 @@ float* scratch(std::int64_t n) {
 }  // namespace
 
 PackedHeads::PackedHeads(const TileKernels& kernels, const AttentionArgs& args, std::int64_t first,
-                         AlignedVector<Half>& memory)
-    : kernels_(kernels), args_(args), first_(first), memory_(memory) {
+                         AlignedVector<Half>& memory, bool with_values)
+    : kernels_(kernels), args_(args), first_(first), memory_(memory), with_values_(with_values) {
   std::size_t end = 0;
   for (auto h = static_cast<std::size_t>(first); h < args.kv.size(); ++h) {
     const Place next = place(args.kv[h], end);
@@ -42,7 +42,7 @@ PackedHeads::Place PackedHeads::place(const HeadKV& kv, std::size_t begin) const
   const std::int64_t n = (kv.n + kTileKeys - 1) / kTileKeys * kTileKeys;
   const std::int64_t channels = tiled_head_dim(args_.head_dim);
   Place at = {begin, 0, 0, 0};
-  at.last_keys = at.values + static_cast<std::size_t>(n * channels);
+  at.last_keys = at.values + static_cast<std::size_t>(with_values_ ? n * channels : 0);
   at.keys =
       at.last_keys + static_cast<std::size_t>((kTileKeys + 1) * channels);  // tiles read beyond the last row's end
   at.end = at.keys + (keys_stand_in_place(kv) ? 0 : static_cast<std::size_t>(n * args_.head_dim));
@@ -50,7 +50,7 @@ PackedHeads::Place PackedHeads::place(const HeadKV& kv, std::size_t begin) const
   return at;
 }
 
-void PackedHeads::pack(bool with_values) {
+void PackedHeads::pack() {
   struct Part {
     std::int64_t head, first;
   };
@@ -59,7 +59,7 @@ void PackedHeads::pack(bool with_values) {
     for (std::int64_t first = 0; first < kv(h).n; first += kTileUnit) parts.push_back({h, first});
   }
   parallel_for(static_cast<std::int64_t>(parts.size()), [&](std::int64_t i) {
-    if (with_values) pack_values(parts[i].head, parts[i].first);
+    if (with_values_) pack_values(parts[i].head, parts[i].first);
     pack_keys(parts[i].head, parts[i].first);
   });
   for (std::int64_t h = 0; h < n_heads(); ++h) pack_last_keys(h);

@@ -15,11 +15,11 @@ class PackedHeads {
  public:
   /// Memory for as many heads from `first` on as are held at a time, one at least.
   PackedHeads(const TileKernels& kernels, const AttentionArgs& args, std::int64_t first,
-              AlignedVector<std::uint16_t>& memory);
+              AlignedVector<std::uint16_t>& memory, bool with_values = true);
 
   std::int64_t n_heads() const { return static_cast<std::int64_t>(places_.size()); }
   /// Uses every thread.
-  void pack(bool with_values = true);
+  void pack();
   /// Counted from the first.
   TileHead head(std::int64_t h) const;
 
@@ -40,6 +40,7 @@ class PackedHeads {
   const AttentionArgs& args_;
   std::int64_t first_;
   AlignedVector<std::uint16_t>& memory_;
+  bool with_values_;
   std::vector<Place> places_;
 };
 
