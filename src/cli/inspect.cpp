@@ -50,6 +50,9 @@ std::string norm_text(const LayerSpec& spec) {
 
 void print_layer(const ModelConfig& config, const LayerSpec& spec) {
   line("rotary channels", fmt::format("{} of {}", spec.rope.rotary_dim(), config.head_dim));
+  if (const QueryGrowth& growth = spec.query_growth; growth.beta > 0) {
+    line("queries", fmt::format("times 1 + {} log(1 + floor(position / {}))", growth.beta, growth.context));
+  }
   if (spec.window > 0) line("window", fmt::format("{} tokens", spec.window));
   if (spec.attention_soft_cap > 0) line("attention scores", fmt::format("soft cap of {}", spec.attention_soft_cap));
   if (spec.attention_sinks) line("attention sinks", "one a head");

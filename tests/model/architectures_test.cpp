@@ -39,7 +39,7 @@ json with(json config, const json& changes) {
 }
 
 std::vector<std::string> small_models() {
-  return {"gemma2", "gemma3", "gpt2", "gpt-oss", "gpt-oss-mxfp4", "ministral", "mixtral",
+  return {"gemma2", "gemma3", "gpt2", "gpt-oss", "gpt-oss-mxfp4", "ministral", "ministral3", "mixtral",
           "olmo2",  "opt",    "phi3", "qwen2",   "qwen3",         "qwen3-moe", "smollm3"};
 }
 
@@ -117,6 +117,10 @@ TEST(Architectures, OfModelsThatSeePicturesTheTextPartIsRead) {
                 {{"model_type", "mistral3"}, {"text_config", mistral}, {"vision_config", json::object()}},
                 "mistral-window", [](const std::string& name) { return "language_model." + name; }, pictures),
             last_state(mistral, "mistral-window", same));
+  const json ministral = config_of("ministral3");
+  EXPECT_EQ(last_state({{"model_type", "mistral3"}, {"text_config", ministral}, {"vision_config", json::object()}},
+                       "ministral3", newer, pictures),
+            last_state(ministral, "ministral3", same));
   EXPECT_THAT(error_of([&] {
                 config_in({{"model_type", "gemma3"}, {"vision_config", json::object()}});
               }),
@@ -180,6 +184,16 @@ TEST(Architectures, ConfigurationsThatContradictTheirTensorsAreRefused) {
   EXPECT_THAT(error("gemma2", {{"query_pre_attn_scalar", 0}}), HasSubstr("it must be above 0"));
   EXPECT_THAT(error("gemma2", {{"hidden_activation", "silu"}}), HasSubstr("only gelu_pytorch_tanh gates"));
   EXPECT_THAT(error("qwen2", {{"hidden_act", "relu"}}), HasSubstr("only silu gates"));
+  json rope = config_of("ministral3")["rope_parameters"];
+  const auto ministral = [&](const char* key, const json& value) {
+    return error("ministral3", {{"rope_parameters", with(rope, {{key, value}})}});
+  };
+  EXPECT_THAT(ministral("llama_4_scaling_beta", -1), HasSubstr("'rope_parameters.llama_4_scaling_beta' is -1"));
+  EXPECT_THAT(ministral("llama_4_scaling_beta", nullptr), HasSubstr("llama_4_scaling_beta' is missing"));
+  EXPECT_THAT(ministral("original_max_position_embeddings", nullptr),
+              HasSubstr("'rope_parameters.original_max_position_embeddings' is missing"));
+  EXPECT_THAT(error("mistral-window", {{"rope_parameters", rope}}),
+              HasSubstr("'rope_parameters.llama_4_scaling_beta' is not known here"));
   EXPECT_THAT(error("opt", {{"do_layer_norm_before", false}}), HasSubstr("'do_layer_norm_before' is false"));
   EXPECT_THAT(error("opt", {{"max_position_embeddings", 130}}), HasSubstr("embed_positions.weight has shape"));
   EXPECT_THAT(error("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}), HasSubstr("must be false"));

@@ -313,6 +313,29 @@ TEST(GgufConfig, RopeIsScaledAsLlamaCppDoes) {
   EXPECT_THAT(message(gguf().u32("llama.rope.dimension_count", 2)), HasSubstr("heads have 4 channels"));
 }
 
+/// llama.cpp's names for what Ministral 3's config.json says.
+TEST(GgufConfig, QueriesOfMinistral3Grow) {
+  const auto mistral3 = [] {
+    GgufBuilder builder;
+    builder.text("general.architecture", "mistral3").u32("mistral3.embedding_length", 8);
+    builder.u32("mistral3.context_length", 64).u32("mistral3.block_count", 2).u32("mistral3.feed_forward_length", 16);
+    builder.u32("mistral3.attention.head_count", 2).f32("mistral3.attention.layer_norm_rms_epsilon", 1e-5f);
+    return builder.tensor("token_embd.weight", {8, 10}, 0, 0);
+  };
+  EXPECT_EQ(read(mistral3()).layer(1).query_growth, QueryGrowth());
+  EXPECT_EQ(read(mistral3().f32("mistral3.attention.temperature_scale", 0.5f)).layer(1).query_growth,
+            (QueryGrowth{0.5f, 64}));
+  EXPECT_EQ(read(mistral3()
+                     .f32("mistral3.attention.temperature_scale", 0.5f)
+                     .u32("mistral3.rope.scaling.original_context_length", 16))
+                .layer(1)
+                .query_growth,
+            (QueryGrowth{0.5f, 16}));
+  EXPECT_THAT(message(mistral3().f32("mistral3.attention.temperature_scale", -1)),
+              EndsWith("metadata mistral3.attention.temperature_scale is -1, it must be at least 0"));
+  EXPECT_THAT(message(gguf().f32("llama.attention.temperature_scale", 0.5f)), HasSubstr("is not known here"));
+}
+
 TEST(GgufConfig, KeysThatAreMissingOrNotUnderstoodAreNamed) {
   GgufBuilder without;
   without.text("general.architecture", "llama").u32("llama.embedding_length", 8).u32("llama.context_length", 64);

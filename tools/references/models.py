@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GptOssConfig, LlamaConfig,
-    MinistralConfig, MistralConfig, MixtralConfig, Olmo2Config, OPTConfig, Phi3Config, PreTrainedModel, Qwen2Config,
+    Ministral3Config, MinistralConfig, MistralConfig, MixtralConfig, Olmo2Config, OPTConfig, Phi3Config, PreTrainedModel, Qwen2Config,
     Qwen3Config, Qwen3MoeConfig, SmolLM3Config,
 )
 
@@ -164,6 +164,16 @@ def ministral() -> MinistralConfig:
     )
 
 
+def ministral3() -> Ministral3Config:
+    # The text is three times as long as the context from which on queries grow, and they grow a lot.
+    return Ministral3Config(
+        **SMALL, num_hidden_layers=2, head_dim=16, rope_parameters=rope(
+            10000.0, rope_type="yarn", factor=4.0, beta_fast=8.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
+            original_max_position_embeddings=32, llama_4_scaling_beta=0.8,
+        ),
+    )
+
+
 def mixtral() -> MixtralConfig:
     return MixtralConfig(
         **SMALL, num_hidden_layers=2, num_local_experts=4, num_experts_per_tok=2, rope_parameters=rope(1e6),
@@ -279,7 +289,7 @@ SPECS: tuple[Spec, ...] = (
 ) + tuple(
     Spec(make_config.__name__.replace("_", "-"), make_config, 96)
     for make_config in (
-        gemma2, gemma3, gpt2, gpt_oss, ministral, mixtral, olmo2, opt, phi3, qwen2, qwen3, qwen3_moe, smollm3,
+        gemma2, gemma3, gpt2, gpt_oss, ministral, ministral3, mixtral, olmo2, opt, phi3, qwen2, qwen3, qwen3_moe, smollm3,
     )
 ) + (
     Spec("gpt-oss-mxfp4", gpt_oss_mxfp4, 96, rounded=True),
