@@ -11,7 +11,6 @@
 #include "cli/commands.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
-#include "kvpress/cache/kv_cache.h"
 #include "kvpress/engine/open_model.h"
 
 namespace kvpress {
@@ -107,9 +106,10 @@ void print_summary(const OpenedModel& opened) {
   if (has_quantized(*opened.files->tensors)) held("file", DType::f32, HeldWeights::as_file);
   line("weights in memory", fmt::format("{}", fmt::join(weights, ", ")));
   for (const DType type : {DType::bf16, DType::f32}) {
-    const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
-    const auto per_token = static_cast<double>(KVCache::bytes_per_token(shape));
-    line("cache", fmt::format("{:.0f} bytes per token in {}, {} at {} tokens", per_token, to_string(type),
+    const double at_first = cache_bytes_per_token(config, {type}, 0);
+    const double at_last = cache_bytes_per_token(config, {type}, config.max_positions);
+    const std::string then = at_last < at_first ? fmt::format(", {:.0f} once windows are full", at_last) : "";
+    line("cache", fmt::format("{:.0f} bytes per token in {}{}, {} at {} tokens", at_first, to_string(type), then,
                               format_bytes(plan_memory(config, 0, {type}, 0, config.max_positions).cache),
                               config.max_positions));
   }
