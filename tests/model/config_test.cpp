@@ -200,6 +200,8 @@ TEST(Config, KeysThatAreNotUnderstoodAreNamed) {
   EXPECT_EQ(error_with(usual), "no error");
   EXPECT_THAT(error_with({{"hidden_size", json::array({1, 2, 3})}}),
               HasSubstr("'hidden_size' is an array of 3, it must be a whole number"));
+  EXPECT_THAT(error_with({{"num_key_value_heads", json::array({2, 1})}}),
+              EndsWith("/config.json: 'num_key_value_heads' is an array of 2, it must be a whole number"));
   EXPECT_THAT(error_with({{"hidden_size", 1e9}}), HasSubstr("it must be a whole number"));
   EXPECT_THAT(error_with({{"hidden_size", 18446744073709551615u}}), HasSubstr("it must be between 1 and 8388608"));
   EXPECT_THAT(error_with({{"num_hidden_layers", 2147483647}}), HasSubstr("it must be between 1 and 4096"));
@@ -280,7 +282,8 @@ TEST(GgufConfig, NumbersOfEveryTypeAreRead) {
   EXPECT_THAT(message(gguf().f32("llama.attention.head_count_kv", 1.5f)),
               EndsWith("metadata llama.attention.head_count_kv is a number, but must be an array of whole numbers"));
   EXPECT_THAT(message(gguf().i32s("llama.attention.head_count_kv", {1, 2})),
-              EndsWith("metadata llama.attention.head_count_kv differs from layer to layer, which is not supported"));
+              EndsWith("m.gguf: metadata llama.attention.head_count_kv differs from layer to layer, which is not "
+                       "supported"));
   EXPECT_THAT(message(gguf().value<std::int32_t>("llama.attention.head_count_kv", 5, -1)),
               HasSubstr("llama.attention.head_count_kv is -1, it must be from 1 to"));
   EXPECT_THAT(message(gguf().value<std::uint64_t>("llama.attention.head_count_kv", 10, ~0ull)),

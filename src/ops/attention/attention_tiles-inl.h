@@ -225,7 +225,7 @@ class Pass {
       queries_of[i] = rows_.queries[row];
       pair.hidden[tile][i] = rows_.hidden[row];
       pair.seen[tile][i] = rows_.seen[row];
-      pair.shift[tile][i] = pair.sum[tile][i] = pair.rounded_sum[tile][i] = 0;
+      pair.shift[tile][i] = pair.rounded_sum[tile][i] = pair.exact_sum[tile][i] = 0;
     }
     pair.started = false;
     pack_query_tiles(queries_of, rows_.head_dim, queries(p) + tile * kTileHalves, 2 * kTileHalves);
@@ -296,20 +296,34 @@ class Pass {
     for (i64 block = 0; block < n_blocks; block += kScoreBlocks) {
       const i64 n = n_blocks - block < kScoreBlocks ? n_blocks - block : kScoreBlocks;
       const i64 key = begin + block * kTileKeys;
-      const i64 after = key + n * kTileKeys;
       score(tiles_, rows_, queries(p), key, n, scratch_.scores);
-      const auto weigh_keys = pair.all_see(key, after) ? weigh<false> : weigh<true>;
-      weigh_keys(scratch_.scores, n, rows_.factor, pair, key, scratch_.weights + block * kBlockNumbers, sums,
-                 reinterpret_cast<const char*>(keys_at(rows_.head, after, rows_.head_dim)));
+      weigh_blocks(pair, key, n, scratch_.weights + block * kBlockNumbers, sums);
     }
     return add_sums(pair, sums, begin + n_blocks * kTileKeys, take_any);
+  }
+
+  /// Of blocks of which the first are seen by all rows, only the others are masked.
+  void weigh_blocks(const RowPair& pair, i64 key, i64 n_blocks, u16* weights, NewSums& sums) const {
+    i64 n_all = 0;
+    while (n_all < n_blocks && pair.all_see(key + n_all * kTileKeys, key + (n_all + 1) * kTileKeys)) ++n_all;
+    const bool exact = rows_.log_sum_exp != nullptr;
+    const auto* next_keys =
+        reinterpret_cast<const char*>(keys_at(rows_.head, key + n_blocks * kTileKeys, rows_.head_dim));
+    if (n_all > 0) {
+      (exact ? weigh<false, true> : weigh<false, false>)(scratch_.scores, n_all, rows_.factor, pair, key, weights, sums,
+                                                         next_keys);
+    }
+    if (n_all == n_blocks) return;
+    const i64 done = n_all * kBlockNumbers;
+    (exact ? weigh<true, true> : weigh<true, false>)(scratch_.scores + done, n_blocks - n_all, rows_.factor, pair,
+                                                     key + n_all * kTileKeys, weights + done, sums, next_keys);
   }
 
   static bool add_sums(RowPair& pair, const NewSums& sums, i64 end, bool take_any) {
     if (!take_any && !(stay_in_range(pair, sums, end, 0) && stay_in_range(pair, sums, end, 1))) return false;
     for (int tile = 0; tile < 2; ++tile) {
-      add(sums.sum[tile], pair.sum[tile]);
       add(sums.rounded_sum[tile], pair.rounded_sum[tile]);
+      add(sums.exact_sum[tile], pair.exact_sum[tile]);
     }
     return true;
   }
@@ -319,7 +333,7 @@ class Pass {
   }
 
   static bool stay_in_range(const RowPair& pair, const NewSums& sums, i64 end, int tile) {
-    const __m512 total = _mm512_add_ps(_mm512_load_ps(pair.sum[tile]), _mm512_load_ps(sums.sum[tile]));
+    const __m512 total = _mm512_add_ps(_mm512_load_ps(pair.rounded_sum[tile]), _mm512_load_ps(sums.rounded_sum[tile]));
     const __mmask16 enough = _mm512_cmp_ps_mask(total, _mm512_set1_ps(kLeastSum), _CMP_GE_OQ);
     const __mmask16 good = _mm512_mask_cmp_ps_mask(enough, total, _mm512_set1_ps(kLargestSum), _CMP_LE_OQ);
     const __m512i hidden = _mm512_load_si512(pair.hidden[tile]), seen = _mm512_load_si512(pair.seen[tile]);
@@ -334,7 +348,8 @@ class Pass {
     RowPair& pair = scratch_.pairs[p];
     __m512 max[2];
     for (int tile = 0; tile < 2; ++tile) {
-      const __mmask16 none = _mm512_cmp_ps_mask(_mm512_load_ps(pair.sum[tile]), _mm512_setzero_ps(), _CMP_EQ_OQ);
+      const __mmask16 none =
+          _mm512_cmp_ps_mask(_mm512_load_ps(pair.rounded_sum[tile]), _mm512_setzero_ps(), _CMP_EQ_OQ);
       max[tile] = _mm512_mask_mov_ps(_mm512_setzero_ps(), none, _mm512_set1_ps(kNoMax));
     }
     for (i64 block = 0; block < n_blocks; ++block) {
@@ -363,11 +378,11 @@ class Pass {
     by = _mm512_maskz_roundscale_ps(some, by, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
     _mm512_store_ps(pair.shift[tile], _mm512_sub_ps(_mm512_load_ps(pair.shift[tile]), by));
     // Rows without weights so far have nothing to be scaled, and may move down by more than a factor can hold.
-    const __mmask16 none = _mm512_cmp_ps_mask(_mm512_load_ps(pair.sum[tile]), _mm512_setzero_ps(), _CMP_EQ_OQ);
+    const __mmask16 none = _mm512_cmp_ps_mask(_mm512_load_ps(pair.rounded_sum[tile]), _mm512_setzero_ps(), _CMP_EQ_OQ);
     const __m512 one = _mm512_set1_ps(1.0f);
     const __m512 factor = _mm512_mask_mov_ps(_mm512_scalef_ps(one, _mm512_sub_ps(_mm512_setzero_ps(), by)), none, one);
-    multiply(pair.sum[tile], factor);
     multiply(pair.rounded_sum[tile], factor);
+    multiply(pair.exact_sum[tile], factor);
     if (!pair.started) return;
     for (i64 c = 0; c < n_channels_; ++c) {
       float* at = results(p) + c / kLanes * 2 * kTileFloats + tile * kTileFloats + c % kLanes * kLanes;
@@ -390,7 +405,7 @@ class Pass {
     if (rows_.log_sum_exp == nullptr) return;
     for (i64 i = 0; i < n; ++i) {
       constexpr float kLn2 = 0.693147180559945f;
-      *rows_.log_sum_exp[row + i] = __builtin_logf(pair.sum[tile][i]) - pair.shift[tile][i] * kLn2;
+      *rows_.log_sum_exp[row + i] = __builtin_logf(pair.exact_sum[tile][i]) - pair.shift[tile][i] * kLn2;
     }
   }
 

@@ -14,8 +14,8 @@ constexpr i64 kBlockNumbers = kTileKeys * kTileRows;
 /// Two tiles of rows, a row in each lane, and their running softmax.
 struct alignas(64) RowPair {
   float shift[2][kLanes];        // minus the reference
-  float sum[2][kLanes];          // of 2^(exponent + shift)
-  float rounded_sum[2][kLanes];  // of the same, rounded to bfloat16 as they are multiplied
+  float rounded_sum[2][kLanes];  // of weights 2^(exponent + shift), rounded to bfloat16 as they are multiplied
+  float exact_sum[2][kLanes];    // of the same before they are rounded
   std::int32_t hidden[2][kLanes], seen[2][kLanes];
   bool started;  // whether results were accumulated
 
@@ -37,10 +37,17 @@ inline __mmask16 seeing(__m512i hidden, __m512i seen, i64 key) {
   return _mm512_mask_cmple_epi32_mask(_mm512_cmpgt_epi32_mask(seen, at), hidden, at);
 }
 
-/// 2^x. The polynomial is of degree 4, within 3e-6.
+/// x less the next whole number below.
+inline __m512 fraction(__m512 x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+
+/// Half of the last place of numbers in bfloat16 from 1 to 2.
+constexpr float kHalfPlace = 0x1p-8f;
+
+/// 2^x, within 3e-6. With kToCut it is half a place more: cut off after the last place, it is rounded to nearest.
+template <bool kToCut>
 struct Power {
   __m512 c4 = _mm512_set1_ps(0.0135341671f), c3 = _mm512_set1_ps(0.0520114652f), c2 = _mm512_set1_ps(0.241442752f),
-         c1 = _mm512_set1_ps(0.693003836f), c0 = _mm512_set1_ps(1.00000259f);
+         c1 = _mm512_set1_ps(0.693003836f), c0 = _mm512_set1_ps(1.00000259f + (kToCut ? kHalfPlace : 0.0f));
 
   Power() {
     hold(c4);
@@ -49,37 +56,37 @@ struct Power {
     hold(c1);
     hold(c0);
   }
-  __m512 mantissa(__m512 x) const {
+  template <bool kMask>
+  __m512 of(__m512 x, __mmask16 mask) const {
     const __m512 rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
     const __m512 y = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_fmadd_ps(c4, rest, c3), rest, c2), rest, c1);
-    return _mm512_fmadd_ps(y, rest, c0);
+    const __m512 mantissa = _mm512_fmadd_ps(y, rest, c0);
+    return kMask ? _mm512_maskz_scalef_ps(mask, mantissa, x) : _mm512_scalef_ps(mantissa, x);
   }
-  __m512 operator()(__m512 x) const { return _mm512_scalef_ps(mantissa(x), x); }
-  __m512 masked(__mmask16 mask, __m512 x) const { return _mm512_maskz_scalef_ps(mask, mantissa(x), x); }
 };
 
 /// What a pair's rows gain by some keys.
 struct alignas(64) NewSums {
-  float sum[2][kLanes] = {};
   float rounded_sum[2][kLanes] = {};
+  float exact_sum[2][kLanes] = {};
 };
 
-/// Scores of `n_blocks` blocks of 32 keys become weights in pairs of keys, and are summed.
-template <bool kMask>
+/// Scores of `n_blocks` blocks of 32 keys become weights in pairs of keys, and are summed; the exact sums are left out
+/// without kExact.
+template <bool kMask, bool kExact>
 [[gnu::noinline]] void weigh(const float* scores, i64 n_blocks, float factor, const RowPair& pair, i64 first_key,
                              u16* weights, NewSums& sums, const char* next_keys) {
-  const Power power;
+  const Power<true> power;
   __m512 by = _mm512_set1_ps(factor);
-  __m512i half = _mm512_set1_epi32(0x8000);  // of the last place that stays: weights are rounded to nearest
   __m512i stays = _mm512_set1_epi32(static_cast<int>(0xffff0000));
   hold(by);
-  hold(half);
   hold(stays);
+  const __m512 one = _mm512_set1_ps(1.0f), half_place = _mm512_set1_ps(kHalfPlace);
   for (int tile = 0; tile < 2; ++tile) {
     const __m512 shift = _mm512_load_ps(pair.shift[tile]);
     const __m512i hidden = _mm512_load_si512(pair.hidden[tile]), seen = _mm512_load_si512(pair.seen[tile]);
-    __m512 sum = _mm512_load_ps(sums.sum[tile]), rounded_sum = _mm512_load_ps(sums.rounded_sum[tile]);
-    __m512 odd_sum = _mm512_setzero_ps(), rounded_odd_sum = odd_sum;
+    __m512 even_sum = _mm512_load_ps(sums.rounded_sum[tile]), odd_sum = _mm512_setzero_ps();
+    __m512 sum = _mm512_setzero_ps(), powers_of_two = sum;
     for (i64 block = 0; block < n_blocks; ++block) {
       const float* from = scores + block * kBlockNumbers + tile * kTileHalves;
       u16* to = weights + block * kBlockNumbers + tile * kTileHalves;
@@ -88,29 +95,29 @@ template <bool kMask>
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) {
           const __m512 exponent = _mm512_fmadd_ps(_mm512_load_ps(from + (i + j) * kLanes), by, shift);
-          if (kMask) {
-            weight[j] = power.masked(seeing(hidden, seen, first_key + block * kTileKeys + i + j), exponent);
-          } else {
-            _mm_prefetch(next_keys + j * 64, _MM_HINT_T0);
-            weight[j] = power(exponent);
+          const __mmask16 mask = kMask ? seeing(hidden, seen, first_key + block * kTileKeys + i + j) : __mmask16{0};
+          weight[j] = power.of<kMask>(exponent, mask);
+          if (kExact) {
+            sum = _mm512_add_ps(sum, weight[j]);
+            const __m512 two = kMask ? _mm512_maskz_scalef_ps(mask, one, exponent) : _mm512_scalef_ps(one, exponent);
+            powers_of_two = _mm512_add_ps(powers_of_two, two);
           }
+          if (!kMask) _mm_prefetch(next_keys + j * 64, _MM_HINT_T0);
         }
         next_keys += 4 * 64;
 #pragma GCC unroll 2
         for (int j = 0; j < 4; j += 2) {
-          sum = _mm512_add_ps(sum, weight[j]);
-          odd_sum = _mm512_add_ps(odd_sum, weight[j + 1]);
-          const __m512i even = _mm512_add_epi32(_mm512_castps_si512(weight[j]), half);
-          __m512i odd = _mm512_add_epi32(_mm512_castps_si512(weight[j + 1]), half);
-          odd = _mm512_and_si512(odd, stays);
-          rounded_sum = _mm512_add_ps(rounded_sum, _mm512_castsi512_ps(_mm512_and_si512(even, stays)));
-          rounded_odd_sum = _mm512_add_ps(rounded_odd_sum, _mm512_castsi512_ps(odd));
+          const __m512i even = _mm512_castps_si512(weight[j]);
+          const __m512i odd = _mm512_and_si512(_mm512_castps_si512(weight[j + 1]), stays);
+          even_sum = _mm512_add_ps(even_sum, _mm512_castsi512_ps(_mm512_and_si512(even, stays)));
+          odd_sum = _mm512_add_ps(odd_sum, _mm512_castsi512_ps(odd));
           _mm512_store_si512(to + (i + j) * kLanes, _mm512_or_si512(_mm512_srli_epi32(even, 16), odd));
         }
       }
     }
-    _mm512_store_ps(sums.sum[tile], _mm512_add_ps(sum, odd_sum));
-    _mm512_store_ps(sums.rounded_sum[tile], _mm512_add_ps(rounded_sum, rounded_odd_sum));
+    _mm512_store_ps(sums.rounded_sum[tile], _mm512_add_ps(even_sum, odd_sum));
+    sum = _mm512_fnmadd_ps(half_place, powers_of_two, sum);
+    _mm512_store_ps(sums.exact_sum[tile], _mm512_add_ps(_mm512_load_ps(sums.exact_sum[tile]), sum));
   }
 }
 
@@ -122,7 +129,7 @@ enum class Reduction : unsigned char { sum, max };
 template <Reduction kReduction, bool kMask>
 [[gnu::noinline]] void reduce(const float* scores, i64 n_blocks, float factor, const RowPair& pair, i64 first_key,
                               float* columns) {
-  const Power power;
+  const Power<false> power;
   __m512 by = _mm512_set1_ps(factor);
   hold(by);
   const __m512 shift[2] = {_mm512_load_ps(pair.shift[0]), _mm512_load_ps(pair.shift[1])};
@@ -139,7 +146,7 @@ template <Reduction kReduction, bool kMask>
         if (kReduction == Reduction::max) {
           column = _mm512_mask_max_ps(column, mask, column, exponent);
         } else {
-          column = _mm512_add_ps(column, kMask ? power.masked(mask, exponent) : power(exponent));
+          column = _mm512_add_ps(column, power.of<kMask>(exponent, mask));
         }
       }
       _mm512_store_ps(columns, column);
