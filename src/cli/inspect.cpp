@@ -9,10 +9,8 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "formats/quants.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
-#include "kvpress/cache/kv_cache.h"
 #include "kvpress/engine/open_model.h"
 
 namespace kvpress {
@@ -51,6 +49,9 @@ std::string norm_text(const LayerSpec& spec) {
 
 void print_layer(const ModelConfig& config, const LayerSpec& spec) {
   line("rotary channels", fmt::format("{} of {}", spec.rope.rotary_dim(), config.head_dim));
+  if (const QueryGrowth& growth = spec.query_growth; growth.beta > 0) {
+    line("queries", fmt::format("times 1 + {} log(1 + floor(position / {}))", growth.beta, growth.context));
+  }
   if (spec.window > 0) line("window", fmt::format("{} tokens", spec.window));
   if (spec.attention_soft_cap > 0) line("attention scores", fmt::format("soft cap of {}", spec.attention_soft_cap));
   if (spec.attention_sinks) line("attention sinks", "one a head");
@@ -102,15 +103,13 @@ void print_summary(const OpenedModel& opened) {
   held("bfloat16", DType::bf16, HeldWeights::as_float);
   held("int8", DType::f32, HeldWeights::as_int8);
   held("int4", DType::f32, HeldWeights::as_int4);
-  const auto& tensors = opened.files->tensors->tensors();
-  if (std::any_of(tensors.begin(), tensors.end(), [](const auto& it) { return quant_layout(it.type).block > 0; })) {
-    held("file", DType::f32, HeldWeights::as_file);
-  }
+  if (has_quantized(*opened.files->tensors)) held("file", DType::f32, HeldWeights::as_file);
   line("weights in memory", fmt::format("{}", fmt::join(weights, ", ")));
   for (const DType type : {DType::bf16, DType::f32}) {
-    const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, type, false};
-    const auto per_token = static_cast<double>(KVCache::bytes_per_token(shape));
-    line("cache", fmt::format("{:.0f} bytes per token in {}, {} at {} tokens", per_token, to_string(type),
+    const double at_first = cache_bytes_per_token(config, {type}, 0);
+    const double at_last = cache_bytes_per_token(config, {type}, config.max_positions);
+    const std::string then = at_last < at_first ? fmt::format(", {:.0f} once windows are full", at_last) : "";
+    line("cache", fmt::format("{:.0f} bytes per token in {}{}, {} at {} tokens", at_first, to_string(type), then,
                               format_bytes(plan_memory(config, 0, {type}, 0, config.max_positions).cache),
                               config.max_positions));
   }

@@ -8,6 +8,28 @@
 
 namespace kvpress {
 
+namespace {
+
+double layer_bytes_per_token(const ModelConfig& config, const CacheFormat& format) {
+  return static_cast<double>(KVCache::bytes_per_token({1, config.n_kv_heads, config.head_dim, format, false}));
+}
+
+/// What a layer holds of n_cached tokens between passes. What a window has left behind waits to be dropped, no more
+/// than 63 entries of it, and of a quantized group the rest waits as well.
+std::int64_t entries_held(const LayerSpec& layer, const CacheFormat& format, std::int64_t n_cached) {
+  if (layer.window == 0) return n_cached;
+  const std::int64_t waiting = 63 + (format.bits > 0 ? kKVGroup - 1 : 0);
+  return std::min(n_cached, layer.window + waiting);
+}
+
+}  // namespace
+
+double cache_bytes_per_token(const ModelConfig& config, const CacheFormat& format, std::int64_t n_cached) {
+  const auto grows = [&](const LayerSpec& it) { return it.window == 0 || it.window > n_cached; };
+  return layer_bytes_per_token(config, format) *
+         static_cast<double>(std::count_if(config.layers.begin(), config.layers.end(), grows));
+}
+
 MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const CacheFormat& cache_format,
                        std::int64_t n_block, std::int64_t n_cached) {
   const auto block = static_cast<double>(n_block);
@@ -15,23 +37,17 @@ MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const Cac
   const auto projected = static_cast<double>((2 * config.n_heads + 2 * config.n_kv_heads) * config.head_dim);
   MemoryPlan plan;
   plan.weights = weight_bytes;
-  const CacheShape shape{config.n_layers, config.n_kv_heads, config.head_dim, cache_format, false};
-  const double layer_bytes =
-      static_cast<double>(KVCache::bytes_per_token(shape)) / static_cast<double>(config.n_layers);
+  const bool quantizes = cache_format.bits > 0;
+  CacheFormat newest = cache_format;
+  newest.bits = 0;
+  const double entry = layer_bytes_per_token(config, cache_format);
+  const double new_entry = layer_bytes_per_token(config, newest);
+  // One layer holds the whole block before it drops what its window does not see, or quantizes it.
+  if (quantizes || config.has_windows()) plan.cache += static_cast<double>(std::min(n_block, n_cached)) * new_entry;
   for (const LayerSpec& it : config.layers) {
-    // What a window has left behind waits to be dropped, no more than 63 entries of it.
-    const std::int64_t held = it.window > 0 ? std::min(n_cached, it.window + 63) : n_cached;
-    plan.cache += static_cast<double>(held) * layer_bytes;
-  }
-  // A layer holds the whole block before it drops what its window does not see.
-  if (config.has_windows()) plan.cache += static_cast<double>(std::min(n_block, n_cached)) * layer_bytes;
-  if (cache_format.bits > 0) {
-    // Beside them the newest tokens, and a whole block of one layer before it is quantized.
-    CacheShape newest = shape;
-    newest.format.bits = 0;
-    plan.cache +=
-        static_cast<double>(KVCache::bytes_per_token(newest)) *
-        (static_cast<double>(cache_format.residual + kKVGroup) + block / static_cast<double>(config.n_layers));
+    const std::int64_t held = entries_held(it, cache_format, n_cached);
+    const std::int64_t n_new = quantizes ? std::min<std::int64_t>(held, cache_format.residual + kKVGroup) : 0;
+    plan.cache += static_cast<double>(held - n_new) * entry + static_cast<double>(n_new) * new_entry;
   }
   // The residual stream, the projections and rotated queries, what was attended, and two runs' states to compare.
   plan.activations = block * 4.0 * (5.0 * hidden + projected + static_cast<double>(config.n_heads * config.head_dim)) +

@@ -34,6 +34,7 @@ extern const Architecture kGptNeox;
 extern const Architecture kGptOss;
 extern const Architecture kLlama;
 extern const Architecture kMinistral;
+extern const Architecture kMinistral3;
 extern const Architecture kMistral;
 extern const Architecture kMistral3;
 extern const Architecture kMixtral;

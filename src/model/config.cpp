@@ -30,9 +30,9 @@ std::vector<std::string_view> known_names() {
 }  // namespace
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array kAll = {&kGemma2, &kGemma3,    &kGemma3Text, &kGpt2,     &kGptNeox,  &kGptOss,
-                                      &kLlama,  &kMinistral, &kMistral,    &kMistral3, &kMixtral,  &kOlmo2,
-                                      &kOpt,    &kPhi3,      &kQwen2,      &kQwen3,    &kQwen3Moe, &kSmolLm3};
+  static constexpr std::array kAll = {&kGemma2,    &kGemma3,     &kGemma3Text, &kGpt2,     &kGptNeox, &kGptOss, &kLlama,
+                                      &kMinistral, &kMinistral3, &kMistral,    &kMistral3, &kMixtral, &kOlmo2,  &kOpt,
+                                      &kPhi3,      &kQwen2,      &kQwen3,      &kQwen3Moe, &kSmolLm3};
   return kAll;
 }
 
@@ -110,6 +110,7 @@ void check_supported(const ModelConfig& config, const std::string& path) {
   for (const LayerSpec& it : config.layers) {
     refuse_if(it.gated && it.activation == Activation::none, "a gate without an activation is");
     refuse_if(it.window < 0, "a negative window is");
+    refuse_if(it.query_growth.beta != 0 && it.query_growth.context < 1, "growth of queries without a context is");
     const ExpertSpec& experts = config.experts;
     if (it.feed_forward == FeedForwardKind::experts && (experts.n_used < 1 || experts.n_used > experts.n)) {
       fail("{}: {} experts are chosen for each token, of {}; at least 1 and at most all can be", path, experts.n_used,

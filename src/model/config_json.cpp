@@ -188,8 +188,9 @@ void JsonConfig::refuse_unread() const {
     if (value.is_null() || state_->read.contains(key)) continue;
     if ((prefix_.empty() || prefix_ == "text_config.") && is_harmless_config_key(key, value)) continue;
     if (key == "quantization_config") {
-      fail("{}: 'quantization_config': weights quantized this way are not supported; use weights in float or a GGUF",
-           path_);
+      const bool named = value.is_object() && value.contains("quant_method");
+      fail("{}: 'quantization_config': weights quantized {} are not supported; use weights in float or a GGUF", path_,
+           named ? "by " + brief(value["quant_method"]) : "this way");
     }
     fail("{}: '{}{}' is not known here; results without it could be wrong", path_, prefix_, printable(key));
   }

@@ -10,6 +10,7 @@
 
 #include "formats/printable.h"
 #include "kvpress/base/error.h"
+#include "model/mxfp4.h"
 
 namespace kvpress {
 namespace {
@@ -89,6 +90,9 @@ class DecoderReader {
   std::shared_ptr<const TurnedMatrix> turned(std::string_view name, std::int64_t out, std::int64_t in);
   Linear mlp_in(const LayerSpec& spec);
   ExpertWeights expert(const LayerSpec& spec, std::int64_t e);
+  /// One expert's [out, in] of a tensor of all that is [experts, in, out], or in MXFP4 the other way round.
+  std::shared_ptr<const TensorInfo> expert_matrix(std::string_view name, std::int64_t e, std::int64_t out,
+                                                  std::int64_t in);
   Linear expert_in(const LayerSpec& spec, std::int64_t e);
   Linear expert_out(const LayerSpec& spec, std::int64_t e);
   /// Adds `n` rows of expert e from a tensor of all, [experts, n_all, in].
@@ -191,15 +195,22 @@ void DecoderReader::add_stacked_bias(Stack& to, std::string_view name, std::int6
   to.add_bias(values, n, kSameRow);
 }
 
+std::shared_ptr<const TensorInfo> DecoderReader::expert_matrix(std::string_view name, std::int64_t e, std::int64_t out,
+                                                               std::int64_t in) {
+  const std::int64_t n = config_.experts.n;
+  if (reader_.has(named(name) + "_blocks")) return mxfp4_matrix(reader_, named(name), n, e, out, in);
+  const auto matrix = turn(reader_.tensor(named(name), {n, in, out}), e * in * out, in, out);
+  return {matrix, &matrix->tensor};
+}
+
 Linear DecoderReader::expert_in(const LayerSpec& spec, std::int64_t e) {
   const std::int64_t hidden = config_.hidden_size;
   const std::int64_t inner = spec.intermediate_size;
   Stack stack;
   if (names_.experts_inputs_first) {
-    const TensorInfo& all = reader_.tensor(named(names_.experts_gate_up), {config_.experts.n, hidden, 2 * inner});
-    const auto matrix = turn(all, e * hidden * 2 * inner, hidden, 2 * inner);
+    const auto matrix = expert_matrix(names_.experts_gate_up, e, 2 * inner, hidden);
     const auto row = [&](std::int64_t r) { return r < inner ? 2 * r : 2 * (r - inner) + 1; };
-    stack.add(matrix->tensor, 2 * inner, row);
+    stack.add(*matrix, 2 * inner, row);
     const TensorInfo& bias = reader_.tensor(named(names_.experts_gate_up_bias), {config_.experts.n, 2 * inner});
     AlignedVector<float> values(static_cast<std::size_t>(2 * inner));
     decode_to_f32(bias, e * 2 * inner, values);
@@ -225,9 +236,8 @@ Linear DecoderReader::expert_out(const LayerSpec& spec, std::int64_t e) {
   const std::int64_t inner = spec.intermediate_size;
   Stack stack;
   if (names_.experts_inputs_first) {
-    const TensorInfo& all = reader_.tensor(named(names_.experts_down), {config_.experts.n, inner, hidden});
-    const auto matrix = turn(all, e * inner * hidden, inner, hidden);
-    stack.add(matrix->tensor, hidden, kSameRow);
+    const auto matrix = expert_matrix(names_.experts_down, e, hidden, inner);
+    stack.add(*matrix, hidden, kSameRow);
     add_stacked_bias(stack, names_.experts_down_bias, e, hidden);
     return stack.product(reader_, inner);
   }

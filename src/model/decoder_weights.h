@@ -32,9 +32,10 @@ struct TensorNames {
   std::string_view experts_gate, experts_up, experts_gate_up, experts_down;
   /// Whole names of their biases, [experts, out].
   std::string_view experts_gate_bias, experts_up_bias, experts_gate_up_bias, experts_down_bias;
-  bool experts_inputs_first = false;  ///< experts_gate_up and experts_down are [experts, in, out], and in the former
-                                      ///< gate and up take turns (gpt-oss)
-  bool inputs_first = false;          ///< a layer's matrices are [in, out] (GPT-2)
+  /// experts_gate_up and experts_down are [experts, in, out], or [experts, out, in] in MXFP4 (mxfp4.h); in the former
+  /// gate and up take turns (gpt-oss).
+  bool experts_inputs_first = false;
+  bool inputs_first = false;  ///< a layer's matrices are [in, out] (GPT-2)
   /// Rows of queries and keys are stored for the rotation of neighbouring channels (llama.cpp's own Llama).
   bool neighbours_turn = false;
   /// The row of `qkv` that is row `row` of queries, keys and values one after another; null: the same one.

@@ -94,6 +94,8 @@ class ForwardPass {
   Activations attend(std::int64_t layer, const Part& part);
   void norm_queries_and_keys(const LayerSpec& spec, const LayerWeights& weights, float* qkv) const;
   void scale_queries_and_keys(const RopeSpec& rope, float* qkv) const;
+  /// By the positions that RoPE turns a token of the sequence to.
+  void grow_queries(const QueryGrowth& growth, const Sequence& sequence, std::int64_t token, float* qkv) const;
   void store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const;
   /// The error of a row of a part whose queries, keys or values the pass cannot go on with.
   [[noreturn]] void fail_row(std::int64_t layer, const Part& part, std::int64_t row, const float* qkv) const;

@@ -19,6 +19,17 @@ LayerSpec gpt_oss_layer() {
   return layer;
 }
 
+/// Which tensors are in MXFP4 the file says itself.
+void check_quantization(const JsonConfig& from) {
+  if (!from.has("quantization_config")) return;
+  const JsonConfig quantization = from.object("quantization_config");
+  if (quantization.text_or("quant_method", "") != "mxfp4") {
+    quantization.fail_key("quant_method", "mxfp4; weights quantized otherwise are not supported");
+  }
+  quantization.texts("modules_to_not_convert");
+  quantization.flag_or("dequantize", false);
+}
+
 ModelConfig config_from_json(const JsonConfig& from) {
   ModelConfig config = decoder_from_json(from, kGptOss.model_type, gpt_oss_layer(),
                                          {.n_kv_heads = 8,
@@ -30,6 +41,7 @@ ModelConfig config_from_json(const JsonConfig& from) {
   if (from.number_or("swiglu_limit", kGateLimit) != kGateLimit) from.fail_key("swiglu_limit", "7");
   from.size_or("initial_context_length", 4096, kMaxVocabulary);  // rope_parameters has it, too
   from.size_or("experts_per_token", 4);                          // num_experts_per_tok's old name
+  check_quantization(from);
   ExpertSpec experts;
   experts.n = from.size_or("num_local_experts", 128);
   experts.n_used = from.size_or("num_experts_per_tok", 4);

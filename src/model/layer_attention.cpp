@@ -88,6 +88,15 @@ void ForwardPass::scale_queries_and_keys(const RopeSpec& rope, float* qkv) const
   }
 }
 
+void ForwardPass::grow_queries(const QueryGrowth& growth, const Sequence& sequence, std::int64_t token,
+                               float* qkv) const {
+  if (growth.beta == 0) return;
+  for (std::int64_t h = 0; h < config_.n_heads; ++h) {
+    const std::int64_t position = sequence.next[h / config_.group_size()] + token;
+    scale(qkv + h * config_.head_dim, config_.head_dim, growth.factor(position));
+  }
+}
+
 /// Splits the projections: queries and keys are turned to their positions, keys and values go to the caches.
 void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, const Projections& made) const {
   const std::int64_t d = config_.head_dim;
@@ -108,6 +117,7 @@ void ForwardPass::store_keys_and_rotate(std::int64_t layer, const Part& part, co
     float* const qkv = made.qkv.as_float().row(row);
     norm_queries_and_keys(spec, weights_.layers[layer], qkv);
     scale_queries_and_keys(spec.rope, qkv);
+    grow_queries(spec.query_growth, sequence, token, qkv);
     const float limit = cache_limit(cache.shape().format);
     bool fits = all_finite(qkv, made.qkv.cols) &&
                 all_below(qkv + (config_.n_heads + config_.n_kv_heads) * d, config_.n_kv_heads * d, limit);

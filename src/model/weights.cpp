@@ -148,17 +148,30 @@ const TensorInfo* WeightReader::find(const std::string& name) const {
   return it == by_name_.end() ? nullptr : it->second;
 }
 
-const TensorInfo& WeightReader::tensor(const std::string& name, const std::vector<std::int64_t>& shape) {
+const TensorInfo& WeightReader::shaped(const std::string& name, const std::vector<std::int64_t>& shape) {
   const TensorInfo* there = find(name);
   const TensorInfo& found = there == nullptr ? file_.at(name) : *there;
   if (found.shape != shape) {
     fail("{}: tensor {} has shape [{}], the configuration asks for [{}]", file_.path(), name,
          fmt::join(found.shape, ", "), fmt::join(shape, ", "));
   }
+  used_.insert(found.name);
+  return found;
+}
+
+const TensorInfo& WeightReader::tensor(const std::string& name, const std::vector<std::int64_t>& shape) {
+  const TensorInfo& found = shaped(name, shape);
   if (found.type == StoredType::other) {
     fail("{}: tensor {} is stored as {}; {} can be read", file_.path(), name, found.type_name, kReadableTypes);
   }
-  used_.insert(found.name);
+  return found;
+}
+
+const TensorInfo& WeightReader::bytes(const std::string& name, const std::vector<std::int64_t>& shape) {
+  const TensorInfo& found = shaped(name, shape);
+  if (found.type_name != "U8") {
+    fail("{}: tensor {} is stored as {}, it must be of bytes (U8)", file_.path(), name, found.type_name);
+  }
   return found;
 }
 
@@ -271,6 +284,28 @@ Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, st
   return {out, in, rows, bias, numerics.compute, activation, &arena};
 }
 
+namespace {
+
+/// What a tensor of a file holds: MXFP4 in safetensors is two numbers a byte (mxfp4.h), and scales that are counted
+/// with them.
+struct Stored {
+  StoredType type;
+  double n_elements;
+};
+Stored stored_in(const TensorInfo& tensor) {
+  const auto n = static_cast<double>(tensor.n_elements());
+  if (tensor.type_name != "U8") return {tensor.type, n};
+  if (tensor.name.ends_with("_blocks")) return {StoredType::mxfp4, 2 * n};
+  return {tensor.type, tensor.name.ends_with("_scales") ? 0 : n};
+}
+
+}  // namespace
+
+bool has_quantized(const TensorFile& file) {
+  return std::any_of(file.tensors().begin(), file.tensors().end(),
+                     [](const TensorInfo& it) { return quant_layout(stored_in(it).type).block > 0; });
+}
+
 double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, const TensorFile* tensors) {
   const bool in_two_bytes = numerics.compute == DType::bf16 || numerics.storage != DType::f32;
   const auto as_float = [&](StoredType stored) {
@@ -293,9 +328,10 @@ double held_weight_bytes(const ModelConfig& config, const Numerics& numerics, co
   if (tensors == nullptr) return n * as_float(StoredType::f32);
   double bytes = 0;
   for (const TensorInfo& it : tensors->tensors()) {
-    const QuantLayout layout = quant_layout(it.type);
-    const bool as_stored = numerics.held == HeldWeights::as_file && layout.block > 0 && it.type != StoredType::q8_k;
-    bytes += static_cast<double>(it.n_elements()) * (as_stored ? held(format_of(layout)) : as_float(it.type));
+    const Stored stored = stored_in(it);
+    const QuantLayout layout = quant_layout(stored.type);
+    const bool as_stored = numerics.held == HeldWeights::as_file && layout.block > 0 && stored.type != StoredType::q8_k;
+    bytes += stored.n_elements * (as_stored ? held(format_of(layout)) : as_float(stored.type));
   }
   return bytes;
 }

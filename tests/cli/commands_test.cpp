@@ -405,6 +405,13 @@ TEST(Inspect, TellsWhatAModelIs) {
   }
 }
 
+TEST(Inspect, TellsWhatWindowsSave) {
+  const Ended ended = run_program("inspect " + (test::data_dir() / "models" / "gemma3").string());
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  // Of four layers one sees all: 2 heads of 2 x 16 numbers and a position each.
+  EXPECT_THAT(ended.out, HasSubstr("1056 bytes per token in float32, 264 once windows are full, "));
+}
+
 TEST(Generate, IsRepeatableAndCompressesWhileItGoes) {
   const std::string arguments =
       "generate -m demo -p 'It was a dark and stormy night; the rain fell' -n 40 --press streaming_llm "

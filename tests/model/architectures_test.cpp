@@ -39,8 +39,8 @@ json with(json config, const json& changes) {
 }
 
 std::vector<std::string> small_models() {
-  return {"gemma2", "gemma3", "gpt2",  "gpt-oss", "ministral", "mixtral", "olmo2",
-          "opt",    "phi3",   "qwen2", "qwen3",   "qwen3-moe", "smollm3"};
+  return {"gemma2", "gemma3", "gpt2", "gpt-oss", "gpt-oss-mxfp4", "ministral", "ministral3", "mixtral",
+          "olmo2",  "opt",    "phi3", "qwen2",   "qwen3",         "qwen3-moe", "smollm3"};
 }
 
 TEST(Architectures, PublishedConfigurationsSayTheSame) {
@@ -117,6 +117,10 @@ TEST(Architectures, OfModelsThatSeePicturesTheTextPartIsRead) {
                 {{"model_type", "mistral3"}, {"text_config", mistral}, {"vision_config", json::object()}},
                 "mistral-window", [](const std::string& name) { return "language_model." + name; }, pictures),
             last_state(mistral, "mistral-window", same));
+  const json ministral = config_of("ministral3");
+  EXPECT_EQ(last_state({{"model_type", "mistral3"}, {"text_config", ministral}, {"vision_config", json::object()}},
+                       "ministral3", newer, pictures),
+            last_state(ministral, "ministral3", same));
   EXPECT_THAT(error_of([&] {
                 config_in({{"model_type", "gemma3"}, {"vision_config", json::object()}});
               }),
@@ -180,12 +184,63 @@ TEST(Architectures, ConfigurationsThatContradictTheirTensorsAreRefused) {
   EXPECT_THAT(error("gemma2", {{"query_pre_attn_scalar", 0}}), HasSubstr("it must be above 0"));
   EXPECT_THAT(error("gemma2", {{"hidden_activation", "silu"}}), HasSubstr("only gelu_pytorch_tanh gates"));
   EXPECT_THAT(error("qwen2", {{"hidden_act", "relu"}}), HasSubstr("only silu gates"));
+  json rope = config_of("ministral3")["rope_parameters"];
+  const auto ministral = [&](const char* key, const json& value) {
+    return error("ministral3", {{"rope_parameters", with(rope, {{key, value}})}});
+  };
+  EXPECT_THAT(ministral("llama_4_scaling_beta", -1), HasSubstr("'rope_parameters.llama_4_scaling_beta' is -1"));
+  EXPECT_THAT(ministral("llama_4_scaling_beta", nullptr), HasSubstr("llama_4_scaling_beta' is missing"));
+  EXPECT_THAT(ministral("original_max_position_embeddings", nullptr),
+              HasSubstr("'rope_parameters.original_max_position_embeddings' is missing"));
+  EXPECT_THAT(error("mistral-window", {{"rope_parameters", rope}}),
+              HasSubstr("'rope_parameters.llama_4_scaling_beta' is not known here"));
   EXPECT_THAT(error("opt", {{"do_layer_norm_before", false}}), HasSubstr("'do_layer_norm_before' is false"));
   EXPECT_THAT(error("opt", {{"max_position_embeddings", 130}}), HasSubstr("embed_positions.weight has shape"));
   EXPECT_THAT(error("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}), HasSubstr("must be false"));
   EXPECT_THAT(error("phi3", {{"num_key_value_heads", 4}}), HasSubstr("qkv_proj.weight has shape"));
-  EXPECT_THAT(error("gpt-oss", {{"quantization_config", {{"quant_method", "mxfp4"}}}}),
-              HasSubstr("'quantization_config'"));
+  EXPECT_THAT(error("gpt-oss", {{"quantization_config", {{"quant_method", "gptq"}}}}),
+              HasSubstr("'quantization_config.quant_method' is \"gptq\", it must be mxfp4;"));
+  EXPECT_THAT(error("gpt-oss", {{"quantization_config", {{"quant_method", "mxfp4"}, {"bits", 3}}}}),
+              HasSubstr("'quantization_config.bits' is not known here"));
+  EXPECT_THAT(error("qwen3", {{"quantization_config", {{"quant_method", "mxfp4"}}}}),
+              HasSubstr("'quantization_config': weights quantized by \"mxfp4\" are not supported"));
+  EXPECT_EQ(error("gpt-oss", {{"quantization_config", {{"quant_method", "mxfp4"}}}}), "no error");  // none is in it
+}
+
+/// The error of gpt-oss-mxfp4 with another configuration, or with other bytes.
+std::string mxfp4_error(
+    const json& changes, const std::function<void(std::string&)>& change = [](std::string&) {}) {
+  const test::TemporaryFolder folder;
+  folder.file("config.json", with(config_of("gpt-oss-mxfp4"), changes).dump());
+  std::string bytes = read_file(test::data_dir() / "models" / "gpt-oss-mxfp4" / "model.safetensors");
+  change(bytes);
+  folder.file("model.safetensors", bytes);
+  return error_of([&] { Model(std::make_shared<ModelFiles>(open_model_files(folder.path().string())), {}); });
+}
+
+TEST(Architectures, Mxfp4ThatCannotBeReadIsRefused) {
+  EXPECT_EQ(mxfp4_error(json::object()), "no error");
+  EXPECT_THAT(mxfp4_error({{"intermediate_size", 96}}),
+              HasSubstr("tensor model.layers.0.mlp.experts.gate_up_proj_blocks has shape [4, 128, 2, 16], the "
+                        "configuration asks for [4, 192, 2, 16]"));
+  // Names and types in the header, of the same length.
+  const auto replaced = [](const std::string& from, const std::string& to) {
+    return mxfp4_error(json::object(), [&](std::string& bytes) {
+      for (auto at = bytes.find(from); at != bytes.npos; at = bytes.find(from)) bytes.replace(at, from.size(), to);
+    });
+  };
+  EXPECT_THAT(replaced("down_proj_scales", "down_proj_scalez"),
+              HasSubstr("tensor model.layers.0.mlp.experts.down_proj_scales is missing"));
+  EXPECT_THAT(replaced("\"dtype\":\"U8\"", "\"dtype\":\"I8\""),
+              HasSubstr("_blocks is stored as I8, it must be of bytes (U8)"));
+  const auto no_number = [](std::string& bytes) {
+    const auto file = open_safetensors(test::data_dir() / "models" / "gpt-oss-mxfp4");
+    const TensorInfo& scales = file->at("model.layers.1.mlp.experts.down_proj_scales");
+    const auto& last = file->tensors().back().data;
+    bytes[bytes.size() - static_cast<std::size_t>(last.data() + last.size() - scales.data.data())] = '\xff';
+  };
+  EXPECT_THAT(mxfp4_error(json::object(), no_number),
+              HasSubstr("tensor model.layers.1.mlp.experts.down_proj_scales holds a scale of 255"));
 }
 
 TEST(Architectures, LearnedPositionsEnd) {

@@ -200,6 +200,8 @@ TEST(Config, KeysThatAreNotUnderstoodAreNamed) {
   EXPECT_EQ(error_with(usual), "no error");
   EXPECT_THAT(error_with({{"hidden_size", json::array({1, 2, 3})}}),
               HasSubstr("'hidden_size' is an array of 3, it must be a whole number"));
+  EXPECT_THAT(error_with({{"num_key_value_heads", json::array({2, 1})}}),
+              EndsWith("/config.json: 'num_key_value_heads' is an array of 2, it must be a whole number"));
   EXPECT_THAT(error_with({{"hidden_size", 1e9}}), HasSubstr("it must be a whole number"));
   EXPECT_THAT(error_with({{"hidden_size", 18446744073709551615u}}), HasSubstr("it must be between 1 and 8388608"));
   EXPECT_THAT(error_with({{"num_hidden_layers", 2147483647}}), HasSubstr("it must be between 1 and 4096"));
@@ -280,7 +282,8 @@ TEST(GgufConfig, NumbersOfEveryTypeAreRead) {
   EXPECT_THAT(message(gguf().f32("llama.attention.head_count_kv", 1.5f)),
               EndsWith("metadata llama.attention.head_count_kv is a number, but must be an array of whole numbers"));
   EXPECT_THAT(message(gguf().i32s("llama.attention.head_count_kv", {1, 2})),
-              EndsWith("metadata llama.attention.head_count_kv differs from layer to layer, which is not supported"));
+              EndsWith("m.gguf: metadata llama.attention.head_count_kv differs from layer to layer, which is not "
+                       "supported"));
   EXPECT_THAT(message(gguf().value<std::int32_t>("llama.attention.head_count_kv", 5, -1)),
               HasSubstr("llama.attention.head_count_kv is -1, it must be from 1 to"));
   EXPECT_THAT(message(gguf().value<std::uint64_t>("llama.attention.head_count_kv", 10, ~0ull)),
@@ -311,6 +314,29 @@ TEST(GgufConfig, RopeIsScaledAsLlamaCppDoes) {
   EXPECT_THAT(message(gguf().f32("llama.rope.scaling.yarn_beta_fast", 0)),
               HasSubstr("beta_fast is 0, it must be above"));
   EXPECT_THAT(message(gguf().u32("llama.rope.dimension_count", 2)), HasSubstr("heads have 4 channels"));
+}
+
+/// llama.cpp's names for what Ministral 3's config.json says.
+TEST(GgufConfig, QueriesOfMinistral3Grow) {
+  const auto mistral3 = [] {
+    GgufBuilder builder;
+    builder.text("general.architecture", "mistral3").u32("mistral3.embedding_length", 8);
+    builder.u32("mistral3.context_length", 64).u32("mistral3.block_count", 2).u32("mistral3.feed_forward_length", 16);
+    builder.u32("mistral3.attention.head_count", 2).f32("mistral3.attention.layer_norm_rms_epsilon", 1e-5f);
+    return builder.tensor("token_embd.weight", {8, 10}, 0, 0);
+  };
+  EXPECT_EQ(read(mistral3()).layer(1).query_growth, QueryGrowth());
+  EXPECT_EQ(read(mistral3().f32("mistral3.attention.temperature_scale", 0.5f)).layer(1).query_growth,
+            (QueryGrowth{0.5f, 64}));
+  EXPECT_EQ(read(mistral3()
+                     .f32("mistral3.attention.temperature_scale", 0.5f)
+                     .u32("mistral3.rope.scaling.original_context_length", 16))
+                .layer(1)
+                .query_growth,
+            (QueryGrowth{0.5f, 16}));
+  EXPECT_THAT(message(mistral3().f32("mistral3.attention.temperature_scale", -1)),
+              EndsWith("metadata mistral3.attention.temperature_scale is -1, it must be at least 0"));
+  EXPECT_THAT(message(gguf().f32("llama.attention.temperature_scale", 0.5f)), HasSubstr("is not known here"));
 }
 
 TEST(GgufConfig, KeysThatAreMissingOrNotUnderstoodAreNamed) {

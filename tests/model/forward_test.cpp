@@ -105,8 +105,9 @@ INSTANTIATE_TEST_SUITE_P(Ggufs, Forward,
 INSTANTIATE_TEST_SUITE_P(Models, Forward,
                          testing::Values("neox-parallel", "neox-sequential", "neox-legacy", "neox-sharded-bf16",
                                          "llama-gqa", "llama3-rope", "llama-yarn", "llama-longrope", "llama-dynamic",
-                                         "mistral-window", "gemma2", "gemma3", "gpt-oss", "gpt2", "ministral",
-                                         "mixtral", "olmo2", "opt", "phi3", "qwen2", "qwen3", "qwen3-moe", "smollm3"));
+                                         "mistral-window", "gemma2", "gemma3", "gpt-oss", "gpt-oss-mxfp4", "gpt2",
+                                         "ministral", "ministral3", "mixtral", "olmo2", "opt", "phi3", "qwen2", "qwen3",
+                                         "qwen3-moe", "smollm3"));
 
 }  // namespace
 }  // namespace kvpress

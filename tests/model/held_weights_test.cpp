@@ -173,6 +173,25 @@ TEST(HeldWeights, UnevenNumbersAreHeldAsTheyAre) {
   }
 }
 
+/// The same of MXFP4 in safetensors, where codes and scales are tensors of their own.
+TEST(HeldWeights, Mxfp4OfSafetensorsIsHeldAsItIs) {
+  const auto path = test::data_dir() / "models" / "gpt-oss-mxfp4";
+  const auto files = std::make_shared<ModelFiles>(open_model_files(path.string()));
+  ASSERT_TRUE(has_quantized(*files->tensors));
+  Model exact(files, {false, DType::f32, HeldWeights::as_float});
+  Model held(files, {false, DType::f32, HeldWeights::as_file});
+  const auto expected = logits_of(exact, false);
+  EXPECT_LT(relative_distance(logits_of(held, false), expected), 2e-6);
+  EXPECT_LT(relative_distance(logits_of(held, true), expected),
+            0.05);  // inputs of 8 bits choose other experts at times
+  EXPECT_NE(logits_of(held, true), expected);
+  for (const auto& [model, form] : {std::pair(&exact, HeldWeights::as_float), {&held, HeldWeights::as_file}}) {
+    const double planned = held_weight_bytes(held.config(), {DType::f32, DType::f32, form}, files->tensors.get());
+    EXPECT_NEAR(planned / static_cast<double>(model->weight_bytes()), 1, 0.25);
+  }
+  EXPECT_FALSE(has_quantized(*open_model_files((test::data_dir() / "models" / "gpt-oss").string()).tensors));
+}
+
 /// A scale that float16 does not hold is not rounded: those weights are held as numbers.
 TEST(HeldWeights, ScalesBeyondFloat16AreNotRounded) {
   const test::TemporaryFolder folder;

@@ -305,6 +305,11 @@ class Plain {
           norm_values(at, is_query ? layer.query : layer.key, static_cast<double>(spec.norm_eps));
         }
         turn(spec.rope, at, t);
+        if (!is_query || spec.query_growth.beta == 0) continue;
+        const double contexts = std::floor(static_cast<double>(t) / static_cast<double>(spec.query_growth.context));
+        for (std::int64_t c = 0; c < kDim; ++c) {
+          at[c] *= 1 + static_cast<double>(spec.query_growth.beta) * std::log(1 + contexts);
+        }
       }
     }
     const double scale = spec.attention_scale > 0 ? static_cast<double>(spec.attention_scale) : 1 / std::sqrt(8.0);
@@ -425,6 +430,9 @@ TEST(Layers, TraitsAreThoseOfPlainLoops) {
          it.rope = {rope_frequencies(4, 500.0), 0.6f};
          it.query_norm = NormKind::rms_norm;
        })},
+      {"queries that grow", with([](LayerSpec& it) {
+         it.query_growth = {0.6f, 16};
+       })},
       {"attention scale", with([](LayerSpec& it) { it.attention_scale = 0.7f; })},
       {"window", with([](LayerSpec& it) { it.window = 13; })},
       {"window of one", with([](LayerSpec& it) { it.window = 1; })},
@@ -490,6 +498,7 @@ TEST(Layers, WhatIsNotCarriedOutIsRefusedByName) {
   EXPECT_THAT(refusal([](ModelConfig& it) { it.layers[0].feed_forward = FeedForwardKind::experts; }),
               AllOf(HasSubstr("some.json"), HasSubstr("experts")));
   EXPECT_THAT(refusal([](ModelConfig& it) { it.n_layers = 3; }), HasSubstr("layers"));
+  EXPECT_THAT(refusal([](ModelConfig& it) { it.layers[1].query_growth.beta = 0.1f; }), HasSubstr("growth of queries"));
 }
 
 /// Every other layer has a window.
@@ -585,6 +594,41 @@ class Outputs : public AttentionListener {
   }
   std::vector<std::vector<float>> outputs, streams;
 };
+
+/// Queries of the first layer, before and after RoPE.
+class FirstQueries : public AttentionListener {
+ public:
+  void after_attention(const AttentionBlock& block) override {
+    if (block.layer > 0) return;
+    for (const auto& [from, to] : {std::pair(&block.queries_before_rope, &before), {&block.queries, &after}}) {
+      for (std::int64_t t = 0; t < block.n_new; ++t) to->insert(to->end(), from->row(t), from->row(t) + from->cols);
+    }
+  }
+  std::vector<float> before, after;
+};
+
+/// Where a layer's queries grow, presses see them as attention does, before RoPE and after.
+TEST(Listeners, SeeQueriesThatHaveGrown) {
+  ModelConfig config = test::small_config(1);
+  const Model plain = random_model(config, {false, DType::f32}, 5);
+  config.layers[0].query_growth = {0.5f, 10};
+  const Model grown = random_model(config, {false, DType::f32}, 5);
+  const auto tokens = test::random_text(45).ids;
+  FirstQueries expected, seen;
+  for (const auto& [model, to] : {std::pair(&plain, &expected), {&grown, &seen}}) {
+    KVCache cache = model->make_cache(DType::f32);
+    for (const std::size_t n : {40u, 5u}) {
+      model->forward({std::span(tokens).subspan(n == 40 ? 0 : 40, n), n == 40 ? 0 : 40, cache, to, {}});
+    }
+  }
+  const auto cols = static_cast<std::size_t>(config.n_heads * config.head_dim);
+  ASSERT_EQ(seen.before.size(), 45 * cols);
+  for (std::size_t i = 0; i < seen.before.size(); ++i) {
+    const float factor = 1 + 0.5f * std::log(1.0f + std::floor(static_cast<float>(i / cols) / 10));
+    ASSERT_NEAR(seen.before[i], factor * expected.before[i], 1e-5f) << i;
+    ASSERT_NEAR(seen.after[i], factor * expected.after[i], 1e-5f) << i;
+  }
+}
 
 TEST(Listeners, SeeWhatAttentionAddsToTheStream) {
   for (const NormPlace place : {NormPlace::before, NormPlace::both}) {

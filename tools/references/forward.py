@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, Mxfp4Config, PreTrainedModel
 
 from common import save_json, save_tensors, token_nll
 from models import SPECS, Spec, build, tokens_of
@@ -18,7 +18,14 @@ def load(spec: Spec, out: Path, dtype: torch.dtype = torch.float32, attention: s
     # The config is passed: transformers 5.2 reads partial_rotary_factor of a GPT-NeoX config.json back as 0.25, always.
     folder = out / "models" / spec.name
     config = spec.make_config()
-    model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, attn_implementation=attention)
+    more = {}
+    if getattr(config, "quantization_config", None) is not None:
+        more["quantization_config"] = Mxfp4Config(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=dtype, attn_implementation=attention, **more
+    )
+    for p in model.parameters():  # experts out of MXFP4 are bfloat16 whatever dtype says
+        p.data = p.data.to(dtype)
     return model.eval()
 
 

@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GptOssConfig, LlamaConfig,
-    MinistralConfig, MistralConfig, MixtralConfig, Olmo2Config, OPTConfig, Phi3Config, PreTrainedModel, Qwen2Config,
+    Ministral3Config, MinistralConfig, MistralConfig, MixtralConfig, Olmo2Config, OPTConfig, Phi3Config, PreTrainedModel, Qwen2Config,
     Qwen3Config, Qwen3MoeConfig, SmolLM3Config,
 )
+
+import mxfp4
 
 VOCAB = 192
 
@@ -162,6 +164,16 @@ def ministral() -> MinistralConfig:
     )
 
 
+def ministral3() -> Ministral3Config:
+    # The text is three times as long as the context from which on queries grow, and they grow a lot.
+    return Ministral3Config(
+        **SMALL, num_hidden_layers=2, head_dim=16, rope_parameters=rope(
+            10000.0, rope_type="yarn", factor=4.0, beta_fast=8.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
+            original_max_position_embeddings=32, llama_4_scaling_beta=0.8,
+        ),
+    )
+
+
 def mixtral() -> MixtralConfig:
     return MixtralConfig(
         **SMALL, num_hidden_layers=2, num_local_experts=4, num_experts_per_tok=2, rope_parameters=rope(1e6),
@@ -238,6 +250,20 @@ def gpt_oss() -> GptOssConfig:
     )
 
 
+def gpt_oss_mxfp4() -> GptOssConfig:
+    # Rows of two groups of MXFP4.
+    return with_changes(
+        gpt_oss(), hidden_size=64, intermediate_size=64, num_hidden_layers=2,
+        layer_types=["sliding_attention", "full_attention"],
+        quantization_config={
+            "quant_method": "mxfp4",
+            "modules_to_not_convert": [
+                "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head",
+            ],
+        },
+    )
+
+
 def gpt2() -> GPT2Config:
     return GPT2Config(vocab_size=VOCAB, n_positions=128, n_embd=32, n_layer=2, n_head=4)
 
@@ -263,9 +289,10 @@ SPECS: tuple[Spec, ...] = (
 ) + tuple(
     Spec(make_config.__name__.replace("_", "-"), make_config, 96)
     for make_config in (
-        gemma2, gemma3, gpt2, gpt_oss, ministral, mixtral, olmo2, opt, phi3, qwen2, qwen3, qwen3_moe, smollm3,
+        gemma2, gemma3, gpt2, gpt_oss, ministral, ministral3, mixtral, olmo2, opt, phi3, qwen2, qwen3, qwen3_moe, smollm3,
     )
 ) + (
+    Spec("gpt-oss-mxfp4", gpt_oss_mxfp4, 96, rounded=True),
     Spec("parity-mistral", parity_mistral, 192, rounded=True),
     Spec("parity-phi3", parity_phi3, 192, rounded=True),
     Spec("parity-qwen2", parity_qwen2, 192, rounded=True),
@@ -405,13 +432,28 @@ def save_legacy(model: PreTrainedModel, folder: Path) -> None:
 def build(spec: Spec) -> PreTrainedModel:
     """The model in float32. Reduced weights are rounded first, so that all references are for the stored numbers."""
     config = spec.make_config()
+    is_mxfp4 = getattr(config, "quantization_config", None) is not None
+    if is_mxfp4:
+        del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
     randomize(model, zlib.crc32(f"weights {spec.name} {spec.variant}".encode()))
     if spec.name == "neox-legacy":
         model = model.half().float()
     if spec.rounded:
         model = model.bfloat16().float()
+    if is_mxfp4:
+        mxfp4.round_experts(model)
     return model
+
+
+def save_mxfp4(model: PreTrainedModel, spec: Spec, folder: Path) -> None:
+    """As gpt-oss is published: experts in MXFP4, the rest in bfloat16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = mxfp4.packed(model.bfloat16().state_dict())
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config = with_changes(spec.make_config(), architectures=["GptOssForCausalLM"], dtype="bfloat16")
+    config.save_pretrained(folder)
+    (folder / "config.published.json").write_text(json.dumps(published_config(config), indent=2) + "\n")
 
 
 def save_model(spec: Spec, out: Path) -> None:
@@ -420,6 +462,9 @@ def save_model(spec: Spec, out: Path) -> None:
     model = build(spec)
     if spec.name == "neox-legacy":
         save_legacy(model, folder)
+        return
+    if spec.name == "gpt-oss-mxfp4":
+        save_mxfp4(model, spec, folder)
         return
     if spec.name == "neox-sharded-bf16":
         model.bfloat16().save_pretrained(folder, max_shard_size="16KB")

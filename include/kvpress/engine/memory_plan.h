@@ -21,6 +21,9 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const ModelConfig& config, double weight_bytes, const CacheFormat& cache_format,
                        std::int64_t n_block, std::int64_t n_cached);
 
+/// Bytes that one more token adds to a cache of n_cached tokens: nothing in layers whose window is full.
+double cache_bytes_per_token(const ModelConfig& config, const CacheFormat& format, std::int64_t n_cached);
+
 /// Throws Error with the sizes if the plan needs more than `available` bytes.
 void check_memory(const MemoryPlan& plan, double available);
 

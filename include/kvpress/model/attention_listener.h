@@ -25,7 +25,7 @@ struct AttentionBlock {
   const Rope& rope;             ///< prepared for every position of the block
   Activations hidden;           ///< [n_new, hidden_size], what attention read: after the layer's norm, if it has one
   Matrix<const float> queries;  ///< [n_new, n_heads * head_dim], after RoPE
-  /// The same before they are turned, but after a norm of queries and with RopeSpec::attention_factor.
+  /// The same before they are turned, but after a norm of queries, with RopeSpec::attention_factor and QueryGrowth.
   Matrix<const float> queries_before_rope;
   const float* log_sum_exp = nullptr;  ///< [n_heads, n_new], when the listener wants it, else null
   KVCache& cache;

@@ -2,6 +2,7 @@
 // out by the forward pass or refused by check_supported() (config.h).
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -42,6 +43,18 @@ struct RopeSpec {
   bool operator==(const RopeSpec&) const = default;
 };
 
+/// Queries grow with their position, so that attention stays as sharp over a longer text (Llama 4, Ministral 3). They
+/// have it from when they are made, as RopeSpec::attention_factor.
+struct QueryGrowth {
+  float beta = 0;            ///< 0: they do not
+  std::int64_t context = 0;  ///< they are the same so far
+  float factor(std::int64_t position) const {
+    if (beta == 0) return 1.0f;
+    return static_cast<float>(1 + static_cast<double>(beta) * std::log1p(static_cast<double>(position / context)));
+  }
+  bool operator==(const QueryGrowth&) const = default;
+};
+
 enum class FeedForwardKind : std::uint8_t { dense, experts };
 
 /// The router of a layer with experts: softmax over n logits, of which the n_used largest are taken.
@@ -60,6 +73,7 @@ struct LayerSpec {
   bool norms_heads_together = false;             ///< query_norm and key_norm are over all heads at once (OLMo 2)
   BiasSpec biases;
   RopeSpec rope;
+  QueryGrowth query_growth;
   float attention_scale = 0;     ///< of scores; 0: 1 / sqrt(head_dim)
   std::int64_t window = 0;       ///< a token sees so many places of the text, its own included; 0: all
   float attention_soft_cap = 0;  ///< scores become cap * tanh(score / cap); 0: they do not

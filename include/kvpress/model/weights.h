@@ -91,6 +91,8 @@ class WeightReader {
   bool has(const std::string& name) const { return find(name) != nullptr; }
   /// Throws Error naming file and tensor when it is missing, of another shape, or of a type that cannot be decoded.
   const TensorInfo& tensor(const std::string& name, const std::vector<std::int64_t>& shape);
+  /// The same of plain bytes, whose meaning the caller knows.
+  const TensorInfo& bytes(const std::string& name, const std::vector<std::int64_t>& shape);
   AlignedVector<float> vector(const std::string& name, std::int64_t n);
   /// `prefix`.weight [n], and `prefix`.bias [n] where the kind has one.
   NormWeights norm(const std::string& prefix, std::int64_t n, NormKind kind);
@@ -110,8 +112,13 @@ class WeightReader {
   /// would be computed wrong without it.
   void refuse_unused(const std::function<bool(std::string_view)>& is_buffer) const;
 
+  /// For error messages.
+  const std::string& path() const { return file_.path(); }
+
  private:
   const TensorInfo* find(const std::string& name) const;
+  /// A tensor of this shape, whatever its type; it counts as used.
+  const TensorInfo& shaped(const std::string& name, const std::vector<std::int64_t>& shape);
 
   const TensorFile& file_;
   Numerics numerics_;
@@ -131,6 +138,9 @@ WeightRows row_source(RowMap rows, std::int64_t in, DType storage);
 /// A product of weights, given in float32, that are held as `numerics` says; as_file is as_float.
 Linear make_linear(std::int64_t out, std::int64_t in, const WeightRows& rows, std::span<const float> bias,
                    const Numerics& numerics, Activation activation, PageArena& arena);
+
+/// Whether some of a file's tensors are quantized: those of which HeldWeights::as_file keeps codes and scales.
+bool has_quantized(const TensorFile& file);
 
 /// Bytes that a model's weights take at most, told before they are decoded. `tensors` may be null where there is no
 /// file.

@@ -122,8 +122,8 @@ class FewRows {
       : args_(args),
         plan_(plan),
         kv_(kv),
-        rows_fit_(plan.soft_cap == 0 && attends_few(queries.n_rows(), args.head_dim)),
-        quantized_(plan.soft_cap == 0 && kv.older.n > 0 && kv.older.n_thin == 0 && queries.n_rows() <= kAttendFewRows &&
+        rows_fit_(attends_few(queries.n_rows(), args.head_dim)),
+        quantized_(kv.older.n > 0 && kv.older.n_thin == 0 && queries.n_rows() <= kAttendFewRows &&
                    args.head_dim <= kFewQuantizedHeadDim) {
     if (!quantized_) return;
     thread_local AlignedVector<float> converted;

@@ -159,6 +159,7 @@ void avx512bf16_attend_few(const AttentionRows& rows, DType, const void* keys, c
     default:
       score_keys<8>(queries, rows.n_rows, k, n_keys, scores);
   }
+  cap_scores(scores, rows.n_rows, n_keys, rows.soft_cap);
   hide_entries(scores, rows.n_rows, rows.hidden);
   const i64 padded = (n_keys + kKeyTile - 1) / kKeyTile * kKeyTile;
   for (i64 r = 0; r < rows.n_rows; ++r) {

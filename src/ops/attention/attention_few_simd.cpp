@@ -168,6 +168,7 @@ struct WeighFew {
 /// Scores become weights, row by row.
 HWY_INLINE void weigh_all(const AttentionRows& rows, const std::int32_t* seen, i64 n_keys, float* scores,
                           float* correction) {
+  cap_scores(scores, rows.n_rows, n_keys, rows.soft_cap);
   hide_entries(scores, rows.n_rows, rows.hidden);
   const i64 padded = (n_keys + kKeyTile - 1) / kKeyTile * kKeyTile;
   for (i64 r = 0; r < rows.n_rows; ++r) {

@@ -34,7 +34,7 @@ struct AttentionRows {
   float soft_cap = 0;                    ///< above 0: scores become soft_cap * tanh(score / soft_cap)
 };
 
-/// Rows that attend_few() takes at most. It knows no soft caps.
+/// Rows that attend_few() takes at most.
 inline constexpr std::int64_t kAttendFewRows = 6;
 
 /// Where a row has seen nothing. Finite: the difference of two infinities is no number.

@@ -31,7 +31,7 @@ class QueryStatistics {
 };
 
 /// Multiplies the channels that RoPE turns by `factor`: in files, means and covariances are of queries as the product
-/// made them, in a layer with RopeSpec::attention_factor.
+/// made them, in a layer with RopeSpec::attention_factor. QueryGrowth, which differs by position, stays in them.
 void scale_turned(std::int64_t rotary_dim, float factor, std::span<float> mean);
 void scale_turned_both(std::int64_t rotary_dim, float factor, std::int64_t head_dim, std::span<float> covariance);
 

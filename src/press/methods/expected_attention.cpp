@@ -1,6 +1,9 @@
 // Expected attention (https://arxiv.org/abs/2510.00636): the queries to come are taken as Gaussian, with the mean and
 // covariance of those seen, turned to the positions ahead; the expected weight of key k is then
 //   E exp(q k / sqrt(d)) = exp(mu k / sqrt(d) + k' Sigma k / (2 d)).
+// A layer's soft cap is left out: of exp(cap tanh(q k / cap)) the mean has no closed form. So is a learned sink: the
+// weights of a query head are shares of what it gives to the entries past the first tokens, and what goes to a sink is
+// no more part of that than what goes to those tokens. It would divide all weights of a query head by one number.
 #include <algorithm>
 #include <cmath>
 #include <memory>

@@ -324,6 +324,29 @@ TEST(Attention, SoftCapsBendScores) {
   }
 }
 
+/// Decoding reads entries as they stand, in every size of heads that it knows and another.
+TEST(Attention, SoftCapsBendTheScoresOfFewRows) {
+  for (const auto& [group, head_dim] : {std::pair{1, 32}, {2, 64}, {3, 96}, {6, 128}, {4, 256}, {5, 80}, {7, 64}}) {
+    for (const bool window : {false, true}) {
+      for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+        SCOPED_TRACE(::testing::Message() << group << " rows of " << head_dim << ", kv " << to_string(type));
+        Problem problem(ragged(1), group, head_dim, 1, type);
+        problem.soft_cap = 0.7f;
+        if (window) problem.set_window(37);
+        expect_like_plain(problem, DType::f32);
+      }
+      for (const int bits : {8, 4}) {
+        SCOPED_TRACE(::testing::Message() << group << " rows of " << head_dim << ", " << bits << " bits");
+        Problem problem(ragged(1), group, head_dim, 1, DType::f32);
+        problem.quantize(bits, 0.9);
+        problem.soft_cap = 0.7f;
+        if (window) problem.set_window(37);
+        expect_like_plain(problem, DType::f32);
+      }
+    }
+  }
+}
+
 TEST(Attention, WindowsHideEntriesOfEightAndFourBits) {
   for (const int bits : {8, 4}) {
     for (const std::int64_t n_new : {1, 2, 70}) {
