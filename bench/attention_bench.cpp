@@ -99,9 +99,18 @@ void count_bytes(benchmark::State& state, double each) {
 
 void attend(benchmark::State& state, Shape shape, DType type, std::int64_t n, std::int64_t n_new) {
   Layer layer(shape, type, n, n_new);
-  for (auto _ : state) attention(layer.args(), layer.out);
+  AttentionArgs args = layer.args();
+  args.log_sum_exp = nullptr;
+  for (auto _ : state) attention(args, layer.out);
   count_operations(state, layer.scores() * 4 * static_cast<double>(shape.head_dim));
   if (n_new < 16) count_bytes(state, layer.bytes());
+}
+
+/// With the denominators that some presses want.
+void attend_with_log_sums(benchmark::State& state, Shape shape, DType type, std::int64_t n) {
+  Layer layer(shape, type, n, n);
+  for (auto _ : state) attention(layer.args(), layer.out);
+  count_operations(state, layer.scores() * 4 * static_cast<double>(shape.head_dim));
 }
 
 /// With the column sums that a press wants, out of the same pass where the kernels have that.
@@ -167,6 +176,8 @@ const int kRegistered = [] {
     }
     add("BM_AttentionPrefill" + of + "smollm2-135m/4096",
         [=](benchmark::State& s) { attend(s, kSmolLM2, type, 4096, 4096); });
+    add("BM_AttentionPrefillWithLogSums" + of + "8192",
+        [=](benchmark::State& s) { attend_with_log_sums(s, kPythia70m, type, 8192); });
     add("BM_AttentionPrefillWithSums" + of + "8192",
         [=](benchmark::State& s) { attend_with_sums(s, kPythia70m, type, 8192); });
     add("BM_AttentionPrefillWithSums" + of + "smollm2-135m/4096",

@@ -54,18 +54,31 @@ std::vector<Isa> find_isas() {
   return isas;
 }
 
+#if defined(__x86_64__)
+dnnl::cpu_isa onednn_isa(Isa isa) {
+  switch (isa) {
+    case Isa::baseline:
+      return dnnl::cpu_isa::sse41;
+    case Isa::avx2:
+      return dnnl::cpu_isa::avx2;
+    case Isa::avx512:
+      return dnnl::cpu_isa::avx512_core;
+    case Isa::avx512_bf16:
+    case Isa::amx_software:
+      return dnnl::cpu_isa::avx512_core_bf16;
+    default:
+      return onednn::kAnyIsa;
+  }
+}
+#endif
+
 /// Holds all kernels to it.
 void limit_to(Isa isa) {
 #if defined(__x86_64__)
   // Highway's targets count down: a greater bit is an older processor's. What is wider than allowed is disabled.
   const std::int64_t narrowest_forbidden = isa == Isa::baseline ? HWY_AVX2 : HWY_AVX3;
   if (isa < Isa::avx512) hwy::DisableTargets((narrowest_forbidden << 1) - 1);
-  const dnnl::cpu_isa most = isa == Isa::baseline      ? dnnl::cpu_isa::sse41
-                             : isa == Isa::avx2        ? dnnl::cpu_isa::avx2
-                             : isa == Isa::avx512      ? dnnl::cpu_isa::avx512_core
-                             : isa == Isa::avx512_bf16 ? dnnl::cpu_isa::avx512_core_bf16
-                                                       : onednn::kAnyIsa;
-  if (dnnl::set_max_cpu_isa(most) != dnnl::status::success) {
+  if (dnnl::set_max_cpu_isa(onednn_isa(isa)) != dnnl::status::success) {
     fail("KVPRESS_ISA: oneDNN was used before it could be held to {}", to_string(isa));
   }
 #else
@@ -74,12 +87,12 @@ void limit_to(Isa isa) {
 }
 
 Isa choose() {
-  const auto there = available_isas();
   const char* text = std::getenv("KVPRESS_ISA");  // NOLINT(concurrency-mt-unsafe): nobody writes the environment
-  if (text == nullptr || *text == '\0') return there.back();
+  if (text == nullptr || *text == '\0') return available_isas().back();
+  const std::vector<Isa> there = named_isas();
   for (const Isa it : there) {
     if (to_string(it) != text) continue;
-    if (it != there.back()) limit_to(it);
+    if (it != available_isas().back()) limit_to(it);
     return it;
   }
   std::vector<std::string_view> names;
@@ -90,12 +103,19 @@ Isa choose() {
 }  // namespace
 
 std::string_view to_string(Isa isa) {
-  constexpr std::string_view kNames[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx", "native"};
+  constexpr std::string_view kNames[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx", "native", "amx_software"};
   return kNames[static_cast<std::size_t>(isa)];
 }
 
 std::span<const Isa> available_isas() {
   static const std::vector<Isa> isas = find_isas();
+  return isas;
+}
+
+std::vector<Isa> named_isas() {
+  std::vector<Isa> isas(available_isas().begin(), available_isas().end());
+  const auto bf16 = std::find(isas.begin(), isas.end(), Isa::avx512_bf16);
+  if (bf16 != isas.end()) isas.insert(bf16 + 1, Isa::amx_software);
   return isas;
 }
 

@@ -7,6 +7,7 @@
 
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
+#include "ops/attention/attend_tiles.h"
 #include "ops/attention/attention_rows.h"
 #include "ops/attention/kept_weights.h"
 #include "ops/rowwise.h"
@@ -213,8 +214,9 @@ void attend_stretches(const AttentionArgs& args, const AttentionPlan& plan, cons
 void attention(const AttentionArgs& args, const Activations& out) {
   if (args.n_new == 0) return;
   const AttentionPlan plan(args);
-  const bool in_stretches = plan.n_query_blocks == 1;
-  if (!args.column_sums.empty() && in_stretches) {
+  const TileKernels* const tiles = tile_kernels_for(args);
+  const bool in_stretches = tiles == nullptr && plan.n_query_blocks == 1;
+  if (!args.column_sums.empty() && (in_stretches || tiles != nullptr)) {
     AttentionArgs without = args;
     without.column_sums = {};
     std::vector<float> log_sum_exp;
@@ -224,6 +226,8 @@ void attention(const AttentionArgs& args, const Activations& out) {
     }
     attention(without, out);
     attention_column_sums(without, args.column_sums);
+  } else if (tiles != nullptr) {
+    attend_tiles(*tiles, args, out);
   } else if (in_stretches) {
     attend_stretches(args, plan, out);
   } else {

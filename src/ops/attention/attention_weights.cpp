@@ -6,6 +6,7 @@
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/ops/attention/attention.h"
+#include "ops/attention/attend_tiles.h"
 #include "ops/attention/attention_rows.h"
 #include "ops/rowwise.h"
 
@@ -146,6 +147,10 @@ void reduce_columns(const AttentionArgs& args, const AttentionPlan& plan, const 
                     Done&& done) {
   constexpr std::int64_t kKeys = kColumnBlocks * kKeyBlock;
   constexpr float kStart = kReduction == Reduction::max ? kNoMax : 0.0f;
+  if (const TileKernels* const tiles = tile_kernels_for(args)) {
+    reduce_tile_columns(*tiles, args, row_factors, kReduction == Reduction::max, n_columns, done);
+    return;
+  }
   const std::int64_t n_stretches = (longest_head(args) + kKeys - 1) / kKeys;
   // The first keys are seen by the most queries: they go first.
   parallel_for(plan.n_kv_heads * n_stretches, [&](std::int64_t item) {
@@ -235,6 +240,10 @@ void attention_column_maxima(const AttentionArgs& args, const float* row_factors
 
 void attention_log_sum_exp(const AttentionArgs& args) {
   if (args.n_new == 0) return;
+  if (const TileKernels* const tiles = tile_kernels_for(args)) {
+    tile_log_sum_exp(*tiles, args);
+    return;
+  }
   const AttentionPlan plan(args);
   // Some blocks of queries pass over the keys together: packing keys then costs little.
   constexpr std::int64_t kBlocks = 4;
