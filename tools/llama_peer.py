@@ -16,10 +16,12 @@ PRECISIONS = {"BF16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, "Q8_0": llama_cpp.LLAMA
               "Q4_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, "Q6_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q6_K}
 
 
+def version() -> str:
+    return f"llama-cpp-python {llama_cpp.__version__}"
+
+
 def with_precision(gguf: Path, precision: str, folder: Path) -> Path:
-    """The same weights at another precision, by llama.cpp's quantizer; the file itself for the precision "file"."""
-    if precision == "file":
-        return gguf
+    """The same weights at another precision, by llama.cpp's quantizer."""
     path = folder / f"model.{precision}.gguf"
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = PRECISIONS[precision]
