@@ -11,7 +11,7 @@ namespace {
 using Half = std::uint16_t;
 
 /// Packed memory that is held at a time, in bytes: as many heads as fit, but one at least.
-constexpr std::size_t kPackedBytes = std::size_t{32} << 20;
+constexpr std::size_t kPackedBytes = std::size_t{16} << 20;
 
 /// Whether tiles can read the keys where they are.
 bool keys_stand_in_place(const HeadKV& kv) { return kv.older.n == 0 && kv.n_thin == 0; }
