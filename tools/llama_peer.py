@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import statistics
-import time
 from pathlib import Path
 
 import llama_cpp
+
+from timed_peer import TimedPeer
 
 # The file types of llama.cpp that a row is about, by name.
 PRECISIONS = {"BF16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
@@ -31,30 +30,14 @@ def with_precision(gguf: Path, precision: str, folder: Path) -> Path:
     return path
 
 
-class LlamaPeer:
+class LlamaPeer(TimedPeer):
     def __init__(self, gguf: Path, n_ctx: int, threads: int, flash_attention: bool) -> None:
         self.model = llama_cpp.Llama(str(gguf), n_ctx=n_ctx, n_batch=512, n_threads=threads, n_threads_batch=threads,
                                      flash_attn=flash_attention, verbose=False)
-        self.random = random.Random(1)
+        super().__init__(self.model.n_vocab())
 
-    def _tokens(self, n: int) -> list[int]:
-        return [self.random.randrange(100, self.model.n_vocab() - 1) for _ in range(n)]
-
-    def prefill(self, n: int) -> float:
-        """Seconds of n tokens."""
+    def reset(self) -> None:
         self.model.reset()
-        tokens = self._tokens(n)
-        start = time.perf_counter()
+
+    def eval(self, tokens: list[int]) -> None:
         self.model.eval(tokens)
-        return time.perf_counter() - start
-
-    def decode(self, depth: int, n: int) -> float:
-        """Seconds a token over a cache of `depth`, the median of n."""
-        self.model.reset()
-        self.model.eval(self._tokens(max(1, depth)))
-        times = []
-        for token in self._tokens(n + 2):
-            start = time.perf_counter()
-            self.model.eval([token])
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[2:])

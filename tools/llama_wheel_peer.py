@@ -5,12 +5,11 @@ compare_peers holds kvpress.cpp to the same instructions (KVPRESS_ISA=avx2).
 
 from __future__ import annotations
 
-import random
-import statistics
-import time
 from pathlib import Path
 
 from cyllama.llama import llama_cpp
+
+from timed_peer import TimedPeer
 
 N_BATCH = 512
 
@@ -19,19 +18,19 @@ def version() -> str:
     return f"llama.cpp {llama_cpp.ggml_commit()}, by cyllama's wheel, AVX2"
 
 
-class LlamaPeer:
+class LlamaPeer(TimedPeer):
     def __init__(self, gguf: Path, n_ctx: int, threads: int, flash_attention: bool) -> None:
         llama_cpp.disable_logging()
         self.model = llama_cpp.LlamaModel(str(gguf), llama_cpp.LlamaModelParams(), verbose=False)
+        super().__init__(self.model.get_vocab().n_vocab)
         params = llama_cpp.LlamaContextParams()
         params.n_ctx, params.n_batch, params.n_ubatch = n_ctx, N_BATCH, N_BATCH
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = int(flash_attention)
         self.context = llama_cpp.LlamaContext(self.model, params, verbose=False)
-        self.random = random.Random(1)
         self.n_past = 0
 
-    def _eval(self, tokens: list[int]) -> None:
+    def eval(self, tokens: list[int]) -> None:
         for first in range(0, len(tokens), N_BATCH):
             part = tokens[first : first + N_BATCH]
             batch = llama_cpp.LlamaBatch(n_tokens=len(part), embd=0, n_seq_max=1)
@@ -41,28 +40,6 @@ class LlamaPeer:
             self.n_past += len(part)
         self.context.synchronize()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         self.context.kv_cache_clear()
         self.n_past = 0
-
-    def _tokens(self, n: int) -> list[int]:
-        return [self.random.randrange(100, 30000) for _ in range(n)]
-
-    def prefill(self, n: int) -> float:
-        """Seconds of n tokens."""
-        self._reset()
-        tokens = self._tokens(n)
-        start = time.perf_counter()
-        self._eval(tokens)
-        return time.perf_counter() - start
-
-    def decode(self, depth: int, n: int) -> float:
-        """Seconds a token over a cache of `depth`, the median of n."""
-        self._reset()
-        self._eval(self._tokens(max(1, depth)))
-        times = []
-        for token in self._tokens(n + 2):
-            start = time.perf_counter()
-            self._eval([token])
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[2:])

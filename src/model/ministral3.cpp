@@ -1,5 +1,5 @@
-// Ministral 3 as transformers saves what reads text: Mistral, with YaRN and queries
-// that grow with their position beyond the context before it.
+// Ministral 3, the part that reads text, as transformers saves it: Mistral with YaRN, and queries that grow with their
+// position beyond YaRN's original context.
 #include "model/ministral3.h"
 
 #include "kvpress/base/error.h"

@@ -7,6 +7,7 @@
 #include "formats/printable.h"
 #include "formats/quants.h"
 #include "kvpress/base/error.h"
+#include "kvpress/base/threads.h"
 
 namespace kvpress {
 namespace {
@@ -55,12 +56,11 @@ std::shared_ptr<const TensorInfo> mxfp4_matrix(WeightReader& reader, const std::
   auto matrix = std::make_shared<OwnedMatrix>();
   const std::size_t block_bytes = quant_layout(StoredType::mxfp4).bytes;
   matrix->bytes.resize(exponents.size() * block_bytes);
-#pragma omp parallel for schedule(static)
-  for (std::int64_t g = 0; g < out * n_groups; ++g) {
+  parallel_for(out * n_groups, [&](std::int64_t g) {
     std::byte* const to = &matrix->bytes[static_cast<std::size_t>(g) * block_bytes];
     *to = exponents[static_cast<std::size_t>(g)];
     rearrange_codes(codes + g * kCodeBytes, to + 1);
-  }
+  });
   matrix->tensor = {blocks.name, StoredType::mxfp4, "MXFP4", {out, in}, matrix->bytes};
   return {matrix, &matrix->tensor};
 }

@@ -100,16 +100,27 @@ void score_two_steps(Tiles& tiles, const TileRows& rows, const u16* queries, i64
   }
 }
 
+/// Tiles 0 to 3 accumulate where each step has an operand of its own.
+inline void zero_sums(Tiles& tiles) {
+  tiles.zero<0>();
+  tiles.zero<1>();
+  tiles.zero<2>();
+  tiles.zero<3>();
+}
+inline void store_sums(Tiles& tiles, float* to) {
+  tiles.store<0>(to, 64);
+  tiles.store<1>(to + kTileFloats, 64);
+  tiles.store<2>(to + 2 * kTileFloats, 64);
+  tiles.store<3>(to + 3 * kTileFloats, 64);
+}
+
 /// Scores of any number of steps of 32 channels.
 void score_steps(Tiles& tiles, const TileRows& rows, const u16* queries, i64 key, i64 n_blocks, float* scores) {
   const i64 stride = 2 * rows.head_dim;
   for (i64 block = 0; block < n_blocks; ++block, key += kTileKeys, scores += kBlockNumbers) {
     const u16* keys = keys_at(rows.head, key, rows.head_dim);
     const u16* at = queries;
-    tiles.zero<0>();
-    tiles.zero<1>();
-    tiles.zero<2>();
-    tiles.zero<3>();
+    zero_sums(tiles);
     for (i64 c = 0; c < rows.head_dim; c += 32, at += 2 * kTileHalves) {
       tiles.load<4>(keys + c, stride);
       tiles.load<6>(at, 64);
@@ -120,10 +131,7 @@ void score_steps(Tiles& tiles, const TileRows& rows, const u16* queries, i64 key
       tiles.multiply<2, 4, 7>();
       tiles.multiply<3, 5, 7>();
     }
-    tiles.store<0>(scores, 64);
-    tiles.store<1>(scores + kTileFloats, 64);
-    tiles.store<2>(scores + 2 * kTileFloats, 64);
-    tiles.store<3>(scores + 3 * kTileFloats, 64);
+    store_sums(tiles, scores);
   }
 }
 
@@ -147,10 +155,7 @@ void multiply_values(Tiles& tiles, const u16* values, i64 n_channels, const u16*
       tiles.load<2>(results + 2 * kTileFloats, 64);
       tiles.load<3>(results + 3 * kTileFloats, 64);
     } else {
-      tiles.zero<0>();
-      tiles.zero<1>();
-      tiles.zero<2>();
-      tiles.zero<3>();
+      zero_sums(tiles);
     }
     for (i64 block = 0; block < n_blocks; ++block) {
       const u16* channels = values + block * block_halves;
@@ -164,10 +169,7 @@ void multiply_values(Tiles& tiles, const u16* values, i64 n_channels, const u16*
       tiles.multiply<2, 5, 6>();
       tiles.multiply<3, 5, 7>();
     }
-    tiles.store<0>(results, 64);
-    tiles.store<1>(results + kTileFloats, 64);
-    tiles.store<2>(results + 2 * kTileFloats, 64);
-    tiles.store<3>(results + 3 * kTileFloats, 64);
+    store_sums(tiles, results);
   }
 }
 
