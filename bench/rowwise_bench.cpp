@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "ops/cross_entropy.h"
-#include "ops/output_loss.h"
 #include "ops/rowwise.h"
 #include "ops/topk.h"
 #include "random.h"
@@ -82,24 +81,6 @@ void divergences(benchmark::State& state) {
   count_rows(state, rows);
 }
 
-void output_losses(benchmark::State& state, std::int64_t vocab, std::int64_t hidden, DType type) {
-  const std::int64_t rows = 512;
-  const auto weight = bench::random_values(vocab * hidden);
-  const auto x = bench::random_values(rows * hidden);
-  const Linear head(
-      vocab, hidden,
-      [&](std::int64_t first, std::int64_t n, float* to) {
-        std::copy_n(weight.data() + first * hidden, n * hidden, to);
-      },
-      {}, type);
-  const std::vector<std::int32_t> targets(static_cast<std::size_t>(rows), 7);
-  std::vector<float> nll(targets.size());
-  for (auto _ : state) output_cross_entropy(Matrix<const float>(x.data(), rows, hidden), head, targets, nll);
-  count_rows(state, rows);
-  state.counters["GFLOP/s"] = benchmark::Counter(2e-9 * static_cast<double>(rows * vocab * hidden),
-                                                 benchmark::Counter::kIsIterationInvariantRate);
-}
-
 const int kRegistered = [] {
   const auto add = [](const std::string& name, auto function) {
     return benchmark::RegisterBenchmark(name.c_str(), function)->UseRealTime()->Unit(benchmark::kMicrosecond);
@@ -109,8 +90,6 @@ const int kRegistered = [] {
     add("BM_LayerNorm" + of, [=](benchmark::State& s) { norm(s, true, type); })->Arg(512);
     add("BM_RmsNorm" + of, [=](benchmark::State& s) { norm(s, false, type); })->Arg(576);
     add("BM_SiluMultiply" + of, [=](benchmark::State& s) { silu(s, type); })->Arg(1536);
-    add("BM_OutputCrossEntropy" + of + "/50304x512", [=](benchmark::State& s) { output_losses(s, 50304, 512, type); });
-    add("BM_OutputCrossEntropy" + of + "/49152x576", [=](benchmark::State& s) { output_losses(s, 49152, 576, type); });
   }
   add("BM_TopK", select_top)->Arg(1024)->Arg(8192)->Arg(131072);
   add("BM_CrossEntropy", losses)->Arg(50304);

@@ -7,6 +7,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/threads.h"
 #include "ops/cross_entropy.h"
+#include "ops/loss/tile_loss.h"
 #include "ops/rowwise.h"
 
 namespace kvpress {
@@ -105,6 +106,10 @@ void output_cross_entropy(Matrix<const float> hidden, const OutputHead& head, st
     finish(rows, nll, log_sums);
     return;
   }
+  if (const LossKernels* kernels = loss_kernels_for(head)) {
+    tile_cross_entropy(*kernels, hidden, head, targets, nll, log_sums);
+    return;
+  }
   for_row_blocks(hidden.rows, head, [&](std::int64_t first, std::int64_t n) {
     CrossEntropyRows rows(part(targets, first, n));
     for_column_blocks<1>({hidden.block(first, n)}, head,
@@ -115,6 +120,10 @@ void output_cross_entropy(Matrix<const float> hidden, const OutputHead& head, st
 
 void output_compare(const ScoredStates& full, const ScoredStates& compressed, const OutputHead& head,
                     std::span<float> kl, std::span<std::uint8_t> same_top) {
+  if (const LossKernels* kernels = loss_kernels_for(head)) {
+    tile_compare(*kernels, full, compressed, head, kl, same_top);
+    return;
+  }
   for_row_blocks(full.hidden.rows, head, [&](std::int64_t first, std::int64_t n) {
     ComparedRows rows(part(full.log_sums, first, n), part(compressed.log_sums, first, n));
     for_column_blocks<2>({full.hidden.block(first, n), compressed.hidden.block(first, n)}, head,

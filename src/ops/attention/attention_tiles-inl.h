@@ -50,18 +50,6 @@ struct Scratch {
   }
 };
 
-/// Denormal numbers count as zero, as they do in tiles; weights that small would cost a hundred cycles each.
-class FlushDenormals {
- public:
-  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~FlushDenormals() { _mm_setcsr(before_); }
-  FlushDenormals(const FlushDenormals&) = delete;
-  FlushDenormals& operator=(const FlushDenormals&) = delete;
-
- private:
-  unsigned before_;
-};
-
 inline const u16* keys_at(const TileHead& head, i64 key, i64 head_dim) {
   return key < head.n_in_place ? head.keys + key * head_dim : head.last_keys;
 }

@@ -3,7 +3,7 @@
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 
-#include "ops/attention/tiles_amx-inl.h"
+#include "ops/tiles/tiles_amx-inl.h"
 // Tiles come first.
 #include "ops/attention/attention_tiles-inl.h"
 

@@ -3,7 +3,7 @@
 
 #ifdef __AVX512BF16__
 
-#include "ops/attention/tiles_software-inl.h"
+#include "ops/tiles/tiles_software-inl.h"
 // Tiles come first.
 #include "ops/attention/attention_tiles-inl.h"
 

@@ -2,16 +2,10 @@
 #pragma once
 
 #include "ops/attention/attention_tiles.h"
-#include "ops/avx512bf16-inl.h"
+#include "ops/tiles/tile_math-inl.h"
 
 namespace kvpress {
 namespace {
-
-constexpr int kLanes = 16;
-/// Numbers of two bytes in a tile.
-constexpr i64 kTileHalves = 512;
-/// Numbers of four bytes.
-constexpr i64 kTileFloats = 256;
 
 /// A matrix of 16 x 16 numbers of four bytes.
 inline void transpose(__m512i (&rows)[16]) {

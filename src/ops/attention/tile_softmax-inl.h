@@ -25,20 +25,11 @@ struct alignas(64) RowPair {
   bool all_see(i64 begin, i64 after) const { return hidden[1][kLanes - 1] <= begin && after <= seen[0][0]; }
 };
 
-/// Keeps a constant in a register: gcc would read it again in each round.
-template <typename Vector>
-inline void hold(Vector& x) {
-  asm("" : "+v"(x));
-}
-
 /// Which rows see a key.
 inline __mmask16 seeing(__m512i hidden, __m512i seen, i64 key) {
   const __m512i at = _mm512_set1_epi32(static_cast<int>(key));
   return _mm512_mask_cmple_epi32_mask(_mm512_cmpgt_epi32_mask(seen, at), hidden, at);
 }
-
-/// x less the next whole number below.
-inline __m512 fraction(__m512 x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
 /// Half of the last place of numbers in bfloat16 from 1 to 2.
 constexpr float kHalfPlace = 0x1p-8f;
@@ -58,7 +49,7 @@ struct Power {
   }
   template <bool kMask>
   __m512 of(__m512 x, __mmask16 mask) const {
-    const __m512 rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    const __m512 rest = fraction(x);
     const __m512 y = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_fmadd_ps(c4, rest, c3), rest, c2), rest, c1);
     const __m512 mantissa = _mm512_fmadd_ps(y, rest, c0);
     return kMask ? _mm512_maskz_scalef_ps(mask, mantissa, x) : _mm512_scalef_ps(mantissa, x);

@@ -47,6 +47,8 @@ class CompactWeights {
 
   /// Decodes n vectors of 16 columns from `first` on, a multiple of 4; the first goes to column 0.
   virtual void decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const = 0;
+  /// Where most of what decode() reads lies, for prefetching; nothing where that would not help.
+  virtual std::span<const std::byte> memory(std::int64_t /*first*/, std::int64_t /*n*/) const { return {}; }
 };
 
 }  // namespace kvpress

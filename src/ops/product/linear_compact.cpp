@@ -73,11 +73,36 @@ class CompactLinear final : public LinearImpl {
     return products_.kernel(n, it.desc, writes_to_parts_ ? out_features() : onednn::columns_of(it.desc));
   }
 
+  bool has_tiles() const override {
+    return type_ == DType::bf16 && products_.bias().empty() && products_.activation() == Activation::none;
+  }
+
+  /// Tiles that follow each other: a panel is as wide as a tile.
+  WeightTiles tiles(std::int64_t first, AlignedVector<std::uint16_t>& scratch) const override {
+    const std::int64_t in = (in_features() + kTiledInputs - 1) / kTiledInputs * kTiledInputs;
+    scratch.resize(static_cast<std::size_t>(in * kTiledColumns));
+    WeightTiles tiles;
+    tiles.stride = kColumns * 2 * static_cast<std::int64_t>(sizeof(std::uint16_t));
+    tiles.n_columns = std::min(kTiledColumns, out_features() - first);
+    weights_->decode(first / kColumns, vectors(first), {scratch.data(), type_, in, kColumns, in * kColumns, 2});
+    for (std::int64_t v = 0; v < vectors(first); ++v) tiles.vectors[v] = scratch.data() + v * in * kColumns;
+    return tiles;
+  }
+
+  std::span<const std::byte> tile_bytes(std::int64_t first) const override {
+    return weights_->memory(first / kColumns, vectors(first));
+  }
+
  private:
   struct Part {
     memory::desc desc;
     DecodedPanels to;  // without data
   };
+
+  /// Of 16 columns, from column `first` on: as many as tiles() shows.
+  std::int64_t vectors(std::int64_t first) const {
+    return (std::min(kTiledColumns, out_features() - first) + kColumns - 1) / kColumns;
+  }
 
   /// How `columns` decoded columns are arranged, for results whose rows stand y_stride apart: as oneDNN likes it best,
   /// or in plain rows of inputs.

@@ -8,7 +8,9 @@
 #include <span>
 #include <string_view>
 
+#include "kvpress/base/memory.h"
 #include "kvpress/ops/product/linear.h"
+#include "ops/product/weight_tiles.h"
 
 namespace kvpress {
 
@@ -28,6 +30,14 @@ class LinearImpl {
   virtual void columns(const Activations& x, std::int64_t first, const Activations& y) = 0;
   virtual std::int64_t column_block() = 0;
   virtual std::string_view kernel(std::int64_t n) = 0;
+
+  /// Whether tiles() shows the weights, and they are all there is to the product: no bias, no activation.
+  virtual bool has_tiles() const = 0;
+  /// Columns [first, first + kTiledColumns), or what is left; `first` is a multiple. What is not held as tiles read it
+  /// is decoded to `scratch`.
+  virtual WeightTiles tiles(std::int64_t first, AlignedVector<std::uint16_t>& scratch) const = 0;
+  /// The bytes that tiles() of the same columns will read, for prefetching; none if they are not known.
+  virtual std::span<const std::byte> tile_bytes(std::int64_t first) const = 0;
 };
 
 std::shared_ptr<LinearImpl> packed_linear(std::int64_t out, std::int64_t in, const WeightRows& rows,

@@ -70,7 +70,35 @@ class PackedLinear final : public LinearImpl {
     return streams(n) ? "few_rows" : products_.kernel(n, weights_.get_desc(), out_);
   }
 
+  bool has_tiles() const override {
+    const bool in_pairs =
+        type_ == DType::bf16 && packed_.width > 0 && onednn::padded_inputs_of(weights_.get_desc()) % kTiledInputs == 0;
+    return in_pairs && products_.bias().empty() && products_.activation() == Activation::none;
+  }
+
+  WeightTiles tiles(std::int64_t first, AlignedVector<std::uint16_t>& /*scratch*/) const override {
+    WeightTiles tiles;
+    tiles.stride = packed_.width * 2 * static_cast<std::int64_t>(sizeof(std::uint16_t));
+    tiles.n_columns = std::min(kTiledColumns, out_ - first);
+    for (std::int64_t v = 0; v * kColumns < tiles.n_columns; ++v) tiles.vectors[v] = pairs_of(first + v * kColumns);
+    return tiles;
+  }
+
+  std::span<const std::byte> tile_bytes(std::int64_t first) const override {
+    // Panels may be wider than what is shown of them: what lies between is read soon.
+    const std::int64_t columns = std::min(kTiledColumns, out_ - first);
+    const auto* const begin = reinterpret_cast<const std::byte*>(pairs_of(first / packed_.width * packed_.width));
+    const std::int64_t panels = (columns + packed_.width - 1) / packed_.width;
+    return {begin, static_cast<std::size_t>(panels * packed_.panel_stride) * sizeof(std::uint16_t)};
+  }
+
  private:
+  /// The first pair of inputs of 16 columns.
+  const std::uint16_t* pairs_of(std::int64_t column) const {
+    return static_cast<const std::uint16_t*>(packed_.data) + column / packed_.width * packed_.panel_stride +
+           column % packed_.width * 2;
+  }
+
   bool streams(std::int64_t rows) const { return few_rows_kernel_ != nullptr && rows <= kStreamedRows; }
 
   memory::desc choose_arrangement() const {

@@ -102,6 +102,11 @@ void QuantizedWeights::decode(std::int64_t first, std::int64_t n, const DecodedP
   decode_panels(panels_, first, n, to);
 }
 
+std::span<const std::byte> QuantizedWeights::memory(std::int64_t first, std::int64_t n) const {
+  const std::int64_t panel_bytes = panels_.n_blocks * panels_.block_bytes;
+  return {memory_.get() + first * panel_bytes, static_cast<std::size_t>(n * panel_bytes)};
+}
+
 void quantize_row(const float* weights, std::int64_t in, const QuantFormat& format, const QuantParts& to) {
   for (std::int64_t b = 0; b < blocks_of(in); ++b) {
     const float* x = weights + b * kQuantInputs;

@@ -32,6 +32,7 @@ class QuantizedWeights final : public CompactWeights {
                 const Activations& y) const override;
   std::string_view kernel() const override { return "quantized"; }
   void decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const override;
+  std::span<const std::byte> memory(std::int64_t first, std::int64_t n) const override;
 
  private:
   std::shared_ptr<std::byte> memory_;

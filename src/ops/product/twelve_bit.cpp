@@ -236,4 +236,10 @@ void TwelveBitWeights::decode(std::int64_t first, std::int64_t n, const DecodedP
   });
 }
 
+std::span<const std::byte> TwelveBitWeights::memory(std::int64_t first, std::int64_t n) const {
+  const std::int64_t panel_bytes = panels_.n_pairs * kTwelveBitBytes;
+  const std::int64_t n_panels = (n + kPanelVectors - 1) / kPanelVectors;
+  return {memory_.get() + first / kPanelVectors * panel_bytes, static_cast<std::size_t>(n_panels * panel_bytes)};
+}
+
 }  // namespace kvpress

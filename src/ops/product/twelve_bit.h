@@ -48,6 +48,7 @@ class TwelveBitWeights final : public CompactWeights {
   std::string_view kernel() const override { return "twelve_bit"; }
   /// To bfloat16 only.
   void decode(std::int64_t first, std::int64_t n, const DecodedPanels& to) const override;
+  std::span<const std::byte> memory(std::int64_t first, std::int64_t n) const override;
 
   const TwelveBitPanels& panels() const { return panels_; }
   std::span<const StrayWeight> strays(std::int64_t panel) const { return (*strays_)[panel]; }

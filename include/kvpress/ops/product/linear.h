@@ -62,6 +62,9 @@ class Linear {
   /// The kernel for n rows, oneDNN's name of its own: for benchmarks and for the test that none is a slow reference.
   std::string_view kernel(std::int64_t n) const;
 
+  /// How the weights are held (linear_impl.h): for kernels of the library that make a product one with something else.
+  const LinearImpl& impl() const { return *impl_; }
+
  private:
   std::shared_ptr<LinearImpl> impl_;
 };
