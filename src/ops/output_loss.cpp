@@ -25,9 +25,16 @@ Activations as_input(Matrix<const float> hidden, DType type, ActivationBuffer& b
   return input;
 }
 
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+/// A row with a logit that is not finite must not come out finite.
 void cap(Matrix<float> logits, float soft_cap) {
-  if (soft_cap > 0)
-    parallel_for(logits.rows, [&](std::int64_t r) { kvpress::soft_cap(logits.row(r), logits.cols, soft_cap); });
+  if (soft_cap <= 0) return;
+  parallel_for(logits.rows, [&](std::int64_t r) {
+    const bool is_finite = all_finite(logits.row(r), logits.cols);
+    kvpress::soft_cap(logits.row(r), logits.cols, soft_cap);
+    if (!is_finite) *logits.row(r) = kNaN;
+  });
 }
 
 /// Rows of logits, a block of columns at a time: body(first column, logits of each of `states`).
@@ -62,8 +69,6 @@ template <typename T>
 std::span<T> part(std::span<T> values, std::int64_t first, std::int64_t n) {
   return values.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n));
 }
-
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 /// The losses of rows; NaN where a logit was not finite, whatever became of it in sums and maxima.
 void finish(const CrossEntropyRows& rows, std::span<float> nll, std::span<float> log_sums) {

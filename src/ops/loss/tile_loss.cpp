@@ -17,41 +17,64 @@ namespace {
 
 using Half = std::uint16_t;
 
-/// Rows that pass over some words together: their hidden states stay in the second-level cache, and weights are read
-/// and decoded once for all of them.
-constexpr std::int64_t kBlockRows = 512;
+/// Rows that pass over some words together: weights are read and decoded once for all of them.
+constexpr std::int64_t kBlockRows = 1024;
+constexpr std::int64_t kFewestBlockRows = 256;
+/// Fewer where the hidden states of that many would take more than this, and leave the second-level cache.
+constexpr std::int64_t kBlockBytes = std::int64_t{5} << 18;
 /// Rows whose hidden states are packed at a time.
 constexpr std::int64_t kPackedRows = 2048;
 /// Words that one thread takes rows past. A fixed number: losses must not depend on the number of threads.
 constexpr std::int64_t kStretch = 16 * kTiledColumns;
-static_assert(kBlockRows % kLossRows == 0 && kPackedRows % kBlockRows == 0);
+static_assert(kFewestBlockRows % kLossRows == 0);
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
+/// Large pages, without which addresses of rows that pass again and again would be looked up too often.
+class LargePages {
+ public:
+  Half* get(std::int64_t n) {
+    if (n > n_) {
+      memory_.reset();
+      const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(Half);
+      memory_ = PageArena(bytes).take(bytes);
+      n_ = n;
+    }
+    return reinterpret_cast<Half*>(memory_.get());
+  }
+
+ private:
+  std::shared_ptr<std::byte> memory_;
+  std::int64_t n_ = 0;
+};
+
 /// Rows of hidden states as tiles read them.
 class PackedRows {
  public:
-  explicit PackedRows(AlignedVector<Half>& memory) : memory_(memory) {}
+  explicit PackedRows(LargePages& memory) : memory_(memory) {}
 
   void pack(Matrix<const float> hidden) {
     n_rows_ = hidden.rows;
     n_steps_ = (hidden.cols + kTiledInputs - 1) / kTiledInputs;
     const std::int64_t group_halves = n_steps_ * kLossRows * kTiledInputs;
     const std::int64_t n_groups = (n_rows_ + kLossRows - 1) / kLossRows;
-    memory_.resize(static_cast<std::size_t>(n_groups * group_halves));
+    tiles_ = memory_.get(n_groups * group_halves);
     parallel_for(n_groups, [&](std::int64_t g) {
       const std::int64_t first = g * kLossRows;
-      pack_group(hidden.block(first, std::min(kLossRows, n_rows_ - first)), memory_.data() + g * group_halves);
+      pack_group(hidden.block(first, std::min(kLossRows, n_rows_ - first)), tiles_ + g * group_halves);
     });
+    const std::int64_t fitting = kBlockBytes / (kTiledInputs * n_steps_ * static_cast<std::int64_t>(sizeof(Half)));
+    block_rows_ = std::clamp(fitting / kLossRows * kLossRows, kFewestBlockRows, kBlockRows);
   }
 
-  std::int64_t n_blocks() const { return (n_rows_ + kBlockRows - 1) / kBlockRows; }
+  std::int64_t block_rows() const { return block_rows_; }
+  std::int64_t n_blocks() const { return (n_rows_ + block_rows_ - 1) / block_rows_; }
   LossRows block(std::int64_t b) const {
-    const std::int64_t first = b * kBlockRows;
-    return {memory_.data() + first * n_steps_ * kTiledInputs,
-            rounded_up(std::min(kBlockRows, n_rows_ - first), kLossRows), n_steps_};
+    const std::int64_t first = b * block_rows_;
+    return {tiles_ + first * n_steps_ * kTiledInputs, rounded_up(std::min(block_rows_, n_rows_ - first), kLossRows),
+            n_steps_};
   }
 
  private:
@@ -70,8 +93,9 @@ class PackedRows {
     }
   }
 
-  AlignedVector<Half>& memory_;
-  std::int64_t n_rows_ = 0, n_steps_ = 0;
+  LargePages& memory_;
+  Half* tiles_ = nullptr;
+  std::int64_t n_rows_ = 0, n_steps_ = 0, block_rows_ = kBlockRows;
 };
 
 /// Shows the words of a stretch, some at a time: take(words).
@@ -149,12 +173,12 @@ class Entropies {
       : kernels_(kernels), head_(head), targets_(targets), n_stretches_(n_stretches(head)) {
     shares_.resize(targets.size() * static_cast<std::size_t>(n_stretches_));
     // Blocks write the logits of the rows that fill up a group, too.
-    target_logits_.resize(static_cast<std::size_t>(rounded_up(std::ssize(targets), kBlockRows)), 0.0f);
+    target_logits_.resize(static_cast<std::size_t>(rounded_up(std::ssize(targets), kLossRows)), 0.0f);
   }
 
   void add(const PackedRows& rows) {
     parallel_for(rows.n_blocks() * n_stretches_, [&](std::int64_t item) {
-      add(rows.block(item / n_stretches_), item / n_stretches_ * kBlockRows, item % n_stretches_);
+      add(rows.block(item / n_stretches_), item / n_stretches_ * rows.block_rows(), item % n_stretches_);
     });
   }
 
@@ -177,7 +201,7 @@ class Entropies {
           rows, words,
           {sums.lanes.data(), sums.references.data(), sums.targets.data(), target_logits_.data() + first_row});
     });
-    const std::int64_t n = std::min(kBlockRows, std::ssize(targets_) - first_row);
+    const std::int64_t n = std::min(rows.n_rows, std::ssize(targets_) - first_row);
     for (std::int64_t r = 0; r < n; ++r) {
       shares_[(first_row + r) * n_stretches_ + stretch] = {sums.lane_sum(r), sums.references[r]};
     }
@@ -203,7 +227,7 @@ class Comparisons {
   void add(const PackedRows& p, const PackedRows& q) {
     parallel_for(p.n_blocks() * n_stretches_, [&](std::int64_t item) {
       const std::int64_t block = item / n_stretches_;
-      add(p.block(block), q.block(block), block * kBlockRows, item % n_stretches_);
+      add(p.block(block), q.block(block), block * p.block_rows(), item % n_stretches_);
     });
   }
 
@@ -240,7 +264,7 @@ class Comparisons {
                               {sums.lanes.data(), sums.first_logs.data(), sums.second_logs.data(),
                                sums.first_tops.data(), sums.second_tops.data()});
     });
-    const std::int64_t n = std::min(kBlockRows, std::ssize(p_logs_) - first_row);
+    const std::int64_t n = std::min(p.n_rows, std::ssize(p_logs_) - first_row);
     for (std::int64_t r = 0; r < n; ++r) {
       found_[(first_row + r) * n_stretches_ + stretch] = {sums.lane_sum(r), sums.first_tops[r], sums.second_tops[r]};
     }
@@ -272,7 +296,7 @@ const LossKernels* loss_kernels_for(const OutputHead& head) {
 
 void tile_cross_entropy(const LossKernels& kernels, Matrix<const float> hidden, const OutputHead& head,
                         std::span<const std::int32_t> targets, std::span<float> nll, std::span<float> log_sums) {
-  thread_local AlignedVector<Half> memory;
+  thread_local LargePages memory;
   PackedRows rows(memory);
   for (std::int64_t first = 0; first < hidden.rows; first += kPackedRows) {
     const std::int64_t n = std::min(kPackedRows, hidden.rows - first);
@@ -285,7 +309,7 @@ void tile_cross_entropy(const LossKernels& kernels, Matrix<const float> hidden, 
 
 void tile_compare(const LossKernels& kernels, const ScoredStates& full, const ScoredStates& compressed,
                   const OutputHead& head, std::span<float> kl, std::span<std::uint8_t> same_top) {
-  thread_local AlignedVector<Half> p_memory, q_memory;
+  thread_local LargePages p_memory, q_memory;
   PackedRows p(p_memory), q(q_memory);
   for (std::int64_t first = 0; first < full.hidden.rows; first += kPackedRows) {
     const std::int64_t n = std::min(kPackedRows, full.hidden.rows - first);
