@@ -19,8 +19,11 @@ struct Shape {
   const char* name;
   std::int64_t vocab, hidden;
 };
-constexpr Shape kShapes[] = {
-    {"pythia-70m", 50304, 512}, {"smollm2-135m", 49152, 576}, {"qwen3-0.6b", 151936, 1024}, {"llama-8b", 128256, 4096}};
+constexpr Shape kShapes[] = {{"pythia-70m", 50304, 512},
+                             {"smollm2-135m", 49152, 576},
+                             {"qwen3-0.6b", 151936, 1024},
+                             {"llama-1b", 128256, 2048},
+                             {"llama-8b", 128256, 4096}};
 
 enum class Held : std::uint8_t { packed, twelve_bit, int8 };
 

@@ -9,8 +9,8 @@
 
 namespace kvpress {
 
-/// The kernels for this output product, or null where it is not one for tiles: not in bfloat16, with a bias, or on a
-/// processor without them.
+/// The kernels for this output product, or null where it is not one for tiles: not in bfloat16, with a bias, of very
+/// wide hidden states, or on a processor without them.
 const LossKernels* loss_kernels_for(const OutputHead& head);
 
 /// output_cross_entropy().

@@ -368,6 +368,9 @@ TEST(TileLossChoice, LeavesOtherProductsAlone) {
   if (!has_fast_bfloat16()) return;
   const Linear with_bias(40, 32, rows, bias, DType::bf16);
   EXPECT_EQ(loss_kernels_for(with_bias), nullptr);
+  const Linear wide(
+      16, 4096, [](std::int64_t, std::int64_t n, float* to) { std::fill_n(to, n * 4096, 1.0f); }, {}, DType::bf16);
+  EXPECT_EQ(loss_kernels_for(wide), nullptr);
   const Linear plain(40, 32, rows, {}, DType::bf16);
   EXPECT_EQ(loss_kernels_for(plain) != nullptr, isa() == Isa::amx || isa() == Isa::amx_software);
 }
