@@ -7,11 +7,20 @@ namespace kvpress::serve {
 std::string StopStrings::take(std::string_view piece) {
   if (stopped_) return {};
   held_ += piece;
+  // The one that ends first counts: so it does not matter in which pieces the text comes.
+  std::size_t begin = 0;
   std::size_t end = std::string::npos;
-  for (const std::string& stop : stops_) end = std::min(end, held_.find(stop));
+  for (const std::string& stop : stops_) {
+    const std::size_t at = held_.find(stop);
+    if (at == std::string::npos) continue;
+    if (at + stop.size() < end || (at + stop.size() == end && at < begin)) {
+      begin = at;
+      end = at + stop.size();
+    }
+  }
   if (end != std::string::npos) {
     stopped_ = true;
-    std::string shown = held_.substr(0, end);
+    std::string shown = held_.substr(0, begin);
     held_.clear();
     return shown;
   }

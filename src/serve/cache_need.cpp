@@ -1,6 +1,7 @@
 #include "serve/cache_need.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kvpress/engine/memory_plan.h"
 
@@ -11,6 +12,18 @@ namespace {
 /// quantized group.
 constexpr std::int64_t kLeftBehind = 63 + 31;
 
+/// What a press puts around a text that it runs again.
+constexpr std::int64_t kAroundReplay = 64;
+
+std::int64_t longest_segment(const PrefillPlan& plan) {
+  std::int64_t longest = 0;
+  std::int64_t at = 0;
+  for (const std::int64_t boundary : plan.boundaries) {
+    longest = std::max(longest, boundary - std::exchange(at, boundary));
+  }
+  return longest;
+}
+
 }  // namespace
 
 CacheNeed::CacheNeed(const Sequence& sequence) : config_(sequence.model().config()), shape_(sequence.cache().shape()) {
@@ -18,6 +31,7 @@ CacheNeed::CacheNeed(const Sequence& sequence) : config_(sequence.model().config
   if (plan.prefill != nullptr) needs_ = needs_ + plan.prefill->needs();
   if (plan.decoding != nullptr) needs_ = needs_ + plan.decoding->needs();
   presses_ = plan.prefill != nullptr;
+  replays_ = presses_ && plan.prefill->kind() == PressKind::context;
   follows_budget_ = presses_ && plan.prefill->follows_budget();
   budget_ = plan.prefill_budget;
   if (sequence.budget_tokens()) budget_ = Budget::of_tokens(*sequence.budget_tokens());
@@ -32,9 +46,7 @@ std::size_t CacheNeed::bytes(std::int64_t n, std::int64_t chunk) const {
     bytes += KVCache::most_bytes(one, window > 0 ? std::min(n, window + kLeftBehind) : n);
   }
   // A layer with a window or of quantized entries holds the whole block before it drops or rounds what is older.
-  CacheShape plain = one;
-  plain.format.bits = 0;
-  if (shape_.format.bits > 0 || config_.has_windows()) bytes += KVCache::most_bytes(plain, chunk);
+  if (shape_.format.bits > 0 || config_.has_windows()) bytes += layer_bytes(chunk);
   const auto layers = static_cast<std::size_t>(config_.n_layers);
   const auto width = static_cast<std::size_t>(config_.n_heads * config_.head_dim);
   // The queries that are carried along; statistics of keys or queries have no more than some numbers a pair of
@@ -42,6 +54,13 @@ std::size_t CacheNeed::bytes(std::int64_t n, std::int64_t chunk) const {
   bytes += layers * width * sizeof(float) * 2 * static_cast<std::size_t>(needs_.recent_queries);
   if (needs_.every_block) bytes += 2 * layers * width * static_cast<std::size_t>(config_.head_dim) * sizeof(double);
   return bytes;
+}
+
+std::size_t CacheNeed::layer_bytes(std::int64_t n) const {
+  CacheShape layer = shape_;
+  layer.n_layers = 1;
+  layer.format.bits = 0;
+  return KVCache::most_bytes(layer, n);
 }
 
 std::int64_t CacheNeed::kept(std::int64_t n_seen) const {
@@ -68,24 +87,22 @@ std::int64_t CacheNeed::most_after_prefill(const PrefillPlan& plan) const {
 }
 
 std::int64_t CacheNeed::longest_pass(const PrefillPlan& plan) const {
-  if (!wants_whole_block()) return std::min(plan.chunk, plan.n_tokens);
-  std::int64_t longest = std::min(plan.chunk, plan.n_tokens);
-  std::int64_t at = 0;
-  for (const std::int64_t boundary : plan.boundaries) {
-    longest = std::max(longest, boundary - at);
-    at = boundary;
-  }
-  return longest;
+  const std::int64_t usual = std::min(plan.chunk, plan.n_tokens);
+  if (replays_) return std::max(usual, longest_segment(plan) + kAroundReplay);
+  return wants_whole_block() ? std::max(usual, longest_segment(plan)) : usual;
 }
 
 std::size_t CacheNeed::pass_bytes(const PrefillPlan& plan) const {
+  if (!presses_) return 0;
   // Activations of a usual pass belong to the server's scratch; what is longer comes on top. A press scores each entry
-  // of one layer, and some make a few numbers for each query head.
+  // of a layer, and some make a few numbers for each query head.
   const std::int64_t more = longest_pass(plan) - std::min(plan.chunk, plan.n_tokens);
   const double activations = more > 0 ? plan_memory(config_, 0, shape_.format, more, more).activations : 0;
-  const auto entries = static_cast<std::size_t>(most_in_prefill(plan));
-  const std::size_t scores = presses_ ? entries * static_cast<std::size_t>(config_.n_heads) * 16 * sizeof(float) : 0;
-  return static_cast<std::size_t>(activations) + scores;
+  const std::int64_t entries = most_in_prefill(plan);
+  std::size_t bytes = static_cast<std::size_t>(entries * config_.n_heads) * 16 * sizeof(float);
+  // What is run again stands in one layer at a time beside what is there; parts of it are copied to be scored.
+  if (replays_) bytes += 2 * layer_bytes(entries + longest_pass(plan));
+  return static_cast<std::size_t>(activations) + bytes;
 }
 
 }  // namespace kvpress::serve

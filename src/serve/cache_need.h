@@ -32,7 +32,7 @@ class CacheNeed {
   /// may keep everything.
   std::int64_t most_in_prefill(const PrefillPlan& plan) const;
   std::int64_t most_after_prefill(const PrefillPlan& plan) const;
-  /// Bytes of the largest pass of the prefill: activations of its rows and what a press works with.
+  /// What the largest pass of the prefill takes beside the cache: activations of its rows and what a press works with.
   std::size_t pass_bytes(const PrefillPlan& plan) const;
   /// Whether a pass must take all tokens up to the next compression.
   bool wants_whole_block() const { return needs_.newest_block; }
@@ -40,12 +40,15 @@ class CacheNeed {
  private:
   std::int64_t kept(std::int64_t n_seen) const;
   std::int64_t longest_pass(const PrefillPlan& plan) const;
+  /// One layer whose heads hold n entries that are not quantized.
+  std::size_t layer_bytes(std::int64_t n) const;
 
   const ModelConfig& config_;
   CacheShape shape_;
   PressNeeds needs_;
   Budget budget_;
   bool presses_ = false;  // in the prefill
+  bool replays_ = false;  // the press may run the text again, over the cache as it stands
   bool follows_budget_ = true;
 };
 

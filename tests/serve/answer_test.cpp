@@ -24,7 +24,8 @@ TEST(StopStrings, EndTheTextBeforeThem) {
   EXPECT_TRUE(stopped);
   EXPECT_EQ(shown({"END"}, {"one ", "EN", "T two"}, &stopped), "one ENT two");
   EXPECT_FALSE(stopped);
-  EXPECT_EQ(shown({"b", "abc"}, {"xabcb"}), "xa") << "the first that comes counts, not the first in the list";
+  EXPECT_EQ(shown({"b", "abc"}, {"x", "a", "b", "c"}), "xa");
+  EXPECT_EQ(shown({"abc", "b"}, {"xabcb"}), "xa") << "the one that ends first counts";
   EXPECT_EQ(shown({"\n"}, {"\nmore"}), "");
   EXPECT_EQ(shown({}, {"a", "b"}), "ab");
 }

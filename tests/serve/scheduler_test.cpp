@@ -34,6 +34,14 @@ CompressionSettings settings_of(const std::string& press, double ratio = 0.5) {
   return settings;
 }
 
+constexpr std::int32_t kEnd = 7;
+
+ModelConfig small_config() {
+  ModelConfig config = kvpress::test::small_config();
+  config.eos_ids = {kEnd};
+  return config;
+}
+
 struct Server {
   explicit Server(const Model& model, const SchedulerSettings& settings = {.chunk = 64}, std::size_t limit = kLimit,
                   bool with_snapshots = true)
@@ -70,8 +78,7 @@ struct Server {
 class Scheduling : public testing::Test {
  protected:
   Scheduling()
-      : model_(random_model(kvpress::test::small_config(), {false, DType::f32}, 5)),
-        text_(kvpress::test::random_text(2000).ids) {}
+      : model_(random_model(small_config(), {false, DType::f32}, 5)), text_(kvpress::test::random_text(2000).ids) {}
 
   Ids tokens(std::size_t first, std::size_t n) const {
     return {text_.begin() + static_cast<std::ptrdiff_t>(first), text_.begin() + static_cast<std::ptrdiff_t>(first + n)};
@@ -159,7 +166,7 @@ TEST_F(Scheduling, SnapshotsFitByTokensSettingsAndBoundaries) {
   EXPECT_EQ(ask(tokens(0, 200), {100, 200}, snapkv), 0);
   EXPECT_EQ(ask(tokens(0, 200), {100, 200}, snapkv), 200);
   EXPECT_EQ(ask(tokens(0, 300), {100, 200, 300}, snapkv), 200);
-  EXPECT_EQ(ask(tokens(0, 260), {100, 260}, snapkv), 228) << "100, then three whole chunks of 64 less one";
+  EXPECT_EQ(ask(tokens(0, 260), {100, 260}, snapkv), 164) << "the last whole chunk of the first";
   EXPECT_EQ(ask(tokens(0, 200), {200}, snapkv), 0) << "not compressed at 100";
   EXPECT_EQ(ask(tokens(0, 200), {100, 200}, settings_of("snapkv(window_size=16)", 0.25)), 0);
   Ids other = tokens(0, 200);
@@ -216,8 +223,7 @@ TEST_F(Scheduling, EndsByTheListenerOrTheEndOfText) {
   // The model's end of text, forced.
   JobRequest it = request(tokens(0, 40), settings_of("no_press", 0), 50);
   it.generate.ignore_eos = false;
-  ASSERT_FALSE(model_.config().eos_ids.empty());
-  it.generate.logit_bias = {{model_.config().eos_ids.front(), 1000.0f}};
+  it.generate.logit_bias = {{kEnd, 1000.0f}};
   const auto ended = server.run(it);
   EXPECT_EQ(ended->ends[0], EndReason::end_of_text);
   EXPECT_TRUE(ended->tokens[0].empty());
@@ -393,7 +399,8 @@ TEST_F(Scheduling, TheBoundOfACacheHolds) {
         const auto at = static_cast<std::size_t>(sequence.n_tokens());
         sequence.append(tokens(at, static_cast<std::size_t>(end) - at));
       }
-      EXPECT_LE(sequence.peak_bytes(), need.bytes(need.most_in_prefill(plan), 64)) << press << " " << to_string(format);
+      EXPECT_LE(sequence.peak_bytes(), need.bytes(need.most_in_prefill(plan), 64) + need.pass_bytes(plan))
+          << press << " " << to_string(format);
       EXPECT_LE(sequence.cache_bytes(), need.bytes(need.most_after_prefill(plan), 64))
           << press << " " << to_string(format);
       sequence.begin_decoding();
@@ -475,7 +482,7 @@ TEST_F(Scheduling, EndsInOrder) {
 TEST_F(Scheduling, StoppingEndsWhatRuns) {
   Server server(model_);
   auto running = std::make_shared<Collector>();
-  server.submit(request(tokens(0, 100), settings_of("no_press", 0), 1000000), running);
+  server.submit(request(tokens(0, 100), settings_of("no_press", 0), 100000), running);
   running->wait_for_tokens(1);
   EXPECT_FALSE(server.scheduler.drain(0.05));
   server.scheduler.stop();

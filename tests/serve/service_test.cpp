@@ -162,7 +162,7 @@ TEST(Service, EchoesWithLogprobs) {
     EXPECT_NEAR(continued["choices"][0]["logprobs"]["token_logprobs"][i].get<double>(),
                 none["choices"][0]["logprobs"]["token_logprobs"][i].get<double>(), 1e-3);
   }
-  EXPECT_LT(sum(continued), sum(none));
+  EXPECT_NE(sum(continued), sum(none));
 }
 
 TEST(Service, ChatsReuseTheirTurns) {
