@@ -17,6 +17,7 @@ struct GenerateSettings {
   double top_p = 1;        ///< nucleus: the most likely tokens up to this share of the probability that top_k leaves
   std::int64_t top_k = 0;  ///< at most this many tokens, the most likely; applied before top_p; 0: no limit
   bool ignore_eos = false;
+  bool begins_decoding = true;     ///< false: the answer is part of the prefill, whose press goes on to see it
   bool eos_may_come_first = true;  ///< false: the first token never ends the text, as in kvpress
   std::uint64_t seed = 0;
 };
@@ -29,11 +30,11 @@ struct Generated {
   double seconds = 0;               ///< of passes, presses, logits and sampling
 };
 
-/// Called with each new token.
+/// Called with each new token, before it is appended.
 using OnToken = std::function<void(std::int32_t)>;
 
-/// Continues a sequence that has at least one token. Calls begin_decoding(). The last token is returned but not
-/// appended to the sequence. Throws as Sequence::append().
+/// Continues a sequence that has at least one token. Calls begin_decoding(), unless told not to. The last token is
+/// returned but not appended to the sequence. Throws as Sequence::append().
 Generated generate(Sequence& sequence, const GenerateSettings& settings, const OnToken& on_token = {});
 
 /// Samples a token from logits, [vocab_size], which are overwritten. `draw` is a uniform number in [0, 1).
