@@ -98,7 +98,7 @@ Generated generate(Sequence& sequence, const GenerateSettings& settings, const O
 
   Generated result;
   const Timer timer;
-  if (!sequence.decodes()) sequence.begin_decoding();
+  if (settings.begins_decoding && !sequence.decodes()) sequence.begin_decoding();
   while (true) {
     check_interrupt();
     const std::int32_t token = sampler.next(sequence.logits());

@@ -24,6 +24,7 @@ struct GenerateSettings {
   double frequency_penalty = 0;  ///< the same, times how often
   std::vector<std::pair<std::int32_t, float>> logit_bias = {};  ///< token, and what is added to its logit
   bool ignore_eos = false;
+  bool begins_decoding = true;     ///< false: the answer is part of the prefill, whose press goes on to see it
   bool eos_may_come_first = true;  ///< false: the first token never ends the text, as in kvpress
   std::uint64_t seed = 0;
 };
@@ -36,11 +37,11 @@ struct Generated {
   double seconds = 0;               ///< of passes, presses, logits and sampling
 };
 
-/// Called with each new token.
+/// Called with each new token, before it is appended.
 using OnToken = std::function<void(std::int32_t)>;
 
-/// Continues a sequence that has at least one token. Calls begin_decoding(). The last token is returned but not
-/// appended to the sequence. Throws as Sequence::append().
+/// Continues a sequence that has at least one token. Calls begin_decoding(), unless told not to. The last token is
+/// returned but not appended to the sequence. Throws as Sequence::append().
 Generated generate(Sequence& sequence, const GenerateSettings& settings, const OnToken& on_token = {});
 
 /// Samples a token from logits, [vocab_size], which are overwritten. `draw` is a uniform number in [0, 1). Uses
