@@ -40,6 +40,7 @@ struct ServeOptions {
   std::string memory;
   std::string model_name;
   std::string api_key_file;
+  std::string contexts;
   std::int64_t chunk_size = 256;
   std::int64_t max_tokens = 512;
   std::size_t max_body_mib = 32;
@@ -129,6 +130,10 @@ void run(ServeOptions options, const CLI::App& command) {
   warn_of_void_budget_options(command, options.budget, {&press, 1}, "--compression-ratio");
   settings.model_id = options.model_name;
   if (settings.model_id.empty()) settings.model_id = std::filesystem::path(options.compute.model).filename().string();
+  std::optional<serve::ContextFolder> folder;
+  if (!options.contexts.empty()) {
+    folder.emplace(options.contexts, origin_of(opened), [&](const NamedPress& it) { opened.prepare(it, &tokenizer); });
+  }
   // The port is taken before the long work begins.
   std::unique_ptr<serve::Service> service;
   serve::HttpServer http(options.http, [&](const serve::Call& call) { return service->handle(call); });
@@ -143,7 +148,8 @@ void run(ServeOptions options, const CLI::App& command) {
   if (!options.no_prefix_cache) snapshots.emplace(budget);
   serve::Snapshots* const prefixes = snapshots ? &*snapshots : nullptr;
   serve::Scheduler scheduler(*loaded.model, budget, prefixes, options.scheduler);
-  service = std::make_unique<serve::Service>(tokenizer, chat, budget, prefixes, scheduler, settings);
+  service = std::make_unique<serve::Service>(tokenizer, chat, budget, prefixes, scheduler, settings,
+                                             folder ? &*folder : nullptr);
   name_settings(nullptr);  // from here on errors are for clients, who know fields and no options
 
   install_stop_handler();
@@ -190,6 +196,8 @@ void add_serve_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--queue", options->scheduler.queue, "Prompts that may wait; more are refused (429)")
       ->capture_default_str();
+  command->add_option("--contexts", options->contexts,
+                      "Folder of contexts: they are written there, and are there again after a restart");
   command->add_flag("--no-prefix-cache", options->no_prefix_cache, "Keep no snapshots of prompts for later ones");
   command->add_option("--api-key", options->api_key_file, "File with the keys that clients may send, one on each line");
   command->add_option("--cert", options->http.certificate, "Certificate for TLS (PEM)");

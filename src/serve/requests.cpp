@@ -149,6 +149,8 @@ ChatMessage read_message(const Json& json, const std::string& name) {
   return message;
 }
 
+}  // namespace
+
 std::vector<ChatMessage> read_messages(const Json& list) {
   if (!list.is_array()) fail_field("messages", "must be a list, not {}", kind_of(list));
   if (list.empty()) fail_field("messages", "is empty; at least one message is needed");
@@ -159,8 +161,6 @@ std::vector<ChatMessage> read_messages(const Json& list) {
     messages.push_back(read_message(list[i], fmt::format("messages[{}]", i)));
   return messages;
 }
-
-}  // namespace
 
 std::vector<std::int32_t> read_tokens(const Json& list, const std::string& param, std::int64_t vocab_size) {
   if (!list.is_array()) fail_field(param, "must be a list of token ids, not {}", kind_of(list));

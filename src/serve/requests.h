@@ -54,6 +54,8 @@ struct ContextRequest {
 CompletionRequest read_completion(const Json& body, std::int64_t vocab_size);
 ChatRequest read_chat(const Json& body, std::int64_t vocab_size);
 ContextRequest read_context(const Json& body, std::int64_t vocab_size);
+/// A list of messages; tool calls with their arguments as objects.
+std::vector<ChatMessage> read_messages(const Json& list);
 /// A list of token ids.
 std::vector<std::int32_t> read_tokens(const Json& list, const std::string& param, std::int64_t vocab_size);
 

@@ -486,6 +486,7 @@ void Scheduler::begin_choices(Active& active) {
   active.usage.cache_tokens = sequence.cache_tokens();
   const auto held = static_cast<std::int64_t>(std::ceil(sequence.cache_tokens()));
   if (request.keeps_sequence) {
+    sequence.begin_decoding();  // what follows is read by decoding; the press has done its work
     active.share.shrink(active.need.bytes(held, 1));
     active.usage.cache_bytes = sequence.cache_bytes();
     active.job->listener->on_sequence(std::move(sequence), std::move(active.share));

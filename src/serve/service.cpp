@@ -67,7 +67,7 @@ ApiError api_error_of(const std::exception_ptr& thrown) {
 }
 
 Service::Service(const Tokenizer& tokenizer, const ChatTemplate& chat, MemoryBudget& budget, Snapshots* snapshots,
-                 Scheduler& scheduler, const ServiceSettings& settings)
+                 Scheduler& scheduler, const ServiceSettings& settings, const ContextFolder* folder)
     : tokenizer_(tokenizer),
       chat_(chat),
       budget_(budget),
@@ -75,7 +75,10 @@ Service::Service(const Tokenizer& tokenizer, const ChatTemplate& chat, MemoryBud
       scheduler_(scheduler),
       settings_(settings),
       config_(scheduler.model().config()),
-      presses_(config_, settings.model_id, tokenizer, settings.cache.compression.press) {}
+      presses_(config_, settings.model_id, tokenizer, settings.cache.compression.press),
+      folder_(folder) {
+  if (folder_ != nullptr) folder_->load(scheduler.model(), budget, contexts_);
+}
 
 Reply Service::error_reply(const ApiError& error) {
   Reply reply = json_reply(error_body(error));

@@ -15,6 +15,7 @@
 #include "serve/answer.h"
 #include "serve/api_error.h"
 #include "serve/cache_request.h"
+#include "serve/context_folder.h"
 #include "serve/contexts.h"
 #include "serve/memory_budget.h"
 #include "serve/metrics.h"
@@ -63,9 +64,10 @@ struct ServiceSettings {
 /// Thread-safe.
 class Service {
  public:
-  /// All that is passed must outlive the service. `snapshots` may be null.
+  /// All that is passed must outlive the service. `snapshots` may be null, and so may `folder`: contexts then live in
+  /// memory alone. Else those of the folder are read.
   Service(const Tokenizer& tokenizer, const ChatTemplate& chat, MemoryBudget& budget, Snapshots* snapshots,
-          Scheduler& scheduler, const ServiceSettings& settings);
+          Scheduler& scheduler, const ServiceSettings& settings, const ContextFolder* folder = nullptr);
 
   /// Errors become replies.
   Reply handle(const Call& call);
@@ -108,6 +110,7 @@ class Service {
   const ServiceSettings settings_;
   const ModelConfig& config_;
   PressBook presses_;
+  const ContextFolder* const folder_;
   Contexts contexts_;
   CallCounts calls_;
 };

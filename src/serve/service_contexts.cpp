@@ -89,6 +89,7 @@ Reply Service::make_context(const Call& call) {
     prompt = rendered(request.messages, how);
   }
   check_positions(cache.compression, std::ssize(prompt.tokens), 0);
+  if (folder_ != nullptr) check_can_save(cache.compression, config_);
   JobRequest job;
   job.tokens = prompt.tokens;
   job.boundaries = boundaries_of(prompt, cache);
@@ -108,6 +109,7 @@ Reply Service::make_context(const Call& call) {
   auto context =
       std::make_shared<Context>(Context{new_id(), maker->take_sequence(), maker->take_share(), request.messages, now});
   context->share.pin();
+  if (folder_ != nullptr) folder_->save(*context);
   contexts_.add(context);
   return {.status = 201, .body = dump(context_object(*context))};
 }
@@ -126,6 +128,7 @@ Reply Service::context_call(const Call& call) {
   if (call.method != "DELETE") {
     throw ApiError(405, "invalid_request_error", "method_not_allowed", "", "a context can be read or deleted");
   }
+  if (folder_ != nullptr) folder_->remove(context->id);
   contexts_.remove(context->id);
   return {.body = dump({{"id", context->id}, {"object", "context"}, {"deleted", true}})};
 }

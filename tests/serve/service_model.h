@@ -3,8 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/random_model.h"
 #include "kvpress/engine/open_model.h"
@@ -33,6 +35,9 @@ struct DemoModel {
     files.config_json = folder.path() / "config.json";
     chat = std::make_unique<ChatTemplate>(files);
   }
+  ContextFolder contexts_in(const std::filesystem::path& path) const {
+    return {path, origin_of(opened), [this](const NamedPress& it) { opened.prepare(it, &tokenizer); }};
+  }
   static DemoModel& get() {
     static DemoModel model;
     return model;
@@ -47,12 +52,12 @@ struct DemoModel {
 
 struct DemoService {
   explicit DemoService(const SchedulerSettings& settings = {.chunk = 64}, std::size_t limit = std::size_t{512} << 20,
-                       const std::string& press = "no_press")
+                       const std::string& press = "no_press", const ContextFolder* folder = nullptr)
       : model(DemoModel::get()),
         budget(limit, 1 << 20),
         snapshots(budget),
         scheduler(*model.loaded.model, budget, &snapshots, settings),
-        service(model.tokenizer, *model.chat, budget, &snapshots, scheduler, settings_of(press)) {}
+        service(model.tokenizer, *model.chat, budget, &snapshots, scheduler, settings_of(press), folder) {}
 
   static ServiceSettings settings_of(const std::string& press) {
     ServiceSettings settings;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -250,6 +251,56 @@ TEST(Service, AContextOfMessagesBeginsAChat) {
                                  {{"messages", {system, user}}, {"temperature", 0}, {"max_tokens", 8}});
   EXPECT_EQ(by_context["choices"], whole["choices"]);
   EXPECT_EQ(by_context["usage"]["prompt_tokens"], whole["usage"]["prompt_tokens"]);
+}
+
+TEST(Service, ContextsOfAFolderAreThereAgain) {
+  const kvpress::test::TemporaryFolder files;
+  const ContextFolder folder = test::DemoModel::get().contexts_in(files.path() / "made");
+  const Json cache = {{"press", "adakv(snapkv(window_size=8))"}, {"compression_ratio", 0.5}};
+  const Json system = {{"role", "system"}, {"content", kText}};
+  const Json user = {{"role", "user"}, {"content", "Where is the sea?"}};
+  std::string text, talk;
+  Json answers[2];
+  const auto ask = [&](DemoService& server, int which) {
+    if (which == 0) {
+      return server.json(
+          "POST", "/v1/completions",
+          {{"prompt", " The sea"}, {"max_tokens", 8}, {"temperature", 0}, {"kvpress", {{"context", text}}}});
+    }
+    return server.json("POST", "/v1/chat/completions",
+                       {{"messages", {user}}, {"max_tokens", 8}, {"temperature", 0}, {"kvpress", {{"context", talk}}}});
+  };
+  constexpr std::size_t kLimit = std::size_t{512} << 20;
+  {
+    DemoService server({.chunk = 64}, kLimit, "no_press", &folder);
+    text = server.json("POST", "/v1/contexts", {{"text", kText}, {"kvpress", cache}})["id"];
+    talk = server.json("POST", "/v1/contexts", {{"messages", {system}}, {"kvpress", cache}})["id"];
+    for (int i = 0; i < 2; ++i) answers[i] = ask(server, i);
+  }
+  const std::filesystem::path path = files.path() / "made" / (text + ".kv");
+  ASSERT_TRUE(std::filesystem::exists(path));
+  std::filesystem::copy(path, files.path() / "made/other.kv");
+  std::filesystem::resize_file(files.path() / "made/other.kv", std::filesystem::file_size(path) - 100);
+  files.file("made/note.kv", "not a context");
+  {
+    DemoService server({.chunk = 64}, kLimit, "no_press", &folder);
+    EXPECT_EQ(server.json("GET", "/v1/contexts")["data"].size(), 2) << "damaged ones are left out";
+    for (int i = 0; i < 2; ++i) {
+      const Json again = ask(server, i);
+      ASSERT_TRUE(again.contains("choices")) << again;
+      EXPECT_EQ(again["choices"], answers[i]["choices"]);
+      EXPECT_EQ(again["usage"]["prompt_tokens"], answers[i]["usage"]["prompt_tokens"]);
+    }
+    EXPECT_EQ(server.json("GET", "/v1/contexts/" + talk)["kind"], "messages");
+    EXPECT_GT(server.json("GET", "/health")["memory"]["contexts"], 0);
+    EXPECT_EQ(server.call("DELETE", "/v1/contexts/" + text).status, 200);
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
+  DemoService server({.chunk = 64}, kLimit, "no_press", &folder);
+  EXPECT_EQ(server.json("GET", "/v1/contexts")["data"].size(), 1);
+  // What a context needs counts against the budget.
+  DemoService small({.chunk = 64}, (1 << 20) + 1000, "no_press", &folder);
+  EXPECT_EQ(small.json("GET", "/v1/contexts")["data"].size(), 0);
 }
 
 TEST(Service, TokenizesAndBack) {
