@@ -1,5 +1,6 @@
-# cmake -DFILES="a;b" -DOUTPUT=x.cpp -P embed.cmake: text files as string literals that page_part() gives by name.
-set(code "#include \"report/page/page_parts.h\"\n\nnamespace kvpress {\n\nstd::string_view page_part(std::string_view name) {\n")
+# cmake -DFILES="a;b" -DOUTPUT=x.cpp -DHEADER=parts.h -DFUNCTION=part -P embed.cmake: text files as string literals that
+# part(), which the header declares, gives by name.
+set(code "#include \"${HEADER}\"\n\nnamespace kvpress {\n\nstd::string_view ${FUNCTION}(std::string_view name) {\n")
 foreach(file IN LISTS FILES)
   file(READ ${file} text)
   get_filename_component(name ${file} NAME)

@@ -88,8 +88,11 @@ class Browser {
     ::close(write_);
   }
 
-  /// Opens a page of its own, of that size, and waits until it is loaded.
+  /// Opens a file as a page of its own, of that size, and waits until it is loaded.
   void open(const std::filesystem::path& page, int width, int height, bool phone = false) {
+    open_url("file://" + page.string(), width, height, phone);
+  }
+  void open_url(const std::string& url, int width, int height, bool phone = false) {
     const Json target = call("Target.createTarget", {{"url", "about:blank"}});
     session_.clear();
     session_ = call("Target.attachToTarget", {{"targetId", target["targetId"]}, {"flatten", true}})["sessionId"]
@@ -99,7 +102,7 @@ class Browser {
     for (const char* domain : {"Page", "Runtime", "Log", "Network"}) call(std::string(domain) + ".enable");
     resize(width, height, phone);
     loaded_ = false;
-    call("Page.navigate", {{"url", "file://" + page.string()}});
+    call("Page.navigate", {{"url", url}});
     while (!loaded_) handle(next_message());
     settle();
   }

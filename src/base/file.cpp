@@ -13,7 +13,6 @@
 #include <mutex>
 #include <utility>
 
-#include "base/file_descriptor.h"
 #include "kvpress/base/error.h"
 
 namespace kvpress {
@@ -47,6 +46,13 @@ void forget(const std::byte* begin) {
   }
 }
 
+std::size_t regular_size(int fd, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail("{}: cannot read its size: {}", path.string(), errno_text());
+  if (!S_ISREG(status.st_mode)) fail("{}: is not a regular file", path.string());
+  return static_cast<std::size_t>(status.st_size);
+}
+
 extern "C" void on_bus_error(int signal, siginfo_t* info, void* /*context*/) {
   const auto* at = static_cast<const std::byte*>(info->si_addr);
   for (const Mapping& it : mappings) {
@@ -78,10 +84,7 @@ std::string errno_text() { return std::strerror(errno); }
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd() < 0) fail("{}: cannot open: {}", path.string(), errno_text());
-  struct stat status {};
-  if (::fstat(file.fd(), &status) != 0) fail("{}: cannot read its size: {}", path.string(), errno_text());
-  if (!S_ISREG(status.st_mode)) fail("{}: is not a regular file", path.string());
-  size_ = static_cast<std::size_t>(status.st_size);
+  size_ = regular_size(file.fd(), path);
   if (size_ == 0) return;  // nothing to map; bytes() is empty
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd(), 0);
   if (mapped == MAP_FAILED) fail("{}: cannot map into memory: {}", path.string(), errno_text());
@@ -103,6 +106,23 @@ MappedFile::~MappedFile() {
   if (data_ == nullptr) return;
   forget(data_);
   ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+FileReader::FileReader(const std::filesystem::path& path)
+    : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (file_.fd() < 0) fail("{}: cannot open: {}", path.string(), errno_text());
+  size_ = regular_size(file_.fd(), path);
+}
+
+void FileReader::read(std::size_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(file_.fd(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("{}: cannot read: {}", path_.string(), errno_text());
+    if (n == 0) fail("{}: ends at byte {}, {} bytes too soon; it is truncated", path_.string(), offset, out.size());
+    offset += static_cast<std::size_t>(n);
+    out = out.subspan(static_cast<std::size_t>(n));
+  }
 }
 
 std::string read_file(const std::filesystem::path& path) {

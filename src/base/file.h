@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_descriptor.h"
+
 namespace kvpress {
 
 /// A read-only mapping of a whole file. Movable; bytes() is valid as long as the object. Throws Error with the path.
@@ -26,6 +28,24 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// Reads parts of a file without mapping it: where the file is truncated meanwhile, that is an Error, not a signal.
+/// Threads may read at the same time. Movable.
+class FileReader {
+ public:
+  /// Throws Error with the path.
+  explicit FileReader(const std::filesystem::path& path);
+
+  std::size_t size() const { return size_; }  ///< when it was opened
+  const std::filesystem::path& path() const { return path_; }
+  /// Fills `out` with the bytes from `offset` on. Throws Error with the path if there are fewer.
+  void read(std::size_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor file_;
+  std::size_t size_ = 0;
+};
+
 /// The content of the file. Throws Error with the path.
 std::string read_file(const std::filesystem::path& path);
 
@@ -39,6 +59,8 @@ void install_truncation_handler();
 /// that the umask leaves. What exists and is not a regular file (a device, a pipe, /dev/stdout) is written to. Throws
 /// Error with the path, after removing the temporary file.
 void write_file(const std::filesystem::path& path, std::string_view content);
+/// The same of a content that lies in pieces.
+void write_file(const std::filesystem::path& path, std::span<const std::string_view> pieces);
 
 /// Throws the Error that write_file() would throw. Call it before long work that produces the content. Makes missing
 /// folders of the path; leaves no file.

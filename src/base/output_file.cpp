@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
@@ -107,7 +108,11 @@ bool write_all(int fd, std::string_view content) {
   return true;
 }
 
-void write_into(const Target& target, const fs::path& written, std::string_view content) {
+bool write_all(int fd, std::span<const std::string_view> pieces) {
+  return std::all_of(pieces.begin(), pieces.end(), [fd](std::string_view it) { return write_all(fd, it); });
+}
+
+void write_into(const Target& target, const fs::path& written, std::span<const std::string_view> content) {
   FileDescriptor file(target.descriptor ? ::fcntl(*target.descriptor, F_DUPFD_CLOEXEC, 0)
                                         : ::open(target.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
   if (file.fd() < 0 || !write_all(file.fd(), content) || !file.close()) {
@@ -140,6 +145,10 @@ void check_can_write(const fs::path& path) {
 }
 
 void write_file(const fs::path& path, std::string_view content) {
+  write_file(path, std::span<const std::string_view>(&content, 1));
+}
+
+void write_file(const fs::path& path, std::span<const std::string_view> content) {
   const Target target = target_of(path);
   check_access(target, path);
   if (target.descriptor || !target.regular) {

@@ -19,6 +19,7 @@ void add_calibrate_command(CLI::App& program);
 void add_report_command(CLI::App& program);
 void add_pull_command(CLI::App& program);
 void add_task_command(CLI::App& program);
+void add_serve_command(CLI::App& program);
 void add_completions_command(CLI::App& program);
 
 }  // namespace kvpress

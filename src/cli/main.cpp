@@ -174,6 +174,7 @@ int main(int argc, char** argv) {
   kvpress::add_report_command(program);
   kvpress::add_pull_command(program);
   kvpress::add_task_command(program);
+  kvpress::add_serve_command(program);
   kvpress::add_completions_command(program);
 
   check_numbers(program);

@@ -1,9 +1,9 @@
 #include "kvpress/engine/generate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
-#include <random>
 
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
@@ -46,6 +46,11 @@ std::int32_t sample(std::span<float> logits, const GenerateSettings& settings, d
     mass += probability(order[i]);
     if (settings.top_p < 1 && mass >= wanted) order.resize(i + 1);
   }
+  if (settings.min_p > 0) {  // the likeliest has 1 in `logits` by now
+    std::erase_if(order, [&](std::int32_t token) { return logits[token] < settings.min_p; });
+    mass = 0;
+    for (const std::int32_t token : order) mass += probability(token);
+  }
   double left = draw * mass;
   for (const std::int32_t token : order) {
     left -= probability(token);
@@ -61,22 +66,42 @@ void check_settings(const GenerateSettings& settings) {
     fail_setting("temperature", "{} is negative; 0 means greedy decoding", settings.temperature);
   if (!(settings.top_p > 0 && settings.top_p <= 1)) fail_setting("top_p", "{} is not in (0, 1]", settings.top_p);
   if (settings.top_k < 0) fail_setting("top_k", "{} is negative; 0 means no limit", settings.top_k);
+  if (!(settings.min_p >= 0 && settings.min_p <= 1)) fail_setting("min_p", "{} is not in [0, 1]", settings.min_p);
+  for (const auto& [name, value] :
+       {std::pair{"presence_penalty", settings.presence_penalty}, {"frequency_penalty", settings.frequency_penalty}}) {
+    if (!(value >= -2 && value <= 2)) fail_setting(name, "{} is not in [-2, 2]", value);
+  }
+  for (const auto& [token, bias] : settings.logit_bias) {
+    if (!std::isfinite(bias)) fail_setting("logit_bias", "{} of token {} is not a finite number", bias, token);
+  }
+}
+
+Sampler::Sampler(GenerateSettings settings) : settings_(std::move(settings)), random_(settings_.seed) {}
+
+std::int32_t Sampler::next(std::span<const float> logits) {
+  logits_.assign(logits.begin(), logits.end());
+  for (const auto& [token, bias] : settings_.logit_bias) {
+    if (token >= 0 && token < std::ssize(logits_)) logits_[static_cast<std::size_t>(token)] += bias;
+  }
+  for (const auto& [token, n] : counts_) {
+    logits_[static_cast<std::size_t>(token)] -=
+        static_cast<float>(settings_.presence_penalty + settings_.frequency_penalty * static_cast<double>(n));
+  }
+  const std::int32_t token = sample(logits_, settings_, uniform_(random_));
+  if (settings_.presence_penalty != 0 || settings_.frequency_penalty != 0) ++counts_[token];
+  return token;
 }
 
 Generated generate(Sequence& sequence, const GenerateSettings& settings, const OnToken& on_token) {
   const std::vector<std::int32_t>& ends = sequence.model().config().eos_ids;
-  std::mt19937_64 random(settings.seed);
-  std::uniform_real_distribution<double> uniform(0.0, 1.0);
-  std::vector<float> logits;
+  Sampler sampler(settings);
 
   Generated result;
   const Timer timer;
-  if (!sequence.decodes()) sequence.begin_decoding();
+  if (settings.begins_decoding && !sequence.decodes()) sequence.begin_decoding();
   while (true) {
     check_interrupt();
-    const std::span<const float> all = sequence.logits();
-    logits.assign(all.begin(), all.end());
-    const std::int32_t token = sample(logits, settings, uniform(random));
+    const std::int32_t token = sampler.next(sequence.logits());
     const bool may_end = !settings.ignore_eos && (settings.eos_may_come_first || !result.ids.empty());
     if (may_end && std::find(ends.begin(), ends.end(), token) != ends.end()) {
       result.end = token;

@@ -29,6 +29,23 @@ Sequence::Sequence(const Model& model, const CompressionSettings& settings)
       compressor_(compressor_of(settings_)),
       cache_(compressor_.make_cache(model, settings_.cache_format, settings_.positions == Positions::cache)) {}
 
+Sequence::Sequence(const Model& model, const CompressionSettings& settings, SequenceState state)
+    : Sequence(model, settings) {
+  const ModelConfig& config = model.config();
+  decodes_ = state.compressor.decodes;
+  compressor_.restore(std::move(state.compressor), config);
+  if (state.shape != cache_.shape() || std::ssize(state.heads) != config.n_layers * config.n_kv_heads) {
+    fail("its cache has another shape than the model and the press give it");
+  }
+  for (std::int64_t i = 0; i < std::ssize(state.heads); ++i) {
+    cache_.replace(i / config.n_kv_heads, i % config.n_kv_heads, std::move(state.heads[i]));
+  }
+  if (!state.last_hidden.empty() && std::ssize(state.last_hidden) != config.hidden_size) {
+    fail("its last hidden state does not fit the model");
+  }
+  last_hidden_.assign(state.last_hidden.begin(), state.last_hidden.end());
+}
+
 Step Sequence::begin_pass(std::span<const std::int32_t> tokens, Matrix<float> hidden) {
   logits_.clear();
   const std::int64_t cols = model_->config().hidden_size;

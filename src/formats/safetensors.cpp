@@ -44,6 +44,53 @@ std::int64_t whole(const nlohmann::json& value, const std::string& path, const s
   return value.get<std::int64_t>();
 }
 
+SafetensorsHeader::Tensor read_entry(const std::string& path, const std::string& key, const nlohmann::json& entry,
+                                     std::int64_t data_bytes) {
+  const std::string name = printable(key);
+  if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() || !entry.contains("shape") ||
+      !entry["shape"].is_array() || !entry.contains("data_offsets") || !entry["data_offsets"].is_array() ||
+      entry["data_offsets"].size() != 2) {
+    fail("{}: tensor {}: dtype, shape and two data_offsets are needed", path, name);
+  }
+  SafetensorsHeader::Tensor tensor;
+  tensor.name = key;
+  tensor.type_name = entry["dtype"].get<std::string>();
+  const Kind* kind =
+      std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& it) { return it.name == tensor.type_name; });
+  const bool known = kind != std::end(kKinds);
+  tensor.type = known ? kind->type : StoredType::other;
+  for (const auto& extent : entry["shape"]) tensor.shape.push_back(whole(extent, path, name));
+  const std::optional<std::int64_t> n_elements = checked_elements(tensor.shape);
+  std::int64_t size = 0;
+  if (!n_elements || __builtin_mul_overflow(*n_elements, known ? kind->bytes : 1, &size)) {
+    fail("{}: tensor {}: its shape overflows", path, name);
+  }
+  const std::int64_t begin = whole(entry["data_offsets"][0], path, name);
+  const std::int64_t end = whole(entry["data_offsets"][1], path, name);
+  if (begin > end || end > data_bytes) {
+    fail("{}: tensor {}: offsets {} to {} are outside the {} bytes of data; the file is truncated or damaged", path,
+         name, begin, end, data_bytes);
+  }
+  if (known && end - begin != size) {
+    fail("{}: tensor {}: {} bytes are stored, but its shape and {} need {}", path, name, end - begin, kind->name, size);
+  }
+  tensor.begin = static_cast<std::size_t>(begin);
+  tensor.end = static_cast<std::size_t>(end);
+  return tensor;
+}
+
+/// The format wants every byte to belong to exactly one tensor.
+void check_ranges(const std::string& path, const std::vector<SafetensorsHeader::Tensor>& tensors, std::size_t n_bytes) {
+  std::size_t at = 0;
+  for (const SafetensorsHeader::Tensor& it : tensors) {
+    if (it.begin != at) {
+      fail("{}: tensors {} at byte {} of the data", path, it.begin < at ? "overlap" : "leave a hole", at);
+    }
+    at = it.end;
+  }
+  if (at != n_bytes) fail("{}: {} bytes of data belong to no tensor", path, n_bytes - at);
+}
+
 class Safetensors : public TensorFile {
  public:
   explicit Safetensors(std::string path) { path_ = std::move(path); }
@@ -51,89 +98,64 @@ class Safetensors : public TensorFile {
   /// `is_wanted` says which of its tensors to take.
   void add_file(const fs::path& path, const std::function<bool(const TensorInfo&)>& is_wanted) {
     const MappedFile& file = files_.emplace_back(path);
-    const std::string name = path.string();
     const auto bytes = file.bytes();
-    refuse_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
-    std::uint64_t header_bytes = 0;
-    if (bytes.size() < sizeof header_bytes) fail("{}: {} bytes are too few for a safetensors file", name, bytes.size());
-    std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
-    if (header_bytes > kMaxHeaderBytes || header_bytes > bytes.size() - sizeof header_bytes) {
-      fail("{}: its header claims {} bytes, but the file has {}; it is truncated or not a safetensors file", name,
-           header_bytes, bytes.size());
-    }
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes, header_bytes);
-    const nlohmann::json header = parse_json(text, name + ": its header");
-    if (!header.is_object()) fail("{}: its header is not a JSON object", name);
-    const auto data = bytes.subspan(sizeof header_bytes + header_bytes);
-
-    std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
-    std::vector<TensorInfo> tensors;
-    for (const auto& [key, entry] : header.items()) {
-      if (key == "__metadata__") continue;
-      tensors.push_back(read_entry(name, key, entry, data, ranges));
-    }
-    check_ranges(name, ranges, static_cast<std::int64_t>(data.size()));
-    std::sort(tensors.begin(), tensors.end(),
-              [](const TensorInfo& a, const TensorInfo& b) { return a.data.data() < b.data.data(); });
-    for (TensorInfo& tensor : tensors) {
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    refuse_lfs_pointer(text, path.string());
+    const SafetensorsHeader header =
+        read_safetensors_header(path.string(), bytes.size(),
+                                [&](std::size_t offset, std::size_t n) { return std::string(text.substr(offset, n)); });
+    for (const SafetensorsHeader::Tensor& it : header.tensors) {
+      TensorInfo tensor{it.name, it.type, it.type_name, it.shape, bytes.subspan(it.begin, it.end - it.begin)};
       if (is_wanted(tensor)) add(std::move(tensor));
     }
   }
 
  private:
-  static TensorInfo read_entry(const std::string& path, const std::string& key, const nlohmann::json& entry,
-                               std::span<const std::byte> data,
-                               std::vector<std::pair<std::int64_t, std::int64_t>>& ranges) {
-    const std::string name = printable(key);
-    if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() || !entry.contains("shape") ||
-        !entry["shape"].is_array() || !entry.contains("data_offsets") || !entry["data_offsets"].is_array() ||
-        entry["data_offsets"].size() != 2) {
-      fail("{}: tensor {}: dtype, shape and two data_offsets are needed", path, name);
-    }
-    TensorInfo tensor;
-    tensor.name = key;
-    tensor.type_name = entry["dtype"].get<std::string>();
-    const Kind* kind =
-        std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& it) { return it.name == tensor.type_name; });
-    const bool known = kind != std::end(kKinds);
-    tensor.type = known ? kind->type : StoredType::other;
-    for (const auto& extent : entry["shape"]) tensor.shape.push_back(whole(extent, path, name));
-    const std::optional<std::int64_t> n_elements = checked_elements(tensor.shape);
-    std::int64_t size = 0;
-    if (!n_elements || __builtin_mul_overflow(*n_elements, known ? kind->bytes : 1, &size)) {
-      fail("{}: tensor {}: its shape overflows", path, name);
-    }
-    const std::int64_t begin = whole(entry["data_offsets"][0], path, name);
-    const std::int64_t end = whole(entry["data_offsets"][1], path, name);
-    if (begin > end || end > static_cast<std::int64_t>(data.size())) {
-      fail("{}: tensor {}: offsets {} to {} are outside the {} bytes of data; the file is truncated or damaged", path,
-           name, begin, end, data.size());
-    }
-    if (known && end - begin != size) {
-      fail("{}: tensor {}: {} bytes are stored, but its shape and {} need {}", path, name, end - begin, kind->name,
-           size);
-    }
-    tensor.data = data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    ranges.emplace_back(begin, end);
-    return tensor;
-  }
-
-  /// The format wants every byte to belong to exactly one tensor.
-  static void check_ranges(const std::string& path, std::vector<std::pair<std::int64_t, std::int64_t>>& ranges,
-                           std::int64_t n_bytes) {
-    std::sort(ranges.begin(), ranges.end());
-    std::int64_t at = 0;
-    for (const auto& [begin, end] : ranges) {
-      if (begin != at) fail("{}: tensors {} at byte {} of the data", path, begin < at ? "overlap" : "leave a hole", at);
-      at = end;
-    }
-    if (at != n_bytes) fail("{}: {} bytes of data belong to no tensor", path, n_bytes - at);
-  }
-
   std::vector<MappedFile> files_;
 };
 
 }  // namespace
+
+const SafetensorsHeader::Tensor* SafetensorsHeader::find(std::string_view name) const {
+  const auto it =
+      std::find_if(tensors.begin(), tensors.end(), [&](const Tensor& tensor) { return tensor.name == name; });
+  return it == tensors.end() ? nullptr : &*it;
+}
+
+SafetensorsHeader read_safetensors_header(const std::string& path, std::size_t file_bytes,
+                                          const std::function<std::string(std::size_t, std::size_t)>& read) {
+  std::uint64_t header_bytes = 0;
+  if (file_bytes < sizeof header_bytes) fail("{}: {} bytes are too few for a safetensors file", path, file_bytes);
+  std::memcpy(&header_bytes, read(0, sizeof header_bytes).data(), sizeof header_bytes);
+  if (header_bytes > kMaxHeaderBytes || header_bytes > file_bytes - sizeof header_bytes) {
+    fail("{}: its header claims {} bytes, but the file has {}; it is truncated or not a safetensors file", path,
+         header_bytes, file_bytes);
+  }
+  const nlohmann::json json = parse_json(read(sizeof header_bytes, header_bytes), path + ": its header");
+  if (!json.is_object()) fail("{}: its header is not a JSON object", path);
+  SafetensorsHeader header;
+  header.n_bytes = sizeof header_bytes + header_bytes;
+  const std::size_t data_bytes = file_bytes - header.n_bytes;
+  for (const auto& [key, entry] : json.items()) {
+    if (key != "__metadata__") {
+      header.tensors.push_back(read_entry(path, key, entry, static_cast<std::int64_t>(data_bytes)));
+      continue;
+    }
+    if (!entry.is_object()) continue;
+    for (const auto& [name, value] : entry.items()) {
+      if (value.is_string()) header.metadata[name] = value.get<std::string>();
+    }
+  }
+  // Of an empty tensor and one that begins where it stands, the empty one comes first.
+  std::sort(header.tensors.begin(), header.tensors.end(),
+            [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  check_ranges(path, header.tensors, data_bytes);
+  for (SafetensorsHeader::Tensor& it : header.tensors) {
+    it.begin += header.n_bytes;
+    it.end += header.n_bytes;
+  }
+  return header;
+}
 
 std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
   fs::path single = path;
@@ -197,28 +219,34 @@ std::unique_ptr<TensorFile> open_safetensors(const fs::path& path) {
   return file;
 }
 
-void write_safetensors(const fs::path& path, std::span<const NamedTensor> tensors,
-                       const std::vector<std::pair<std::string, std::string>>& metadata) {
+std::string safetensors_header(std::span<const RawTensor> tensors,
+                               const std::vector<std::pair<std::string, std::string>>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) {
-    for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
-  }
+  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
   std::size_t offset = 0;
-  for (const NamedTensor& tensor : tensors) {
-    const std::size_t end = offset + tensor.values.size() * sizeof(float);
-    header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+  for (const RawTensor& tensor : tensors) {
+    const std::size_t end = offset + tensor.data.size();
+    header[tensor.name] = {{"dtype", tensor.type_name}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   // Names of files need not be UTF-8, which dump() would refuse.
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const std::uint64_t header_bytes = text.size();
-  std::string content(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes);
-  content += text;
-  for (const NamedTensor& tensor : tensors) {
-    content.append(reinterpret_cast<const char*>(tensor.values.data()), tensor.values.size() * sizeof(float));
-  }
-  write_file(path, content);
+  constexpr std::size_t kAligned = 64;
+  std::uint64_t header_bytes = text.size();
+  header_bytes = (sizeof header_bytes + header_bytes + kAligned - 1) / kAligned * kAligned - sizeof header_bytes;
+  text.resize(header_bytes, ' ');
+  return std::string(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes) + text;
+}
+
+void write_safetensors(const fs::path& path, std::span<const NamedTensor> tensors,
+                       const std::vector<std::pair<std::string, std::string>>& metadata) {
+  std::vector<RawTensor> raw;
+  raw.reserve(tensors.size());
+  for (const NamedTensor& it : tensors) raw.push_back({it.name, "F32", it.shape, std::as_bytes(std::span(it.values))});
+  const std::string header = safetensors_header(raw, metadata);
+  std::vector<std::string_view> pieces = {header};
+  for (const RawTensor& it : raw) pieces.emplace_back(reinterpret_cast<const char*>(it.data.data()), it.data.size());
+  write_file(path, pieces);
 }
 
 }  // namespace kvpress

@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,6 +21,37 @@ namespace kvpress {
 /// inconsistent: offsets beyond the end or overlapping, sizes that overflow or contradict shape and dtype, invalid
 /// JSON.
 std::unique_ptr<TensorFile> open_safetensors(const std::filesystem::path& path);
+
+/// Where the tensors of one file are. Offsets are counted from the file's beginning.
+struct SafetensorsHeader {
+  struct Tensor {
+    std::string name;
+    StoredType type = StoredType::other;
+    std::string type_name;  ///< as in the file: "F32", "I32", "U8"
+    std::vector<std::int64_t> shape;
+    std::size_t begin = 0, end = 0;
+  };
+  std::vector<Tensor> tensors;                  ///< in the order of their bytes, without holes
+  std::map<std::string, std::string> metadata;  ///< what of __metadata__ are texts
+  std::size_t n_bytes = 0;                      ///< of the header itself: where the data begins
+
+  const Tensor* find(std::string_view name) const;
+};
+/// `read(offset, n)` gives n bytes of the file, which has `file_bytes`. `path` is for messages. Throws Error as
+/// open_safetensors().
+SafetensorsHeader read_safetensors_header(const std::string& path, std::size_t file_bytes,
+                                          const std::function<std::string(std::size_t offset, std::size_t n)>& read);
+
+/// A tensor to write, of any type of the format.
+struct RawTensor {
+  std::string name;
+  std::string type_name;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> data;  ///< not owned
+};
+/// The file's bytes before those of the tensors. A multiple of 64 bytes long.
+std::string safetensors_header(std::span<const RawTensor> tensors,
+                               const std::vector<std::pair<std::string, std::string>>& metadata);
 
 /// A tensor to write: float32 values, row-major.
 struct NamedTensor {

@@ -5,6 +5,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/timer.h"
+#include "kvpress/press/press_state.h"
 
 namespace kvpress {
 namespace {
@@ -110,8 +111,8 @@ void Compressor::end_pass(const Model& model, KVCache& cache) {
   if (!all_have_windows_) {
     const ScopedTimer timer(seconds_);
     ask({}, [&] {
-      current().press->compress_context(
-          {model, cache, tokens_, n_newest_, budget_view(), &watcher_, first_carried(current()), rights(current())});
+      current().press->compress_context({model, cache, tokens_, n_newest_, budget_view(), &watcher_,
+                                         first_carried(current()), rights(current()), protected_});
     });
   }
   if (pass_watcher_) pass_watcher_(PassMoment::compressed, cache);
@@ -128,6 +129,10 @@ BudgetView Compressor::budget_view() const {
   BudgetView view;
   view.n_seen = static_cast<std::int64_t>(tokens_.size());
   view.n_kept = budget.n_kept(view.n_seen);
+  for (const PlaceRange& it : protected_) {
+    view.n_kept -= std::max<std::int64_t>(0, std::min(it.end, view.n_seen) - it.begin);
+  }
+  view.n_kept = std::max<std::int64_t>(1, view.n_kept);
   view.ratio = budget.ratio;
   if (budget.target_size) {
     view.ratio = std::max(0.0, 1.0 - static_cast<double>(view.n_kept) / static_cast<double>(view.n_seen));
@@ -151,6 +156,7 @@ void Compressor::press_layer(const AttentionBlock& block) {
   const ScopedTimer timer(seconds_);
   LayerView view{block, budget_view()};
   view.watcher = &watcher_;
+  view.stays = protected_;
   if (const std::int64_t window = block.spec().window; window > 0) {
     const Budget& budget = decodes_ ? plan_.decoding_budget : plan_.prefill_budget;
     view.budget.n_kept = std::min(view.budget.n_kept, budget.n_kept(std::min(view.budget.n_seen, window)));
@@ -182,6 +188,49 @@ void Compressor::after_layer(const LayerOutput& output) {
       ask(output.layer, [&] { part->press->observe_output(output); });
     }
   }
+}
+
+CompressorState Compressor::state(const ModelConfig& config) const {
+  CompressorState state{tokens_, decodes_, active_, n_prompt_, n_decoded_, {}, {}, {}};
+  const std::int64_t cols = config.n_heads * config.head_dim;
+  for (const RecentQueries& it : recent_queries_) {
+    const auto last = it.last(needs_.recent_queries, cols);
+    state.recent_queries.emplace_back(last.row(0), last.row(0) + last.rows * cols);
+  }
+  const auto n_tokens = static_cast<std::int64_t>(tokens_.size());
+  const auto state_of = [&](const Part& part) { return part ? press_state(*part.press, config, n_tokens) : ""; };
+  try {
+    state.prefill_press = state_of(prefill_);
+    state.decoding_press = state_of(decoding_);
+  } catch (const UsageError& error) {
+    fail_usage("press {}: {}", plan_.name, error.what());
+  }
+  return state;
+}
+
+void Compressor::restore(CompressorState state, const ModelConfig& config) {
+  tokens_ = std::move(state.tokens);
+  const auto n_tokens = static_cast<std::int64_t>(tokens_.size());
+  if (state.decodes) begin_decoding();
+  active_ = state.active;
+  n_prompt_ = state.n_prompt;
+  n_decoded_ = state.n_decoded;
+  if (n_prompt_ < 0 || n_prompt_ > n_tokens || n_decoded_ < 0 || n_decoded_ > n_tokens) {
+    fail("{} prompt tokens and {} decoded ones do not make up {}", n_prompt_, n_decoded_, n_tokens);
+  }
+  const std::int64_t cols = config.n_heads * config.head_dim;
+  const std::int64_t most = needs_.recent_queries * cols;
+  if (std::ssize(state.recent_queries) > config.n_layers) fail("its recent queries are of more layers than there are");
+  recent_queries_.clear();
+  for (const std::vector<float>& rows : state.recent_queries) {
+    if (std::ssize(rows) > most || std::ssize(rows) % cols != 0) fail("its recent queries do not fit the press");
+    recent_queries_.emplace_back().rows.assign(rows.begin(), rows.end());
+  }
+  const auto restore = [&](const Part& part, const std::string& press) {
+    if (part) set_press_state(*part.press, press, config, n_tokens);
+  };
+  restore(prefill_, state.prefill_press);
+  restore(decoding_, state.decoding_press);
 }
 
 void Compressor::RecentQueries::add(Matrix<const float> queries, std::int64_t wanted) {

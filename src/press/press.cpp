@@ -10,6 +10,7 @@
 
 #include "base/counted.h"
 #include "kvpress/base/threads.h"
+#include "kvpress/press/press_state.h"
 #include "ops/rowwise.h"
 #include "ops/topk.h"
 
@@ -136,9 +137,27 @@ void check_kept(const Kept& kept, std::int64_t n_heads, Size size_of) {
 
 }  // namespace
 
-void LayerView::keep(const Kept& kept) const {
-  if (kept.empty()) return;
-  check_kept(kept, n_kv_heads(), [&](std::int64_t h) { return head(h).size(); });
+void add_protected(Kept& kept, std::span<const PlaceRange> ranges, const HeadOf& head) {
+  if (ranges.empty()) return;
+  for (std::size_t h = 0; h < kept.size(); ++h) {
+    const auto places = head(static_cast<std::int64_t>(h)).positions();
+    const auto first_from = [&](std::int64_t place) {
+      return static_cast<std::int32_t>(std::lower_bound(places.begin(), places.end(), place) - places.begin());
+    };
+    auto& row = kept[h];
+    for (const PlaceRange& it : ranges) {
+      for (std::int32_t j = first_from(it.begin); j < first_from(it.end); ++j) row.push_back(j);
+    }
+    std::sort(row.begin(), row.end());
+    row.erase(std::unique(row.begin(), row.end()), row.end());
+  }
+}
+
+void LayerView::keep(const Kept& chosen) const {
+  if (chosen.empty()) return;
+  check_kept(chosen, n_kv_heads(), [&](std::int64_t h) { return head(h).size(); });
+  Kept kept = chosen;
+  add_protected(kept, stays, [&](std::int64_t h) -> const KVHead& { return head(h); });
   if (watcher != nullptr && watcher->kept) watcher->kept(block.layer, kept);
   for (std::int64_t h = 0; h < n_kv_heads(); ++h) {
     const auto& indices = kept[h];
@@ -159,13 +178,15 @@ std::vector<std::int64_t> ContextView::layers() const {
   return layers;
 }
 
-void ContextView::keep(std::int64_t layer, const Kept& kept) const {
-  if (kept.empty()) return;
+void ContextView::keep(std::int64_t layer, const Kept& chosen) const {
+  if (chosen.empty()) return;
   try {
-    check_kept(kept, cache.shape().n_kv_heads, [&](std::int64_t h) { return cache.head(layer, h).size(); });
+    check_kept(chosen, cache.shape().n_kv_heads, [&](std::int64_t h) { return cache.head(layer, h).size(); });
   } catch (const PressError& error) {
     throw PressError(fmt::format("layer {}: {}", layer, error.what()));
   }
+  Kept kept = chosen;
+  add_protected(kept, stays, [&](std::int64_t h) -> const KVHead& { return cache.head(layer, h); });
   if (watcher != nullptr && watcher->kept) watcher->kept(layer, kept);
   for (std::size_t h = 0; h < kept.size(); ++h) cache.keep(layer, static_cast<std::int64_t>(h), kept[h]);
 }
@@ -176,10 +197,23 @@ void Press::score(const LayerView& /*layer*/, Scores& /*scores*/) {
 
 Kept Press::select(const LayerView& layer) {
   if (layer.fits()) return {};
-  return best_of_each_head(scores_of(*this, layer), layer.budget.n_kept);
+  Scores scores = scores_of(*this, layer);
+  if (!layer.stays.empty()) {  // what stays anyway takes no place of the budget from others
+    Kept safe(scores.size());
+    add_protected(safe, layer.stays, [&](std::int64_t h) -> const KVHead& { return layer.head(h); });
+    for (std::size_t h = 0; h < scores.size(); ++h) {
+      for (const std::int32_t j : safe[h]) scores[h][j] = -std::numeric_limits<float>::infinity();
+    }
+  }
+  return best_of_each_head(scores, layer.budget.n_kept);
 }
 
 void Press::compress(const LayerView& layer) { layer.keep(select(layer)); }
+
+void Press::visit_state(StateVisitor& visitor) {
+  const PressNeeds wants = needs();
+  if ((wants.every_block && wants.n_carried == 0) || wants.layer_outputs) visitor.cannot_list();
+}
 
 void refuse_nan(const Scores& scores) {
   for (std::size_t h = 0; h < scores.size(); ++h) {

@@ -139,10 +139,11 @@ NamedPress parse_press(const std::string& text, Names names) {
     check_complete(*schedule, spec.name);
     NamedPress press = schedule->named();
     press.text = text;
+    press.names = names;
     return press;
   }
   const InnerPress press = flat != nullptr ? make_flat(*flat, spec) : make(text);
-  return {text, press ? press->clone() : nullptr};
+  return {text, press ? press->clone() : nullptr, {}, names};
 }
 
 void NamedPress::prepare(const PressSetup& setup) const {

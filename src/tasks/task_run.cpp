@@ -8,7 +8,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/base/interrupt.h"
 #include "kvpress/base/timer.h"
-#include "kvpress/engine/generate.h"
+#include "kvpress/engine/questions.h"
 #include "kvpress/engine/sequence.h"
 #include "kvpress/model/not_finite.h"
 #include "tokenizer/unicode.h"
@@ -45,20 +45,12 @@ class Answerer {
 
     const Timer answering;
     if (shares_contexts()) sequence.begin_decoding();
-    const Sequence::Mark end_of_context = sequence.mark();
-    // Where an answer quantizes or evicts what is older, each question has a copy.
-    const bool by_copies = which.size() > 1 && !sequence.marks_stay_valid();
+    Questions questions(sequence, which.size() == 1);  // of one question nothing need be taken back
     TaskAnswer answer{{}, sequence.n_tokens(), sequence.cache_tokens(), sequence.cache_bytes(), sequence.held()};
     warn_if_nothing_is_quantized(sequence);
     for (const std::size_t i : which) {
       check_interrupt();
-      if (by_copies) {
-        Sequence copy = sequence.fork();
-        answer.text = ask(copy, samples[i]);
-      } else {
-        if (i != which.front()) sequence.rewind(end_of_context);
-        answer.text = ask(sequence, samples[i]);
-      }
+      answer.text = ask(questions, samples[i]);
       run.answers[i] = answer;
       if (on_answer) on_answer();
     }
@@ -68,11 +60,9 @@ class Answerer {
   }
 
   /// The question, and the most likely tokens after it.
-  std::string ask(Sequence& sequence, const TaskSample& sample) const {
-    // The press sees the question, but it is no token that was decoded: the interval counts the answer's.
-    sequence.set_compressing(false);
-    sequence.append(tokenize_sample(tokenizer_, sample, settings_).question);
-    Generated generated = generate(sequence, {.max_new_tokens = sample.max_new_tokens, .eos_may_come_first = false});
+  std::string ask(Questions& questions, const TaskSample& sample) const {
+    Generated generated = questions.ask(tokenize_sample(tokenizer_, sample, settings_).question,
+                                        {.max_new_tokens = sample.max_new_tokens, .eos_may_come_first = false});
     if (generated.end) generated.ids.push_back(*generated.end);  // decoded where it is no special token
     std::string storage;                                         // an answer may end inside a character
     return std::string(to_valid_utf8(tokenizer_.decode(generated.ids), storage));

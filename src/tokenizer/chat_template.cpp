@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "base/file.h"
 #include "base/json_text.h"
@@ -37,6 +39,13 @@ Json read_object(const fs::path& path) {
   if (nests_too_deep(text)) fail("{}: is nested deeper than {} levels", path.string(), kMaxJsonDepth);
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) fail("{}: is not a JSON object", path.string());
+  return json;
+}
+
+/// The text is the caller's own, of JSON that was read before.
+Json object_of(const std::string& text) {
+  Json json = Json::parse(text);
+  if (!json.is_object()) throw std::logic_error("the other fields of a message are no JSON object");
   return json;
 }
 
@@ -141,17 +150,35 @@ std::vector<std::string> ChatTemplate::names() const {
   return names;
 }
 
+std::map<std::string, ChatTemplate::Source>::const_iterator ChatTemplate::find(const std::string& name) const {
+  const auto found = templates_.find(name.empty() ? "default" : name);
+  return found == templates_.end() && name.empty() && templates_.size() == 1 ? templates_.begin() : found;
+}
+
+std::string ChatTemplate::source() const {
+  const auto found = find("");
+  return found == templates_.end() ? std::string() : found->second.text;
+}
+
 std::string ChatTemplate::render(std::span<const ChatMessage> messages, const ChatRendering& how) const {
   if (templates_.empty()) fail_usage("{}: has no chat template", path_);
-  auto found = templates_.find(how.name.empty() ? "default" : how.name);
-  if (found == templates_.end() && how.name.empty() && templates_.size() == 1) found = templates_.begin();
+  const auto found = find(how.name);
   if (found == templates_.end()) {
     fail_usage("{}: has no chat template named '{}'; it has: {}", path_, how.name.empty() ? "default" : how.name,
                fmt::join(names(), ", "));
   }
   // What transformers' apply_chat_template() gives a template.
   Json variables = {{"messages", Json::array()}, {"tools", nullptr}, {"documents", nullptr}};
-  for (const ChatMessage& it : messages) variables["messages"].push_back({{"role", it.role}, {"content", it.content}});
+  for (const ChatMessage& it : messages) {
+    Json message = {{"role", it.role}, {"content", it.content}};
+    if (!it.others.empty()) {
+      for (const auto& [key, value] : object_of(it.others).items()) {
+        if (!message.contains(key)) message[key] = value;
+      }
+    }
+    variables["messages"].push_back(std::move(message));
+  }
+  if (!how.tools.empty()) variables["tools"] = Json::parse(how.tools);
   variables["add_generation_prompt"] = how.add_generation_prompt;
   variables["enable_thinking"] = how.enable_thinking;
   for (const auto& [name, token] : tokens_) variables[name] = token;

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
+
+#include "kvpress/base/error.h"
 
 namespace kvpress {
 namespace {
@@ -71,6 +74,74 @@ TEST(Sample, TopPIsAShareOfWhatTopKLeaves) {
   EXPECT_EQ(draw(with(1, 3, 0.92), 0.9999999), 2);
   EXPECT_EQ(draw(with(1, 2, 0.73), 0.9999999), 1);    // of the best two 0.731
   EXPECT_EQ(draw(with(1, 100, 0.95), 0.9999999), 2);  // more than there are: of all
+}
+
+/// As transformers' MinPLogitsWarper: a share of the likeliest's probability.
+TEST(Sample, MinPLeavesOutWhatIsFarBelowTheLikeliest) {
+  // Relative to the likeliest: 1, 0.368, 0.135, 0.050.
+  const auto min_p = [](double value) {
+    GenerateSettings settings = with(1);
+    settings.min_p = value;
+    return settings;
+  };
+  EXPECT_EQ(draw(min_p(0.4), 0.9999999), 1);
+  EXPECT_EQ(draw(min_p(0.3), 0.9999999), 3);
+  EXPECT_EQ(draw(min_p(0.14), 0.9999999), 3);
+  // Without a ranking what may be drawn stands in the order of the vocabulary.
+  EXPECT_EQ(draw(min_p(0.1), 0.9999999), 3);
+  EXPECT_EQ(draw(min_p(0.1), 0.0), 1);
+  GenerateSettings both = with(1, 0, 0.99);
+  both.min_p = 0.3;
+  EXPECT_EQ(draw(both, 0.74), 3);  // 1 / 1.368 = 0.731
+  EXPECT_EQ(draw(both, 0.72), 1);
+}
+
+TEST(Sampler, AddsBiases) {
+  GenerateSettings settings;
+  settings.logit_bias = {{0, 2.5f}, {3, 1.5f}, {1000, 100.0f}, {-1, 100.0f}};
+  EXPECT_EQ(Sampler(settings).next(kLogits), 3);  // 2.5, 3, 1, 3.5
+  settings.logit_bias = {{1, -100.0f}};
+  EXPECT_EQ(Sampler(settings).next(kLogits), 3);
+}
+
+TEST(Sampler, PenaltiesCountWhatWasGenerated) {
+  GenerateSettings settings;
+  settings.presence_penalty = 1.5;
+  Sampler presence(settings);
+  std::vector<std::int32_t> tokens;
+  for (int i = 0; i < 4; ++i) tokens.push_back(presence.next(kLogits));
+  EXPECT_EQ(tokens, (std::vector<std::int32_t>{1, 3, 1, 1}));  // 3; 2 > 1.5; 1.5 > 1, for good
+  settings.presence_penalty = 0;
+  settings.frequency_penalty = 0.75;
+  Sampler frequency(settings);
+  tokens.clear();
+  for (int i = 0; i < 4; ++i) tokens.push_back(frequency.next(kLogits));
+  EXPECT_EQ(tokens, (std::vector<std::int32_t>{1, 1, 3, 1}));  // 3; 2.25; 2 > 1.5; 1.5 > 1.25
+}
+
+TEST(Sampler, DrawsTheSameBySeed) {
+  const auto drawn = [](std::uint64_t seed) {
+    GenerateSettings settings = with(1);
+    settings.seed = seed;
+    Sampler sampler(settings);
+    std::vector<std::int32_t> tokens;
+    for (int i = 0; i < 50; ++i) tokens.push_back(sampler.next(kLogits));
+    return tokens;
+  };
+  EXPECT_EQ(drawn(7), drawn(7));
+  EXPECT_NE(drawn(7), drawn(8));
+}
+
+TEST(Sampler, SettingsAreChecked) {
+  GenerateSettings settings;
+  settings.min_p = 1.5;
+  EXPECT_THROW(check_settings(settings), UsageError);
+  settings = {};
+  settings.frequency_penalty = 3;
+  EXPECT_THROW(check_settings(settings), UsageError);
+  settings = {};
+  settings.logit_bias = {{3, std::numeric_limits<float>::infinity()}};
+  EXPECT_THROW(check_settings(settings), UsageError);
 }
 
 TEST(Sample, AnyTemperatureNearZeroIsGreedy) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "kvpress/base/memory.h"
@@ -25,6 +27,30 @@ struct CacheShape {
   /// Whether positions are counted in the cache: entry j of a head always has RoPE position j, so what follows an
   /// eviction is turned back over the gap, and a new token's position is the head's size.
   bool renumber = false;
+
+  bool operator==(const CacheShape&) const = default;
+};
+
+/// How many entries of each kind a head holds.
+struct HeadExtents {
+  std::int64_t n = 0;                  ///< entries
+  std::int64_t n_groups = 0;           ///< of kKVGroup entries each, the oldest, that are quantized
+  std::int64_t n_thin_groups = 0;      ///< of these, the first, whose keys are thin
+  std::int64_t n_thin = 0;             ///< of the entries that are not quantized, the first, whose keys are thin
+  std::vector<std::int32_t> channels;  ///< of thin keys, ascending
+
+  /// Why no head of this shape can hold that; empty if one can.
+  std::string problem(const CacheShape& shape) const;
+};
+
+/// A part of what a head holds, row-major, as it stands in memory. Byte is std::byte, or const.
+template <typename Byte>
+struct HeadPart {
+  std::string name;       ///< "keys", "values", "quantized_keys", ...
+  std::string_view type;  ///< as files name it: "F32", "BF16", "F16", "I32", "U8"
+  std::int64_t rows = 0;  ///< at least 1: what is empty is no part
+  std::int64_t cols = 0;  ///< 0: the part has one axis
+  std::span<Byte> data;
 };
 
 /// What one KV head of one layer holds: n tokens, in the order of their positions. Keys and values are [n, head_dim],
@@ -68,6 +94,13 @@ class KVHead {
 
   /// Bytes really held, in whole pages for keys and values.
   std::size_t allocated_bytes() const;
+
+  /// For files: how many entries it holds, and all that it holds, in parts. Channels are in the extents alone.
+  HeadExtents extents() const;
+  std::vector<HeadPart<const std::byte>> parts() const;
+  std::vector<HeadPart<std::byte>> parts();
+  /// A head with room for entries, whose parts() are then filled. The extents must have no problem().
+  KVHead(const CacheShape& shape, HeadExtents extents);
 
   void write_value(std::int64_t i, const float* value);
 
@@ -192,6 +225,9 @@ class KVCache {
   /// Takes away all but `channels` (ascending) of every key of a head and gives their memory back. What is thin already
   /// stays as it is: the channels of a head are chosen once.
   void thin_keys(std::int64_t layer, std::int64_t kv_head, std::span<const std::int32_t> channels);
+
+  /// Puts a head, made for the cache's shape, in the place of another.
+  void replace(std::int64_t layer, std::int64_t kv_head, KVHead with);
 
   /// Mean over layers and KV heads of the tokens held.
   double mean_tokens() const;

@@ -27,6 +27,16 @@ class QuantizedEntries {
 
   /// Room for more groups, to be filled by write(); the first n_thin of them are thin, which no full one may precede.
   void extend(std::int64_t n, std::int64_t n_thin, std::size_t n_channels);
+  /// The blocks as they lie in memory, and the bytes of each: of full keys, thin keys and values.
+  struct Blocks {
+    std::byte* data;
+    std::int64_t n;
+    std::size_t bytes;
+  };
+  Blocks full_keys() { return {keys_.data(), n_groups_ - n_thin_groups_, key_bytes()}; }
+  Blocks thin_keys(std::size_t n_channels) { return {thin_keys_.data(), n_thin_groups_, thin_key_bytes(n_channels)}; }
+  Blocks values() { return {values_.data(), n_groups_, value_bytes()}; }
+
   /// Quantizes a group: keys and values [kKVGroup, head_dim]. Groups may be written in parallel.
   void write(std::int64_t group, const float* keys, const float* values, std::span<const std::int32_t> channels);
   /// Entry i's value anew.

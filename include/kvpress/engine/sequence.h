@@ -31,12 +31,23 @@ struct SequenceTimes {
   double compress = 0;  ///< the press: gathering, scoring, selecting, evicting
 };
 
+/// What a sequence has beside its model and settings: what a file keeps of it (context_file.h).
+struct SequenceState {
+  CompressorState compressor;
+  CacheShape shape;
+  std::vector<KVHead> heads;       ///< [n_layers * n_kv_heads], of that shape
+  std::vector<float> last_hidden;  ///< Sequence::last_hidden(); empty for an empty sequence
+};
+
 class Sequence {
  public:
   /// An empty sequence. The model is not owned and must outlive it. The presses must be prepared
   /// (NamedPress::prepare()); the sequence copies them in their initial state. Throws UsageError if a budget in bytes
   /// is too small for the model.
   Sequence(const Model& model, const CompressionSettings& settings);
+  /// A sequence that goes on with the bits of the one whose state this is, which had the same model and settings. Of
+  /// presses only those that still act need be prepared. Throws Error for a state that does not fit.
+  Sequence(const Model& model, const CompressionSettings& settings, SequenceState state);
   Sequence(Sequence&&) = default;
   Sequence& operator=(Sequence&&) = default;
 
@@ -52,6 +63,8 @@ class Sequence {
   bool decodes() const { return decodes_; }
   /// Whether passes of the prefill are followed by a compression (the default) or only observed by the press.
   void set_compressing(bool on) { compressor_.set_active(on); }
+  /// Places of the text that stay whatever the press decides: Compressor::set_protected().
+  void set_protected(std::vector<PlaceRange> ranges) { compressor_.set_protected(std::move(ranges)); }
   /// Whether the last pass was followed by a compression.
   bool compressed() const { return compressor_.compresses(); }
 
@@ -79,6 +92,7 @@ class Sequence {
   const Model& model() const { return *model_; }
   const CompressionSettings& settings() const { return settings_; }
   const KVCache& cache() const { return cache_; }
+  const Compressor& compressor() const { return compressor_; }
   /// All tokens so far, including evicted ones.
   std::span<const std::int32_t> tokens() const { return compressor_.tokens(); }
   std::int64_t n_tokens() const { return static_cast<std::int64_t>(tokens().size()); }

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "kvpress/model/attention_listener.h"
@@ -24,6 +26,17 @@ enum class PassMoment {
 using PassWatcher = std::function<void(PassMoment moment, const KVCache& cache)>;
 /// Called with every block of every layer, whole, before the press.
 using BlockWatcher = std::function<void(const AttentionBlock& block)>;
+
+/// What a compressor has beside its plan, for files.
+struct CompressorState {
+  std::vector<std::int32_t> tokens;  ///< of the text so far
+  bool decodes = false;              ///< begin_decoding() was called
+  bool active = true;                ///< set_active()
+  std::int64_t n_prompt = 0;
+  std::int64_t n_decoded = 0;
+  std::vector<std::vector<float>> recent_queries;  ///< of each layer, [n, n_heads * head_dim]; no layers: none
+  std::string prefill_press, decoding_press;       ///< press_state(); empty for presses that act no more
+};
 
 /// The compression of one sequence. A copy has its own state, equal to that of the original.
 class Compressor : public AttentionListener {
@@ -51,6 +64,9 @@ class Compressor : public AttentionListener {
 
   /// Whether later passes of the prefill are followed by a compression (the default) or only observed.
   void set_active(bool active) { active_ = active; }
+  /// Places of the text that stay in the cache whatever the press decides, in ascending order and apart; they count in
+  /// the budget. Where they leave it no place, one entry of the others stays.
+  void set_protected(std::vector<PlaceRange> ranges) { protected_ = std::move(ranges); }
   /// Whether presses also compress layers with a sliding window; to be set before make_cache(). Off at first: such a
   /// layer holds no more than its window anyway. A ratio counts the tokens of the window there. Presses that compress
   /// all layers at once leave such layers alone, and make_cache() throws UsageError where they are asked not to.
@@ -61,6 +77,13 @@ class Compressor : public AttentionListener {
 
   /// Whether the current pass, or else the last one, is followed by a compression.
   bool compresses() const;
+
+  /// To go on from later, with a compressor of the same plan and model. Throws UsageError, naming the press, for one
+  /// that does not list its state.
+  CompressorState state(const ModelConfig& config) const;
+  /// Goes on from there: a compressor that has made its cache and read no token yet. Throws Error for a state that does
+  /// not fit.
+  void restore(CompressorState state, const ModelConfig& config);
 
   /// All tokens of the text so far, including evicted ones.
   std::span<const std::int32_t> tokens() const { return tokens_; }
@@ -136,6 +159,7 @@ class Compressor : public AttentionListener {
   std::uint64_t seed_;
   bool active_ = true;
   bool press_window_layers_ = false;
+  std::vector<PlaceRange> protected_;
   std::vector<std::int64_t> layers_;  // that are compressed, ascending; known with the model
   bool all_have_windows_ = false;     // and none is compressed
   std::int64_t n_prompt_ = 0;         // once decoding has begun

@@ -27,6 +27,7 @@ namespace kvpress {
 
 class Model;
 class ParameterVisitor;
+class StateVisitor;
 class Tokenizer;
 
 /// The inputs that the compressor gathers for a press. Nothing else is computed.
@@ -73,6 +74,15 @@ struct BudgetView {
   std::span<const std::int64_t> layers = {};
 };
 
+/// Places in the text from `begin` on, before `end`.
+struct PlaceRange {
+  std::int64_t begin = 0, end = 0;
+  bool operator==(const PlaceRange&) const = default;
+};
+/// Adds to each row of `kept` the entries whose places are in the ranges. `head(h)` gives a head.
+using HeadOf = std::function<const KVHead&(std::int64_t kv_head)>;
+void add_protected(Kept& kept, std::span<const PlaceRange> ranges, const HeadOf& head);
+
 /// The last queries before RoPE, [<= needs().recent_queries, n_heads * head_dim], the newest last.
 struct RecentQueriesView : Matrix<const float> {
   RecentQueriesView() = default;
@@ -101,6 +111,8 @@ struct LayerView {
   std::vector<KVHead>* part = nullptr;  ///< if set, these heads replace those of the layer (LayerPart)
   const Watcher* watcher = nullptr;
   PressRights rights = {};
+  /// Entries of these places stay whatever the press decides, and budget.n_kept is of the others.
+  std::span<const PlaceRange> stays = {};
 
   std::int64_t n_kv_heads() const { return block.config.n_kv_heads; }
   /// How many layers share the budget, and how many of them come before this one.
@@ -154,6 +166,7 @@ struct ContextView {
   const Watcher* watcher = nullptr;
   std::int64_t first_carried = 0;  ///< first channel of the press's carried floats
   PressRights rights = {};
+  std::span<const PlaceRange> stays = {};  ///< as LayerView::stays
 
   /// The layers to compress, ascending: the others stay as they are.
   std::vector<std::int64_t> layers() const;
@@ -220,6 +233,11 @@ class Press : public Parameterized {
   virtual void compress(const LayerView& layer);
   /// Compresses the whole cache, after compress() was called for each layer. Default: does nothing.
   virtual void compress_context(const ContextView& /*context*/) {}
+
+  /// Lists what the press carries from pass to pass, for sequences that are saved (press_state.h). Presses inside it
+  /// are visited by themselves. Default: it carries nothing; a press that observes, and has no floats in the cache to
+  /// put that in, must say more, or is not saved.
+  virtual void visit_state(StateVisitor& visitor);
 };
 
 /// Base classes of presses: Scorer<YourPress>, Selector<YourPress>, Editor<YourPress> and ContextPress<YourPress>. They

@@ -20,12 +20,19 @@ std::span<const PressEntry* const> press_entries();
 /// safe: call it before presses are parsed. Throws UsageError if the name is taken.
 void register_press(const PressEntry& entry);
 
+/// How to read a name that has two meanings in kvpress.
+enum class Names : std::uint8_t {
+  classes,  ///< expected_attention is the method
+  registry  ///< expected_attention is that of kvpress's evaluation: adakv(expected_attention(epsilon=0.01))
+};
+
 /// A parsed press: the press for the prefill and, if one was written, the schedule for decode. Both are empty for
 /// "no_press".
 struct NamedPress {
   std::string text;              ///< as written
   std::shared_ptr<Press> press;  ///< null for no_press and decoding(...)
   std::optional<DecodingSchedule> decoding = {};
+  Names names = Names::classes;  ///< how the text was read
 
   bool is_none() const { return press == nullptr && !decoding; }
   /// Whether the result depends on the ratio of the run.
@@ -37,12 +44,6 @@ struct NamedPress {
   /// written.
   CompressionPlan plan(const Budget& budget, std::int64_t compression_interval = 0,
                        const Budget& decoding_budget = {}) const;
-};
-
-/// How to read a name that has two meanings in kvpress.
-enum class Names : std::uint8_t {
-  classes,  ///< expected_attention is the method
-  registry  ///< expected_attention is that of kvpress's evaluation: adakv(expected_attention(epsilon=0.01))
 };
 
 /// Parses the notation of a press. Throws UsageError for an unknown name or parameter, a value out of range, unbalanced

@@ -18,12 +18,17 @@ namespace kvpress {
 struct ChatMessage {
   std::string role;  ///< "system", "user", "assistant"; others if the template knows them
   std::string content;
+  /// What else the message has for the template ("tool_calls", "tool_call_id", "name"): a JSON object as text; empty:
+  /// nothing. `role` and `content` go before what it says of them.
+  std::string others = {};
 };
 
 struct ChatRendering {
   bool add_generation_prompt = true;  ///< ends with the beginning of an answer
   bool enable_thinking = false;       ///< for templates of models that can think before they answer
-  std::string name = {};              ///< of the template; empty: the only one, or the one named "default"
+  /// The tools that the template describes to the model: a JSON list as text; empty: none.
+  std::string tools = {};
+  std::string name = {};  ///< of the template; empty: the only one, or the one named "default"
   /// What a template that writes today's date sees. Results that are to be the same tomorrow need a fixed one; without
   /// it that is 26 July 2024, the date in the templates of Llama 3.1 for programs without a clock.
   std::optional<std::tm> now = {};
@@ -42,6 +47,8 @@ class ChatTemplate {
   bool empty() const { return templates_.empty(); }
   /// The names of the templates. One without a name is "default".
   std::vector<std::string> names() const;
+  /// The text of the template that render() takes without a name; empty if there is none.
+  std::string source() const;
   /// "bos_token", "eos_token", ... with their texts.
   const std::map<std::string, std::string>& special_tokens() const { return tokens_; }
 
@@ -54,6 +61,8 @@ class ChatTemplate {
     std::string where;  ///< the file, and what in it
     std::string text;
   };
+  /// The template of that name, or the one that is meant by none; the end of templates_ if there is none.
+  std::map<std::string, Source>::const_iterator find(const std::string& name) const;
   void read_gguf(const ModelFiles& files);
   void read_folder(const std::filesystem::path& folder);
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kvpress/base/error.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
+#include "kvpress/press/press_state.h"
 
 namespace kvpress {
 namespace {
@@ -68,6 +70,16 @@ void DuoScores::add(const LayerView& layer) {
     }
   });
   sums.count += block.n_new;
+}
+
+void DuoScores::visit_state(StateVisitor& visitor) {
+  const ModelConfig& config = visitor.config();
+  visitor.layers(layers_, [&](Sums& it) {
+    visitor.integer(it.count, 0, visitor.n_tokens());
+    visitor.numbers(it.queries, config.n_heads * config.head_dim);
+    visitor.numbers(it.keys, config.n_kv_heads * config.head_dim);
+    if (it.count > 0 && (it.queries.empty() || it.keys.empty())) fail("the state of its press does not fit the model");
+  });
 }
 
 std::vector<float> DuoScores::scores(const ModelConfig& config) const {

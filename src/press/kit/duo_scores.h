@@ -18,6 +18,8 @@ class DuoScores {
   /// observe().
   void add(const LayerView& layer);
 
+  void visit_state(StateVisitor& visitor);
+
   /// [layers * KV heads], layer by layer, in (0, 1]; 0 for layers that nothing was added of.
   std::vector<float> scores(const ModelConfig& config) const;
 

@@ -8,6 +8,7 @@
 #include "kvpress/model/weights.h"
 #include "kvpress/ops/product/linear.h"
 #include "kvpress/press/kit/key_rows.h"
+#include "kvpress/press/press_state.h"
 #include "kvpress/tokenizer/tokenizer.h"
 #include "ops/rowwise.h"
 #include "press/kit/global_selection.h"
@@ -99,6 +100,8 @@ void KVzipScores::prepare(const PressSetup& setup) {
   later_request_ = setup.tokenizer->encode("\n\nRepeat the part of the previous context exactly, starting with");
   suffix_ = setup.tokenizer->encode("\n");
 }
+
+void KVzipScores::visit_state(StateVisitor& visitor) { visitor.integer(n_scored_, 0, visitor.n_tokens()); }
 
 void KVzipScores::update(const ContextView& context) {
   const auto n_seen = static_cast<std::int64_t>(context.tokens.size());

@@ -20,6 +20,8 @@ class KVzipScores {
   /// Tokenizes the prompt. Without a tokenizer there is no prompt, only the text.
   void prepare(const PressSetup& setup);
 
+  void visit_state(StateVisitor& visitor);
+
   /// Scores the tokens since the last call over the current cache. Writes the scores to the first carried float of each
   /// entry. Scores of older entries do not change.
   void update(const ContextView& context);

@@ -3,11 +3,22 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kvpress/base/error.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/base/threads.h"
 #include "kvpress/ops/product/linear.h"
+#include "kvpress/press/press_state.h"
 
 namespace kvpress {
+
+void QueryStatistics::visit_state(StateVisitor& visitor) {
+  const std::int64_t d = visitor.config().head_dim;
+  visitor.integer(count_, 0, visitor.n_tokens());
+  visitor.numbers(means_, visitor.config().n_heads * d);
+  visitor.numbers(scatters_, visitor.config().n_heads * d * d);
+  if (means_.empty() != scatters_.empty()) fail("the state of its press does not fit the model");
+  head_dim_ = means_.empty() ? 0 : d;
+}
 
 void QueryStatistics::add(const AttentionBlock& block, std::int64_t n_sink, bool with_covariance) {
   const std::int64_t d = block.config.head_dim;

@@ -17,6 +17,8 @@ class QueryStatistics {
   /// Adds the queries of the block, except those of the first n_sink positions of the text.
   void add(const AttentionBlock& block, std::int64_t n_sink, bool with_covariance);
 
+  void visit_state(StateVisitor& visitor);
+
   std::int64_t count() const { return count_; }
   /// [head_dim]; zeros if no query was added.
   std::span<const float> mean(std::int64_t head) const;

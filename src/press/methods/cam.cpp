@@ -9,6 +9,7 @@
 #include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/kit/wrapper.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/press_state.h"
 #include "model/attention_args.h"
 #include "ops/rowwise.h"
 #include "ops/topk.h"
@@ -42,6 +43,13 @@ class Cam : public Wrapper<Editor<Cam>> {
     }
     counts_[l].since += layer.block.n_new;
     add_attention(layer);
+  }
+
+  void visit_state(StateVisitor& visitor) override {
+    visitor.layers(counts_, [&](Counts& it) {
+      visitor.integer(it.first_block, 0, visitor.n_tokens());
+      visitor.integer(it.since, 0, visitor.n_tokens());
+    });
   }
 
   void compress(const LayerView& layer) override {

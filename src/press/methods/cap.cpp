@@ -7,6 +7,7 @@
 
 #include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/press_state.h"
 #include "ops/rowwise.h"
 #include "press/entries.h"
 #include "press/kit/quadratic_forms.h"
@@ -24,6 +25,10 @@ class Cap : public Scorer<Cap> {
     visitor.real("epsilon", epsilon_, 0, "added to each weight in the capacity matrix");
   }
   PressNeeds needs() const override { return {.every_block = true}; }
+
+  void visit_state(StateVisitor& visitor) override {
+    visitor.layers(statistics_, [&](QueryStatistics& it) { it.visit_state(visitor); });
+  }
 
   void observe(const LayerView& layer) override {
     const auto l = static_cast<std::size_t>(layer.block.layer);

@@ -9,6 +9,7 @@
 #include "kvpress/base/error.h"
 #include "kvpress/press/kit/wrapper.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/press_state.h"
 #include "ops/topk.h"
 #include "press/entries.h"
 #include "press/kit/layer_part.h"
@@ -33,6 +34,13 @@ class Chunk : public Wrapper<Selector<Chunk>> {
     press_->prepare(setup);
   }
   void observe(const LayerView& layer) override { whole().observe(layer); }
+
+  void visit_state(StateVisitor& visitor) override {
+    visitor.layers(chunked_, [&](std::int64_t& n) { visitor.integer(n, 0, visitor.n_tokens()); });
+    std::int64_t has_whole = whole_ ? 1 : 0;
+    visitor.integer(has_whole, 0, 1);
+    if (has_whole == 1) visitor.press(whole());
+  }
 
   Kept select(const LayerView& layer) override {
     if (layer.fits()) return {};

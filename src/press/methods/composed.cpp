@@ -33,6 +33,8 @@ class Composed : public Editor<Composed> {
     for (const InnerPress& it : presses_) it->observe_output(output);
   }
 
+  void visit_state(StateVisitor& /*visitor*/) override {}  // each press lists its own
+
   /// The run's budget is what is left in the end. Each press takes an equal share of the way there: of k that are still
   /// to come, the next one leaves held * (n_kept / held)^(1 / k), the last one n_kept.
   void compress(const LayerView& layer) override {

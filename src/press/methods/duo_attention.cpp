@@ -141,6 +141,8 @@ class DuoAttention : public Selector<DuoAttention> {
     if (on_the_fly_) seen_.add(layer);
   }
 
+  void visit_state(StateVisitor& visitor) override { seen_.visit_state(visitor); }
+
   Kept select(const LayerView& layer) override {
     const auto streams = streaming(pattern().scores, layer.budget, layer.n_kv_heads());
     std::vector<const KVHead*> heads;

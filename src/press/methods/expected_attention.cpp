@@ -15,6 +15,7 @@
 #include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/kit/trained_file.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/press_state.h"
 #include "ops/rowwise.h"
 #include "press/entries.h"
 #include "press/kit/query_statistics.h"
@@ -55,6 +56,10 @@ class ExpectedAttention : public Scorer<ExpectedAttention> {
                         std::span(read.covariances).subspan(i * size * size, size * size));
     }
     given_ = std::make_shared<const Moments>(std::move(read));
+  }
+
+  void visit_state(StateVisitor& visitor) override {
+    visitor.layers(statistics_, [&](QueryStatistics& it) { it.visit_state(visitor); });
   }
 
   void observe(const LayerView& layer) override {

@@ -12,6 +12,7 @@
 
 #include "kvpress/press/kit/key_rows.h"
 #include "kvpress/press/parameters.h"
+#include "kvpress/press/press_state.h"
 #include "ops/topk.h"
 #include "press/entries.h"
 #include "press/kit/global_selection.h"
@@ -36,6 +37,8 @@ class KVCompose : public ContextPress<KVCompose<kStructured>> {
     visitor.integer("keep_token_lower_bound", keep_token_lower_bound_, 0, "entries that every layer keeps at least");
   }
   PressNeeds needs() const override { return {.n_carried = 1}; }
+
+  void visit_state(StateVisitor& visitor) override { visitor.integer(n_scored_, 0, visitor.n_tokens()); }
 
   void compress_context(const ContextView& context) override {
     replay(context, context.tokens.subspan(static_cast<std::size_t>(n_scored_)), true,

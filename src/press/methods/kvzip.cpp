@@ -21,6 +21,7 @@ class KVzip : public ContextPress<KVzip<kPlus>> {
   }
   PressNeeds needs() const override { return {.n_carried = 1}; }
   void prepare(const PressSetup& setup) override { scores_.prepare(setup); }
+  void visit_state(StateVisitor& visitor) override { scores_.visit_state(visitor); }
 
   void compress_context(const ContextView& context) override {
     scores_.update(context);

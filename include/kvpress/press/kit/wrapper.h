@@ -1,5 +1,6 @@
 // Base class of presses with an inner press: class AdaKV : public Wrapper<Selector<AdaKV>>. Forwards needs(),
-// follows_budget(), prepare() and observe() to the inner press.
+// follows_budget(), prepare() and observe() to the inner press. A wrapper with a state of its own overrides
+// visit_state().
 #pragma once
 
 #include <utility>
@@ -22,6 +23,7 @@ class Wrapper : public Base {
   void prepare(const PressSetup& setup) override { press_->prepare(setup); }
   void observe(const LayerView& layer) override { press_->observe(layer); }
   void observe_output(const LayerOutput& output) override { press_->observe_output(output); }
+  void visit_state(StateVisitor& /*visitor*/) override {}  // that of the inner press is visited by itself
 
  protected:
   InnerPress press_;
