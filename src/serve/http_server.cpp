@@ -113,6 +113,24 @@ void set_reply(const Reply& reply, httplib::Response& response) {
   if (!reply.events) response.set_content(reply.body, reply.type.c_str());
 }
 
+/// What a request adds to a sum as long as it lives.
+class HeldBytes {
+ public:
+  explicit HeldBytes(std::atomic<std::size_t>& sum) : sum_(sum) {}
+  HeldBytes(const HeldBytes&) = delete;
+  HeldBytes& operator=(const HeldBytes&) = delete;
+  ~HeldBytes() { sum_ -= own_; }
+  /// The sum with it.
+  std::size_t add(std::size_t n) {
+    own_ += n;
+    return sum_ += n;
+  }
+
+ private:
+  std::atomic<std::size_t>& sum_;
+  std::size_t own_ = 0;
+};
+
 }  // namespace
 
 bool equal_in_constant_time(std::string_view given, std::string_view secret) {
@@ -175,12 +193,19 @@ std::optional<ApiError> HttpServer::Impl::refusal(const httplib::Request& reques
 /// Many large bodies at once would take more memory than the budget has for them.
 void HttpServer::Impl::read_and_answer(const httplib::Request& request, httplib::Response& response,
                                        const httplib::ContentReader& reader) {
+  const auto refuse = [&](const ApiError& error) {
+    response.set_header("Connection", "close");  // its body stays unread
+    set_reply(Service::error_reply(error), response);
+  };
+  if (request.is_multipart_form_data()) {
+    refuse({415, "invalid_request_error", "", "", "a form is not possible; send the JSON object itself"});
+    return;
+  }
   std::string body;
-  std::size_t own = 0;
+  HeldBytes own{held};
   bool fits = true;
   const bool whole = reader([&](const char* data, std::size_t size) {
-    own += size;
-    fits = (held += size) <= kBodiesAtATime * settings.max_body;
+    fits = own.add(size) <= kBodiesAtATime * settings.max_body;
     if (fits) body.append(data, size);
     return fits;
   });
@@ -189,12 +214,10 @@ void HttpServer::Impl::read_and_answer(const httplib::Request& request, httplib:
   } else if (!fits) {
     ApiError error(503, "server_error", "too_many_bodies", "", "too many large requests at once; try again later");
     error.retry_after = 1;
-    response.set_header("Connection", "close");
-    set_reply(Service::error_reply(error), response);
+    refuse(error);
   } else if (response.status < 400) {
     response.status = 400;
   }
-  held -= own;
 }
 
 void HttpServer::Impl::answer(const httplib::Request& request, std::string body, httplib::Response& response) const {
