@@ -43,7 +43,7 @@ struct ServeOptions {
   std::string contexts;
   std::int64_t chunk_size = 256;
   std::int64_t max_tokens = 512;
-  std::size_t max_body_mib = 32;
+  std::size_t max_body_mib = 8;
   double grace = 10;
   bool no_prefix_cache = false;
 };
@@ -142,7 +142,8 @@ void run(ServeOptions options, const CLI::App& command) {
   const LoadedModel loaded =
       load_model(opened, options.compute.load_settings(), options.scheduler.chunk, options.scheduler.chunk);
   settings.cache.compression.cache_format = loaded.cache_format;
-  const std::size_t fixed = serve::warm_up(*loaded.model, options.scheduler) + options.http.max_body;
+  const std::size_t fixed =
+      serve::warm_up(*loaded.model, options.scheduler) + 2 * serve::kBodiesAtATime * options.http.max_body;
   serve::MemoryBudget budget(memory_limit(options, fixed), fixed);
   std::optional<serve::Snapshots> snapshots;
   if (!options.no_prefix_cache) snapshots.emplace(budget);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -112,6 +113,24 @@ void set_reply(const Reply& reply, httplib::Response& response) {
   if (!reply.events) response.set_content(reply.body, reply.type.c_str());
 }
 
+/// What a request adds to a sum as long as it lives.
+class HeldBytes {
+ public:
+  explicit HeldBytes(std::atomic<std::size_t>& sum) : sum_(sum) {}
+  HeldBytes(const HeldBytes&) = delete;
+  HeldBytes& operator=(const HeldBytes&) = delete;
+  ~HeldBytes() { sum_ -= own_; }
+  /// The sum with it.
+  std::size_t add(std::size_t n) {
+    own_ += n;
+    return sum_ += n;
+  }
+
+ private:
+  std::atomic<std::size_t>& sum_;
+  std::size_t own_ = 0;
+};
+
 }  // namespace
 
 bool equal_in_constant_time(std::string_view given, std::string_view secret) {
@@ -130,11 +149,14 @@ struct HttpServer::Impl {
   int listener = -1;
   int port = 0;
   std::thread thread;
+  std::atomic<std::size_t> held{0};  // bytes of bodies
 
   void prepare();
   bool has_key(const httplib::Request& request) const;
   std::optional<ApiError> refusal(const httplib::Request& request) const;
-  void answer(const httplib::Request& request, httplib::Response& response) const;
+  void answer(const httplib::Request& request, std::string body, httplib::Response& response) const;
+  void read_and_answer(const httplib::Request& request, httplib::Response& response,
+                       const httplib::ContentReader& reader);
   void bind();
 };
 
@@ -168,9 +190,39 @@ std::optional<ApiError> HttpServer::Impl::refusal(const httplib::Request& reques
   return {};
 }
 
-void HttpServer::Impl::answer(const httplib::Request& request, httplib::Response& response) const {
+/// Many large bodies at once would take more memory than the budget has for them.
+void HttpServer::Impl::read_and_answer(const httplib::Request& request, httplib::Response& response,
+                                       const httplib::ContentReader& reader) {
+  const auto refuse = [&](const ApiError& error) {
+    response.set_header("Connection", "close");  // its body stays unread
+    set_reply(Service::error_reply(error), response);
+  };
+  if (request.is_multipart_form_data()) {
+    refuse({415, "invalid_request_error", "", "", "a form is not possible; send the JSON object itself"});
+    return;
+  }
+  std::string body;
+  HeldBytes own{held};
+  bool fits = true;
+  const bool whole = reader([&](const char* data, std::size_t size) {
+    fits = own.add(size) <= kBodiesAtATime * settings.max_body;
+    if (fits) body.append(data, size);
+    return fits;
+  });
+  if (whole && fits) {
+    answer(request, std::move(body), response);
+  } else if (!fits) {
+    ApiError error(503, "server_error", "too_many_bodies", "", "too many large requests at once; try again later");
+    error.retry_after = 1;
+    refuse(error);
+  } else if (response.status < 400) {
+    response.status = 400;
+  }
+}
+
+void HttpServer::Impl::answer(const httplib::Request& request, std::string body, httplib::Response& response) const {
   const auto watch = std::make_shared<ClientWatch>(request);
-  Reply reply = handler({request.method, request.path, request.body, [watch] { return watch->is_gone(); }});
+  Reply reply = handler({request.method, request.path, std::move(body), [watch] { return watch->is_gone(); }});
   set_reply(reply, response);
   if (!reply.events) return;
   const std::shared_ptr<Events> events = std::move(reply.events);
@@ -210,11 +262,15 @@ void HttpServer::Impl::prepare() {
     return httplib::Server::HandlerResponse::Handled;
   });
   const httplib::Server::Handler all = [this](const httplib::Request& request, httplib::Response& response) {
-    answer(request, response);
+    answer(request, {}, response);
   };
+  const httplib::Server::HandlerWithContentReader with_body =
+      [this](const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader) {
+        read_and_answer(request, response, reader);
+      };
   server->Get(R"(/.*)", all);
-  server->Post(R"(/.*)", all);
-  server->Put(R"(/.*)", all);
+  server->Post(R"(/.*)", with_body);
+  server->Put(R"(/.*)", with_body);
   server->Delete(R"(/.*)", all);
   const httplib::Server::Handler errors = [this](const httplib::Request& /*request*/, httplib::Response& response) {
     if (!response.body.empty()) return;

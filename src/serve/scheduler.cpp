@@ -128,7 +128,7 @@ Scheduler::Scheduler(const Model& model, MemoryBudget& budget, Snapshots* snapsh
 Scheduler::~Scheduler() { stop(); }
 
 void Scheduler::submit(std::span<const std::shared_ptr<Job>> jobs) {
-  int n_sequences = 0;
+  std::vector<Waiting> added;
   for (const auto& job : jobs) {
     const JobRequest& request = job->request;
     if (request.tokens.empty() && !request.context) fail_field("prompt", "is empty; at least one token is needed");
@@ -138,7 +138,7 @@ void Scheduler::submit(std::span<const std::shared_ptr<Job>> jobs) {
     }
     const std::size_t needed = most_bytes(model_, request, settings_.chunk);
     if (needed > budget_.largest_share()) refuse_for_good(needed, budget_);
-    n_sequences += request.n_choices;
+    added.push_back({job, Clock::now(), needed});
   }
   const std::scoped_lock lock(mutex_);
   if (draining_ || stopping_) std::rethrow_exception(shut_down());
@@ -151,7 +151,7 @@ void Scheduler::submit(std::span<const std::shared_ptr<Job>> jobs) {
     error.retry_after = static_cast<int>(std::clamp(std::ceil(seconds_until_free()), 1.0, 600.0));
     throw error;
   }
-  for (const auto& job : jobs) waiting_.push_back({job, Clock::now()});
+  waiting_.insert(waiting_.end(), added.begin(), added.end());
   counts_.waiting = waiting_.size();
   changed_.notify_all();
 }
@@ -254,20 +254,21 @@ void Scheduler::admit() {
     for (const auto& it : active_) reserved += it->choices.empty() ? it->request().n_choices : 0;
     for (const auto& it : active_) reserved += static_cast<int>(it->choices.size());
     if (reserved + next.job->request.n_choices > settings_.max_sequences) return;
-    if (!begin(next.job, next.since)) return;
+    if (!begin(next)) return;
     const std::scoped_lock lock(mutex_);
     waiting_.pop_front();
     ++counts_.prefilling;  // at no moment does it seem that there is nothing to do
   }
 }
 
-bool Scheduler::begin(const std::shared_ptr<Job>& job, Clock::time_point since) {
+bool Scheduler::begin(const Waiting& next) {
+  const std::shared_ptr<Job>& job = next.job;
   try {
     const JobRequest& request = job->request;
-    const std::size_t needed = most_bytes(model_, request, settings_.chunk);
-    std::optional<MemoryBudget::Share> share = budget_.take(needed);
+    std::optional<MemoryBudget::Share> share = budget_.take(next.needed);
     if (!share) {
-      if (needed > budget_.largest_share()) refuse_for_good(needed, budget_);  // a context was added meanwhile
+      if (next.needed > budget_.largest_share())
+        refuse_for_good(next.needed, budget_);  // a context was added meanwhile
       return false;
     }
     Sequence empty = empty_sequence(model_, request);
@@ -295,7 +296,7 @@ bool Scheduler::begin(const std::shared_ptr<Job>& job, Clock::time_point since) 
     }
     active->usage.prompt_tokens = active->n_before + std::ssize(request.tokens);
     active->usage.reused_tokens = active->n_before + active->at;
-    active->usage.wait_sec = std::chrono::duration<double>(active->begun - since).count();
+    active->usage.wait_sec = std::chrono::duration<double>(active->begun - next.since).count();
     active_.push_back(std::move(active));
   } catch (...) {
     job->listener->on_error(std::current_exception());

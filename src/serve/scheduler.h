@@ -72,7 +72,12 @@ class Scheduler {
   void round();
   void admit();
   /// Begins with the job if there is room for it. False: it waits on.
-  bool begin(const std::shared_ptr<Job>& job, Clock::time_point since);
+  struct Waiting {
+    std::shared_ptr<Job> job;
+    Clock::time_point since;
+    std::size_t needed = 0;  // bytes that it may take at most
+  };
+  bool begin(const Waiting& next);
   void drop_cancelled();
   void decode();
   void decode_together(std::span<Choice*> choices);
@@ -98,10 +103,6 @@ class Scheduler {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  struct Waiting {
-    std::shared_ptr<Job> job;
-    Clock::time_point since;
-  };
   std::deque<Waiting> waiting_;
   bool draining_ = false;
   bool stopping_ = false;

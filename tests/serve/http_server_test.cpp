@@ -144,6 +144,9 @@ TEST(HttpServer, LimitsBodies) {
   EXPECT_EQ(reply->status, 413);
   EXPECT_TRUE(Json::parse(reply->body).contains("error")) << reply->body;
   EXPECT_EQ(client.Post("/v1/completions", "{", "application/json")->status, 400);
+  const auto form = client.Post("/v1/completions", "--x--", "multipart/form-data; boundary=x");
+  ASSERT_TRUE(form);
+  EXPECT_EQ(form->status, 415);
 }
 
 TEST(HttpServer, SurvivesWhatIsNoHttp) {

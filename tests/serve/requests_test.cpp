@@ -212,22 +212,22 @@ TEST_F(CacheRequests, WithoutOneTheServersSettingsHold) {
 }
 
 TEST_F(CacheRequests, AreRead) {
-  CacheRequest request = read(R"({"press": "snapkv(window_size=8)", "compression_ratio": 0.75, "chunk_size": 64,
-                                  "positions": "cache", "cache_dtype": "int8", "cache_residual": 32, "seed": 9})");
+  CacheRequest request = read(R"x({"press": "snapkv(window_size=8)", "compression_ratio": 0.75, "chunk_size": 64,
+                                  "positions": "cache", "cache_dtype": "int8", "cache_residual": 32, "seed": 9})x");
   EXPECT_EQ(request.compression.press.text, "snapkv(window_size=8)");
-EXPECT_EQ(request.compression.budget, Budget::of_ratio(0.75));
-EXPECT_EQ(request.chunk_size, 64);
-EXPECT_EQ(request.compression.positions, Positions::cache);
-EXPECT_EQ(request.compression.cache_format, CacheFormat(DType::f32, 8, 32));
-EXPECT_EQ(request.compression.seed, 9);
-EXPECT_EQ(read(R"({"press": "snapkv"})").compression.budget, Budget::of_ratio(0.25)) << "the server's ratio";
-EXPECT_EQ(read(R"({"target_size": 12})").compression.budget, Budget::of_tokens(12));
-EXPECT_EQ(read(R"({"budget": "1MiB"})").compression.budget, Budget::of_bytes(1 << 20));
-EXPECT_EQ(read(R"({"budget": "0.5"})").compression.budget, Budget::of_ratio(0.5));
-request = read(R"({"press": "tova", "compression_interval": 16, "target_size": 32})");
-EXPECT_EQ(request.compression.compression_interval, 16);
-EXPECT_EQ(request.compression.decoding_budget, Budget::of_tokens(32));
-EXPECT_TRUE(read(R"({"press": "no_press"})").compression.press.is_none());
+  EXPECT_EQ(request.compression.budget, Budget::of_ratio(0.75));
+  EXPECT_EQ(request.chunk_size, 64);
+  EXPECT_EQ(request.compression.positions, Positions::cache);
+  EXPECT_EQ(request.compression.cache_format, CacheFormat(DType::f32, 8, 32));
+  EXPECT_EQ(request.compression.seed, 9);
+  EXPECT_EQ(read(R"({"press": "snapkv"})").compression.budget, Budget::of_ratio(0.25)) << "the server's ratio";
+  EXPECT_EQ(read(R"({"target_size": 12})").compression.budget, Budget::of_tokens(12));
+  EXPECT_EQ(read(R"({"budget": "1MiB"})").compression.budget, Budget::of_bytes(1 << 20));
+  EXPECT_EQ(read(R"({"budget": "0.5"})").compression.budget, Budget::of_ratio(0.5));
+  request = read(R"({"press": "tova", "compression_interval": 16, "target_size": 32})");
+  EXPECT_EQ(request.compression.compression_interval, 16);
+  EXPECT_EQ(request.compression.decoding_budget, Budget::of_tokens(32));
+  EXPECT_TRUE(read(R"({"press": "no_press"})").compression.press.is_none());
 }
 
 TEST_F(CacheRequests, KeysTellSettingsApart) {
@@ -253,9 +253,9 @@ TEST_F(CacheRequests, NameTheWrongField) {
       {R"("snapkv")", "kvpress"},
       {R"({"press": "snapvk"})", "kvpress.press"},
       {R"({"press": 3})", "kvpress.press"},
-      {R"({"press": "snapkv(window_size=-1)"})", "kvpress.press"},
-      {R"({"press": "qfilter(file=/etc/passwd)"})", "kvpress.press"},
-      {R"({"press": "qfilter( file = x)"})", "kvpress.press"},
+      {R"x({"press": "snapkv(window_size=-1)"})x", "kvpress.press"},
+      {R"x({"press": "qfilter(file=/etc/passwd)"})x", "kvpress.press"},
+      {R"x({"press": "qfilter( file = x)"})x", "kvpress.press"},
       {R"({"compression_ratio": 1})", "kvpress.compression_ratio"},
       {R"({"compression_ratio": "0.5"})", "kvpress.compression_ratio"},
       {R"({"target_size": 0})", "kvpress.target_size"},
