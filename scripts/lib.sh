@@ -12,7 +12,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates
   libdnnl-dev libeigen3-dev libboost-dev libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
   libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev libyaml-cpp-dev
   openmpi-bin libopenmpi-dev gnuplot-nox
-  libcurl4-openssl-dev libssl-dev libcpp-httplib-dev
+  libcurl4-openssl-dev libssl-dev libcpp-httplib-dev libedit-dev
   libgtest-dev libgmock-dev libbenchmark-dev)
 # Tests that want these skip themselves where they cannot be had: the report's page in a browser, array jobs on a cluster.
 TEST_PACKAGES=(chromium fonts-dejavu-core slurm-wlm munge)

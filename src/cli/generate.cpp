@@ -7,15 +7,13 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/closest.h"
 #include "base/counted.h"
-#include "base/utf8_stream.h"
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "cli/text_options.h"
+#include "cli/token_text.h"
 #include "cli/void_options.h"
 #include "kvpress/base/error.h"
 #include "kvpress/base/log.h"
@@ -36,7 +34,7 @@ struct GenerateOptions {
   double compression_ratio = 0.5;
   BudgetOptions budget;
   BosOption bos;
-  std::string chat = "auto";
+  ChatOption chat;
   bool echo = false;
 };
 
@@ -47,10 +45,7 @@ void check(const GenerateOptions& options) {
   if (options.prompt.empty() == options.prompt_file.empty()) {
     fail_usage("--prompt: exactly one of --prompt and --prompt-file is needed");
   }
-  static const std::vector<std::string> kChoices = {"auto", "yes", "no"};
-  if (std::find(kChoices.begin(), kChoices.end(), options.chat) == kChoices.end()) {
-    fail_usage("--chat: {}", is_not_known(options.chat, kChoices));
-  }
+  options.chat.check();
 }
 
 std::string prompt_of(const GenerateOptions& options) {
@@ -62,15 +57,8 @@ std::string prompt_of(const GenerateOptions& options) {
 /// text begins, else a text to continue.
 std::vector<std::int32_t> prompt_ids(const GenerateOptions& options, const OpenedModel& opened,
                                      const Tokenizer& tokenizer, const std::string& prompt) {
-  if (options.chat == "no") return tokenizer.encode(prompt, options.bos.choice());
+  if (!options.chat.uses_template(opened, options.bos)) return tokenizer.encode(prompt, options.bos.choice());
   const ChatTemplate chat(*opened.files);
-  if (chat.empty() && options.chat == "yes") {
-    fail_usage("--chat: {} has no chat template; use --chat no to continue a text", options.compute.model);
-  }
-  if (chat.empty()) return tokenizer.encode(prompt, options.bos.choice());
-  if (options.bos.choice() != BosChoice::automatic) {
-    fail_usage("--bos: the chat template of {} says how the text begins; use --chat no with it", options.compute.model);
-  }
   log_info("the prompt is a message of the user in the model's chat template; --chat no continues it as a text");
   return tokenizer.encode(chat.render(std::vector<ChatMessage>{{"user", prompt}}));
 }
@@ -125,16 +113,12 @@ void run(const GenerateOptions& options, const CLI::App& command) {
   Sequence sequence(*loaded.model, compression);
   SequenceTimes context;
   Generated generated;
-  Utf8Stream stream;  // a token may be part of a character
+  TokenText stream(tokenizer, !options.echo);
   try {
     sequence.append(ids);
     context = sequence.times();
     warn_if_nothing_is_quantized(sequence);
-    bool is_begin = !options.echo;  // else the text goes on, with the space that a first token may bring
-    generated = generate(sequence, settings, [&](std::int32_t id) {
-      const bool is_first = std::exchange(is_begin, false);
-      show(stream.take(is_first ? tokenizer.decode({&id, 1}) : tokenizer.decode_next({&id, 1})));
-    });
+    generated = generate(sequence, settings, [&](std::int32_t id) { show(stream.take(id)); });
   } catch (const NotFinite& error) {
     show(stream.finish() + "\n");
     const std::int32_t id = error.token();
@@ -160,12 +144,7 @@ void add_generate_command(CLI::App& program) {
   command->add_option("-p,--prompt", options->prompt, "Text to continue");
   command->add_option("--prompt-file", options->prompt_file,
                       "File with the text to continue (also .gz, .xz, .zst); -: standard input");
-  command
-      ->add_option(
-          "--chat", options->chat,
-          "Whether the prompt is a message of the user in the model's chat template: auto (if it has one), yes, "
-          "no")
-      ->capture_default_str();
+  options->chat.add_to(*command, "the prompt is a message");
   command->add_flag("--echo", options->echo, "Print the prompt before the new text");
   command->add_option("-n,--max-new-tokens", options->settings.max_new_tokens)->capture_default_str();
   command->add_option("--press,--press-name", options->press, "Press; see kvpress presses")->capture_default_str();
@@ -175,10 +154,7 @@ void add_generate_command(CLI::App& program) {
       ->capture_default_str();
   options->bos.add_to(*command);
   options->budget.add_to(*command, "Compress again after this many tokens");
-  command->add_option("--temperature", options->settings.temperature, "0: always the most likely next token")
-      ->capture_default_str();
-  command->add_option("--top-p", options->settings.top_p)->capture_default_str();
-  command->add_option("--top-k", options->settings.top_k, "0: no limit")->capture_default_str();
+  add_sampling_options(*command, options->settings);
   command->add_flag("--ignore-eos", options->settings.ignore_eos, "Continue after an end-of-text token");
   command->footer(
       "Examples:\n"

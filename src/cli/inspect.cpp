@@ -1,4 +1,4 @@
-// kvpress inspect: what a model is made of, without loading its weights.
+// kvpress inspect: what a model is made of, without loading its weights, or what a compressed context is of.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/context_options.h"
 #include "kvpress/base/log.h"
 #include "kvpress/base/memory.h"
 #include "kvpress/engine/open_model.h"
@@ -134,14 +135,24 @@ void add_inspect_command(CLI::App& program) {
     bool quiet = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = program.add_subcommand("inspect", "Show architecture, sizes, tokenizer and cache of a model");
-  command->add_option("model,-m,--model", options->model, "Model: a folder, a .gguf file, demo, or a hub id")
+  CLI::App* command = program.add_subcommand(
+      "inspect", "Show architecture, sizes, tokenizer and cache of a model, or what a compressed context is of");
+  command
+      ->add_option("model,-m,--model", options->model,
+                   "Model: a folder, a .gguf file, demo, or a hub id; or a context of kvpress compress (.kv)")
       ->required();
   command->add_flag("--tensors", options->tensors, "Also print the table of tensors");
   command->add_flag("--quiet", options->quiet, "Print only errors to stderr");
-  command->footer("Examples:\n  kvpress inspect demo\n  kvpress inspect model.gguf --tensors");
+  command->footer(
+      "Examples:\n  kvpress inspect demo\n  kvpress inspect model.gguf --tensors\n  kvpress inspect book.kv");
   command->callback([options] {
     set_quiet(options->quiet);
+    if (options->model.ends_with(".kv") || ContextFile::is_context(options->model)) {
+      const ContextFile file(options->model);
+      file.verify();
+      fmt::print("{}", context_summary(file.info(), options->model));
+      return;
+    }
     const OpenedModel opened = open_model(options->model);
     print_summary(opened);
     if (options->tensors) print_tensors(*opened.files->tensors);

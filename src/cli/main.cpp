@@ -169,6 +169,9 @@ int main(int argc, char** argv) {
   kvpress::add_presses_command(program);
   kvpress::add_inspect_command(program);
   kvpress::add_generate_command(program);
+  kvpress::add_compress_command(program);
+  kvpress::add_ask_command(program);
+  kvpress::add_chat_command(program);
   kvpress::add_bench_command(program);
   kvpress::add_calibrate_command(program);
   kvpress::add_report_command(program);

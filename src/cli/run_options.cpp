@@ -117,6 +117,13 @@ std::vector<double> BudgetOptions::ratios(const std::vector<double>& given) cons
   return budget.empty() ? given : std::vector{instead.ratio};
 }
 
+void add_sampling_options(CLI::App& command, GenerateSettings& settings) {
+  command.add_option("--temperature", settings.temperature, "0: always the most likely next token")
+      ->capture_default_str();
+  command.add_option("--top-p", settings.top_p)->capture_default_str();
+  command.add_option("--top-k", settings.top_k, "0: no limit")->capture_default_str();
+}
+
 void ProtocolOptions::add_to(CLI::App& command) {
   command.add_option("--protocol", protocol, "How texts are scored: window, chunked, continuation or decode")
       ->capture_default_str();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kvpress/engine/compression_settings.h"
+#include "kvpress/engine/generate.h"
 #include "kvpress/engine/open_model.h"
 #include "kvpress/eval/run.h"
 
@@ -56,6 +57,9 @@ struct BudgetOptions {
   /// What --budget or --target-size says; a ratio of 0 where neither is given.
   Budget given_budget() const;
 };
+
+/// --temperature, --top-p, --top-k.
+void add_sampling_options(CLI::App& command, GenerateSettings& settings);
 
 /// --protocol and what belongs to the protocols.
 struct ProtocolOptions {

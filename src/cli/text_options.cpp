@@ -1,7 +1,12 @@
 #include "cli/text_options.h"
 
+#include <algorithm>
+#include <vector>
+
+#include "base/closest.h"
 #include "kvpress/base/error.h"
 #include "kvpress/eval/text_input.h"
+#include "kvpress/tokenizer/chat_template.h"
 
 namespace kvpress {
 
@@ -11,6 +16,32 @@ void BosOption::add_to(CLI::App& command) {
                   "Begin texts with the begin-of-text token: auto (as transformers and llama.cpp do with this model), "
                   "yes, or no (add no tokens)")
       ->capture_default_str();
+}
+
+void ChatOption::add_to(CLI::App& command, const std::string& what) {
+  command
+      .add_option("--chat", chat,
+                  "Whether " + what + " of the user in the model's chat template: auto (if it has one), yes, no")
+      ->capture_default_str();
+}
+
+void ChatOption::check() const {
+  static const std::vector<std::string> kChoices = {"auto", "yes", "no"};
+  if (std::find(kChoices.begin(), kChoices.end(), chat) == kChoices.end()) {
+    fail_usage("--chat: {}", is_not_known(chat, kChoices));
+  }
+}
+
+bool ChatOption::uses_template(const OpenedModel& opened, const BosOption& bos) const {
+  if (chat == "no") return false;
+  if (ChatTemplate(*opened.files).empty()) {
+    if (chat == "yes") fail_usage("--chat: {} has no chat template; use --chat no", opened.name);
+    return false;
+  }
+  if (bos.choice() != BosChoice::automatic) {
+    fail_usage("--bos: the chat template of {} says how the text begins; use --chat no with it", opened.name);
+  }
+  return true;
 }
 
 void TextOptions::add_to(CLI::App& command, const std::string& dataset_names) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "kvpress/engine/open_model.h"
 #include "kvpress/formats/text_dataset.h"
 #include "kvpress/tokenizer/tokenizer.h"
 
@@ -18,6 +19,18 @@ struct BosOption {
 
   void add_to(CLI::App& command);
   BosChoice choice() const { return parse_bos_choice(bos, "--bos"); }
+};
+
+/// --chat: whether texts are put into the model's chat template.
+struct ChatOption {
+  std::string chat = "auto";
+
+  /// `what` is in the help: "the prompt is a message".
+  void add_to(CLI::App& command, const std::string& what);
+  /// Throws UsageError for an unknown value.
+  void check() const;
+  /// Throws UsageError where the model has no template and one is asked for, and for a --bos beside one.
+  bool uses_template(const OpenedModel& opened, const BosOption& bos) const;
 };
 
 /// --dataset, --text, --dataset-config, --split, --rows, --text-column, --max-samples, --bos.

@@ -174,5 +174,26 @@ TEST(MappedFileDeathTest, ATruncatedFileIsNamed) {
   EXPECT_EXIT(read_what_is_gone(), testing::ExitedWithCode(1), "model.bin: was truncated while it was read");
 }
 
+TEST(WriteFile, PutsPiecesTogether) {
+  const TemporaryFolder folder;
+  const std::string_view pieces[] = {"one ", "", "two"};
+  write_file(folder.path() / "a", pieces);
+  EXPECT_EQ(read_file(folder.path() / "a"), "one two");
+}
+
+TEST(FileReader, ReadsPartsAndNoticesATruncation) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.file("a", "0123456789");
+  const FileReader file(path);
+  EXPECT_EQ(file.size(), 10u);
+  std::string part(4, ' ');
+  file.read(3, std::as_writable_bytes(std::span(part)));
+  EXPECT_EQ(part, "3456");
+  fs::resize_file(path, 5);
+  EXPECT_THAT(error_of([&] { file.read(3, std::as_writable_bytes(std::span(part))); }), HasSubstr("ends at byte 5"));
+  EXPECT_THAT(error_of([&] { FileReader{folder.path()}; }), HasSubstr("is not a regular file"));
+  EXPECT_THAT(error_of([&] { FileReader{folder.path() / "none"}; }), HasSubstr("cannot open"));
+}
+
 }  // namespace
 }  // namespace kvpress

@@ -178,6 +178,33 @@ TEST(ChatFormat, KnownFormatsKeepTheirNames) {
   EXPECT_EQ(format_of(chatml, "plain").before, "<b>");
 }
 
+TEST(ChatFormat, SaysWhatComesBetweenTurns) {
+  EXPECT_EQ(format_of(kTemplate).between, "[user]");
+  EXPECT_EQ(format_of(kTemplate, "chatml").between, "<|im_end|>\n<|im_start|>user\n");
+  EXPECT_EQ(format_of("{{ messages[0].content }}").between, "") << "a template of one message";
+  EXPECT_EQ(format_of(kTemplate, "plain").between, "\n");
+}
+
+TEST(ChatFormat, OfAConversationHasTheSystemMessage) {
+  Folder folder;
+  folder.file("chat_template.jinja", kTemplate);
+  folder.file("tokenizer_config.json", R"({"bos_token": "<b>", "eos_token": "<e>"})");
+  const ChatFormat format = conversation_format(folder.files(), "Be kind.", true);
+  EXPECT_EQ(format.before, "<b>[system]Be kind.<e>[user]");
+  EXPECT_EQ(format.between, "<e>[user]");
+  EXPECT_EQ(conversation_format(folder.files(), "", true).before, "<b>[user]");
+  const ChatFormat plain = conversation_format(folder.files(), "Be kind.", false);
+  EXPECT_EQ(plain.before, "<b>Be kind.\n\n");
+  folder.file("chat_template.jinja", "{{ messages[-1].content }}");
+  EXPECT_THAT(error_of([&] { conversation_format(folder.files(), "Be kind.", true); }),
+              HasSubstr("no place for a system message"));
+  folder.file("chat_template.jinja",
+              "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+              "{{ messages[-1].content }}");
+  EXPECT_THAT(error_of([&] { conversation_format(folder.files(), "Be kind.", true); }),
+              HasSubstr("with a system message: "));
+}
+
 TEST(ChatFormat, ATemplateThatCannotBeUsedIsExplained) {
   const auto told = [](const std::string& chat) { return error_of([&] { format_of(chat); }); };
   EXPECT_THAT(told("{{ raise_exception('System first') }}"),
