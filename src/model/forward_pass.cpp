@@ -10,6 +10,7 @@
 #include "kvpress/base/log.h"
 #include "kvpress/model/not_finite.h"
 #include "ops/gates.h"
+#include "ops/product/gated_product.h"
 #include "ops/rowwise.h"
 
 namespace kvpress {
@@ -278,9 +279,15 @@ Activations ForwardPass::inner_activations(const LayerSpec& spec, const Linear& 
     mlp_in(x, inner);
     return inner;
   }
+  const Activations inner = buffers_.gated.get(numerics_.compute, x.rows, spec.intermediate_size);
+  const GatedKernels* const kernels =
+      spec.gate_limit > 0 ? nullptr : gated_kernels_for(mlp_in, spec.activation, x.rows);
+  if (kernels != nullptr) {
+    gated_product(*kernels, mlp_in, x, inner);
+    return inner;
+  }
   const Activations wide = buffers_.wide.get(DType::f32, x.rows, 2 * spec.intermediate_size);
   mlp_in(x, wide);
-  const Activations inner = buffers_.gated.get(numerics_.compute, x.rows, spec.intermediate_size);
   if (spec.gate_limit > 0) {
     limited_gate_multiply(wide.as_float(), spec.gate_limit, inner);
   } else {

@@ -17,9 +17,9 @@ enum class Isa : std::uint8_t {
   avx2,          ///< with FMA and F16C
   avx512,        ///< F, BW, VL, DQ
   avx512_bf16,   ///< products of bfloat16
-  amx,           ///< tiles, which attention of many queries, losses and oneDNN's products use
+  amx,           ///< tiles, which attention of many queries, losses, SwiGLU and oneDNN's products use
   native,        ///< all there is
-  amx_software,  ///< avx512_bf16, with attention and losses on a software model of tiles
+  amx_software,  ///< avx512_bf16, with what is ours of it on a software model of tiles
 };
 
 std::string_view to_string(Isa isa);

@@ -4,18 +4,10 @@
 #pragma once
 
 #include "ops/loss/loss_tiles.h"
-#include "ops/tiles/tile_math-inl.h"
+#include "ops/tiles/tile_product-inl.h"
 
 namespace kvpress {
 namespace {
-
-/// Logits of kLossRows rows, a row after the other.
-constexpr i64 kLogits = kLossRows * kTiledColumns;
-constexpr i64 kLogitBytes = kTiledColumns * 4;  // of a row
-constexpr int kVectors = static_cast<int>(kTiledVectors);
-
-/// Steps of 32 inputs that are multiplied at a time: rows of that many inputs stay in the first-level cache.
-constexpr i64 kMostSteps = 20;
 
 /// Stands for words that there are not: they weigh nothing.
 constexpr float kNoWord = -1e30f;
@@ -23,84 +15,10 @@ constexpr float kNoWord = -1e30f;
 /// Where a row's sum, in any lane, must be for its reference to stay as it is.
 constexpr float kMostOfSum = 0x1p60f;
 
-/// 2^x, within 2e-7.
-class Exponential {
- public:
-  Exponential() {
-    for (__m512& it : c_) hold(it);
-  }
-  __m512 of(__m512 x) const {
-    const __m512 rest = fraction(x);
-    __m512 y = _mm512_fmadd_ps(c_[5], rest, c_[4]);
-    y = _mm512_fmadd_ps(y, rest, c_[3]);
-    y = _mm512_fmadd_ps(y, rest, c_[2]);
-    y = _mm512_fmadd_ps(y, rest, c_[1]);
-    y = _mm512_fmadd_ps(y, rest, c_[0]);
-    return _mm512_scalef_ps(y, x);
-  }
-
- private:
-  __m512 c_[6] = {_mm512_set1_ps(0.99999994f),  _mm512_set1_ps(0.69315308f),   _mm512_set1_ps(0.24015361f),
-                  _mm512_set1_ps(0.055826318f), _mm512_set1_ps(0.0089893397f), _mm512_set1_ps(0.0018775767f)};
-};
-
-/// Tiles 0 to 3 accumulate two vectors of words of 32 rows, past `n_steps` steps.
-inline void multiply_steps(Tiles& tiles, const u16* rows, const u16* left, const u16* right, i64 stride, i64 n_steps) {
-  for (i64 step = 0; step < n_steps; ++step) {
-    tiles.load<4>(rows, 64);
-    tiles.load<6>(left, stride);
-    tiles.multiply<0, 4, 6>();
-    tiles.load<7>(right, stride);
-    tiles.multiply<1, 4, 7>();
-    tiles.load<5>(rows + kTileHalves, 64);
-    tiles.multiply<2, 5, 6>();
-    tiles.multiply<3, 5, 7>();
-    rows += 2 * kTileHalves;
-    left += 8 * stride;  // 16 pairs of inputs
-    right += 8 * stride;
-  }
-}
-
-inline void start_sums(Tiles& tiles, const float* logits, bool accumulate) {
-  if (!accumulate) {
-    tiles.zero<0>();
-    tiles.zero<1>();
-    tiles.zero<2>();
-    tiles.zero<3>();
-    return;
-  }
-  tiles.load<0>(logits, kLogitBytes);
-  tiles.load<1>(logits + kLanes, kLogitBytes);
-  tiles.load<2>(logits + 16 * kTiledColumns, kLogitBytes);
-  tiles.load<3>(logits + 16 * kTiledColumns + kLanes, kLogitBytes);
-}
-
-/// Logits of 32 rows.
-void multiply(Tiles& tiles, const u16* rows, i64 n_steps, const WeightTiles& weights, float* logits) {
-  const i64 n_parts = (n_steps + kMostSteps - 1) / kMostSteps;
-  const i64 steps_of_part = (n_steps + n_parts - 1) / n_parts;
-  for (i64 first = 0; first < n_steps; first += steps_of_part) {
-    const i64 n = n_steps - first < steps_of_part ? n_steps - first : steps_of_part;
-    const i64 offset = first * 8 * weights.stride;
-    for (i64 v = 0; v * kLanes < weights.n_columns; v += 2) {
-      // The last vector may have none beside it; then nobody looks at what comes out there.
-      const i64 beside = (v + 1) * kLanes < weights.n_columns ? v + 1 : v;
-      float* const to = logits + v * kLanes;
-      start_sums(tiles, to, first > 0);
-      multiply_steps(tiles, rows + first * 2 * kTileHalves, weights.vectors[v] + offset,
-                     weights.vectors[beside] + offset, weights.stride, n);
-      tiles.store<0>(to, kLogitBytes);
-      tiles.store<1>(to + kLanes, kLogitBytes);
-      tiles.store<2>(to + 16 * kTiledColumns, kLogitBytes);
-      tiles.store<3>(to + 16 * kTiledColumns + kLanes, kLogitBytes);
-    }
-  }
-}
-
 /// The columns behind the first n of each row.
 inline void fill_behind(float* logits, i64 n, float value) {
   if (n == kTiledColumns) return;
-  for (i64 r = 0; r < kLossRows; ++r) {
+  for (i64 r = 0; r < kTiledRows; ++r) {
     for (i64 c = n; c < kTiledColumns; ++c) logits[r * kTiledColumns + c] = value;
   }
 }
@@ -108,36 +26,27 @@ inline void fill_behind(float* logits, i64 n, float value) {
 /// Caps logits; those of a row that has some that are not finite must not come out finite.
 void cap(const LossWords& words, float* logits) {
   u32 bad_rows = 0;
-  for (i64 r = 0; r < kLossRows; ++r) {
+  for (i64 r = 0; r < kTiledRows; ++r) {
     __m512 nothing = _mm512_setzero_ps();
     for (int v = 0; v < kVectors; ++v) {
       nothing = _mm512_fmadd_ps(_mm512_load_ps(logits + r * kTiledColumns + v * kLanes), _mm512_setzero_ps(), nothing);
     }
     if (_mm512_cmp_ps_mask(nothing, nothing, _CMP_UNORD_Q) != 0) bad_rows |= 1u << r;
   }
-  words.apply_cap(logits, kLogits, words.cap);
-  for (i64 r = 0; r < kLossRows; ++r) {
+  words.apply_cap(logits, kProducts, words.cap);
+  for (i64 r = 0; r < kTiledRows; ++r) {
     if ((bad_rows >> r & 1u) != 0) logits[r * kTiledColumns] = __builtin_nanf("");
   }
 }
 
 /// Logits of 32 rows as they are to be looked at.
-void make_logits(Tiles& tiles, const LossRows& rows, i64 group, const LossWords& words, float* logits) {
+void make_logits(Tiles& tiles, const TiledRows& rows, i64 group, const LossWords& words, float* logits) {
   multiply(tiles, rows.tiles + group * rows.n_steps * 2 * kTileHalves, rows.n_steps, words.weights, logits);
   if (words.cap > 0) {
     fill_behind(logits, words.weights.n_columns, 0);
     cap(words, logits);
   }
   fill_behind(logits, words.weights.n_columns, kNoWord);
-}
-
-/// What is to be read next is asked for as the groups of rows pass, so that nothing waits for memory.
-void prefetch(const LossWords& words, i64 group, i64 n_groups) {
-  const auto* const next = static_cast<const char*>(words.next);
-  const i64 lines = (words.next_bytes + 63) / 64;
-  for (i64 i = lines * group / n_groups; i < lines * (group + 1) / n_groups; ++i) {
-    _mm_prefetch(next + i * 64, _MM_HINT_T1);
-  }
 }
 
 /// A row's sums of 2^(logit * log2(e) - reference).
@@ -191,7 +100,7 @@ class EntropyRow {
 inline void take_targets(const LossWords& words, const EntropySums& sums, i64 row, const float* logits) {
   const __m512i first = _mm512_set1_epi32(static_cast<int>(words.first));
   const __m512i n = _mm512_set1_epi32(static_cast<int>(words.weights.n_columns));
-  for (i64 r = 0; r < kLossRows; r += kLanes) {
+  for (i64 r = 0; r < kTiledRows; r += kLanes) {
     const __m512i columns = _mm512_sub_epi32(_mm512_loadu_si512(sums.targets + row + r), first);
     for (u32 among = _mm512_cmplt_epu32_mask(columns, n); among != 0; among &= among - 1) {
       const i64 at = r + __builtin_ctz(among);
@@ -200,18 +109,18 @@ inline void take_targets(const LossWords& words, const EntropySums& sums, i64 ro
   }
 }
 
-void add_entropy(const LossRows& rows, const LossWords& words, const EntropySums& sums) {
+void add_entropy(const TiledRows& rows, const LossWords& words, const EntropySums& sums) {
   const FlushDenormals flush;
   Tiles tiles;
-  alignas(64) float logits[kLogits];
+  alignas(64) float logits[kProducts];
   const EntropyRow entropy;
-  const i64 n_groups = rows.n_rows / kLossRows;
+  const i64 n_groups = rows.n_rows / kTiledRows;
   for (i64 group = 0; group < n_groups; ++group) {
-    prefetch(words, group, n_groups);
+    prefetch(words.next, words.next_bytes, group, n_groups);
     make_logits(tiles, rows, group, words, logits);
-    const i64 row = group * kLossRows;
+    const i64 row = group * kTiledRows;
     take_targets(words, sums, row, logits);
-    for (i64 r = 0; r < kLossRows; ++r) {
+    for (i64 r = 0; r < kTiledRows; ++r) {
       entropy.take(logits + r * kTiledColumns, sums.lanes + (row + r) * kLanes, sums.references[row + r]);
     }
   }
@@ -289,19 +198,19 @@ inline void take_top(const float* logits, i64 first_word, LossTop& top) {
   find_top(logits, _mm512_reduce_max_ps(max), first_word, top);
 }
 
-void add_divergence(const LossRows& p, const LossRows& q, const LossWords& words, const DivergenceSums& sums) {
+void add_divergence(const TiledRows& p, const TiledRows& q, const LossWords& words, const DivergenceSums& sums) {
   const FlushDenormals flush;
   Tiles tiles;
-  alignas(64) float p_logits[kLogits];
-  alignas(64) float q_logits[kLogits];
+  alignas(64) float p_logits[kProducts];
+  alignas(64) float q_logits[kProducts];
   const DivergenceRow divergence;
-  const i64 n_groups = p.n_rows / kLossRows;
+  const i64 n_groups = p.n_rows / kTiledRows;
   for (i64 group = 0; group < n_groups; ++group) {
-    prefetch(words, group, n_groups);
+    prefetch(words.next, words.next_bytes, group, n_groups);
     make_logits(tiles, p, group, words, p_logits);
     make_logits(tiles, q, group, words, q_logits);
-    for (i64 r = 0; r < kLossRows; ++r) {
-      const i64 row = group * kLossRows + r;
+    for (i64 r = 0; r < kTiledRows; ++r) {
+      const i64 row = group * kTiledRows + r;
       const float* of_p = p_logits + r * kTiledColumns;
       const float* of_q = q_logits + r * kTiledColumns;
       const __m512 terms = divergence.terms(of_p, of_q, sums.p_logs[row], sums.q_logs[row]);

@@ -6,21 +6,12 @@
 #include <cstdint>
 
 #include "ops/product/weight_tiles.h"
+#include "ops/tiles/tiled_rows.h"
 
 namespace kvpress {
 
-/// Rows that tiles take together.
-inline constexpr std::int64_t kLossRows = 32;
 /// Lanes of a row's sums, which are added up at the end.
 inline constexpr std::int64_t kLossLanes = 16;
-
-/// Rows of hidden states in bfloat16, 32 after 32: [rows / 32][inputs / 32][2][16 rows][32 inputs], zeros where is
-/// none.
-struct LossRows {
-  const std::uint16_t* tiles = nullptr;
-  std::int64_t n_rows = 0;   ///< a multiple of kLossRows
-  std::int64_t n_steps = 0;  ///< of 32 inputs
-};
 
 /// Some words: their weights, and what becomes of logits.
 struct LossWords {
@@ -59,9 +50,9 @@ struct DivergenceSums {
 
 /// Lanes of a row with a logit that is not finite (before it is capped) become NaN.
 struct LossKernels {
-  void (*add_entropy)(const LossRows& rows, const LossWords& words, const EntropySums& sums);
+  void (*add_entropy)(const TiledRows& rows, const LossWords& words, const EntropySums& sums);
   /// p and q have as many rows.
-  void (*add_divergence)(const LossRows& p, const LossRows& q, const LossWords& words, const DivergenceSums& sums);
+  void (*add_divergence)(const TiledRows& p, const TiledRows& q, const LossWords& words, const DivergenceSums& sums);
 };
 
 /// Null where the compiler was not told to use these instructions. The caller asks the processor whether it has them.

@@ -11,17 +11,13 @@
 #include "ops/isa.h"
 #include "ops/product/linear_impl.h"
 #include "ops/rowwise.h"
+#include "ops/tiles/packed_rows.h"
 
 namespace kvpress {
 namespace {
 
 using Half = std::uint16_t;
 
-/// Rows that pass over some words together: weights are read and decoded once for all of them.
-constexpr std::int64_t kBlockRows = 1024;
-constexpr std::int64_t kFewestBlockRows = 256;
-/// Fewer where the hidden states of that many would take more than this, and leave the second-level cache.
-constexpr std::int64_t kBlockBytes = std::int64_t{5} << 18;
 /// Hidden states so wide that neither they nor weights stay there are left to oneDNN: with 4,096 it takes a tenth less
 /// time, with 2,048 a sixth more.
 constexpr std::int64_t kMostInputs = 3072;
@@ -29,77 +25,10 @@ constexpr std::int64_t kMostInputs = 3072;
 constexpr std::int64_t kPackedRows = 2048;
 /// Words that one thread takes rows past. A fixed number: losses must not depend on the number of threads.
 constexpr std::int64_t kStretch = 16 * kTiledColumns;
-static_assert(kFewestBlockRows % kLossRows == 0);
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
-/// Large pages, without which addresses of rows that pass again and again would be looked up too often.
-class LargePages {
- public:
-  Half* get(std::int64_t n) {
-    if (n > n_) {
-      memory_.reset();
-      const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(Half);
-      memory_ = PageArena(bytes).take(bytes);
-      n_ = n;
-    }
-    return reinterpret_cast<Half*>(memory_.get());
-  }
-
- private:
-  std::shared_ptr<std::byte> memory_;
-  std::int64_t n_ = 0;
-};
-
-/// Rows of hidden states as tiles read them.
-class PackedRows {
- public:
-  explicit PackedRows(LargePages& memory) : memory_(memory) {}
-
-  void pack(Matrix<const float> hidden) {
-    n_rows_ = hidden.rows;
-    n_steps_ = (hidden.cols + kTiledInputs - 1) / kTiledInputs;
-    const std::int64_t group_halves = n_steps_ * kLossRows * kTiledInputs;
-    const std::int64_t n_groups = (n_rows_ + kLossRows - 1) / kLossRows;
-    tiles_ = memory_.get(n_groups * group_halves);
-    parallel_for(n_groups, [&](std::int64_t g) {
-      const std::int64_t first = g * kLossRows;
-      pack_group(hidden.block(first, std::min(kLossRows, n_rows_ - first)), tiles_ + g * group_halves);
-    });
-    const std::int64_t fitting = kBlockBytes / (kTiledInputs * n_steps_ * static_cast<std::int64_t>(sizeof(Half)));
-    block_rows_ = std::clamp(fitting / kLossRows * kLossRows, kFewestBlockRows, kBlockRows);
-  }
-
-  std::int64_t block_rows() const { return block_rows_; }
-  std::int64_t n_blocks() const { return (n_rows_ + block_rows_ - 1) / block_rows_; }
-  LossRows block(std::int64_t b) const {
-    const std::int64_t first = b * block_rows_;
-    return {tiles_ + first * n_steps_ * kTiledInputs, rounded_up(std::min(block_rows_, n_rows_ - first), kLossRows),
-            n_steps_};
-  }
-
- private:
-  void pack_group(Matrix<const float> rows, Half* to) const {
-    thread_local AlignedVector<Half> halves;
-    halves.assign(static_cast<std::size_t>(n_steps_ * kTiledInputs), 0);
-    for (std::int64_t r = 0; r < kLossRows; ++r) {
-      if (r < rows.rows) {
-        from_float(rows.row(r), halves.data(), DType::bf16, rows.cols);
-      } else {
-        std::fill(halves.begin(), halves.end(), Half{0});
-      }
-      for (std::int64_t step = 0; step < n_steps_; ++step) {
-        std::copy_n(halves.data() + step * kTiledInputs, kTiledInputs, to + (step * kLossRows + r) * kTiledInputs);
-      }
-    }
-  }
-
-  LargePages& memory_;
-  Half* tiles_ = nullptr;
-  std::int64_t n_rows_ = 0, n_steps_ = 0, block_rows_ = kBlockRows;
-};
 
 /// Shows the words of a stretch, some at a time: take(words).
 template <typename Take>
@@ -142,15 +71,16 @@ struct BlockSums {
 
 BlockSums& block_sums() {
   thread_local BlockSums sums;
-  sums.lanes.assign(static_cast<std::size_t>(kBlockRows * kLossLanes), 0.0f);
+  sums.lanes.assign(static_cast<std::size_t>(PackedRows::kMostBlockRows * kLossLanes), 0.0f);
   return sums;
 }
 
 /// values[first ...] for the rows of a block; `filling` for those that fill up a group.
 template <typename T>
 void take_part(std::span<const T> values, std::int64_t first, T filling, std::vector<T>& part) {
-  part.assign(static_cast<std::size_t>(kBlockRows), filling);
-  std::copy_n(values.begin() + first, std::min<std::int64_t>(kBlockRows, std::ssize(values) - first), part.begin());
+  part.assign(static_cast<std::size_t>(PackedRows::kMostBlockRows), filling);
+  std::copy_n(values.begin() + first, std::min<std::int64_t>(PackedRows::kMostBlockRows, std::ssize(values) - first),
+              part.begin());
 }
 
 /// One stretch's share of a softmax's denominator: sum * 2^reference.
@@ -176,7 +106,7 @@ class Entropies {
       : kernels_(kernels), head_(head), targets_(targets), n_stretches_(n_stretches(head)) {
     shares_.resize(targets.size() * static_cast<std::size_t>(n_stretches_));
     // Blocks write the logits of the rows that fill up a group, too.
-    target_logits_.resize(static_cast<std::size_t>(rounded_up(std::ssize(targets), kLossRows)), 0.0f);
+    target_logits_.resize(static_cast<std::size_t>(rounded_up(std::ssize(targets), kTiledRows)), 0.0f);
   }
 
   void add(const PackedRows& rows) {
@@ -195,9 +125,9 @@ class Entropies {
   }
 
  private:
-  void add(const LossRows& rows, std::int64_t first_row, std::int64_t stretch) {
+  void add(const TiledRows& rows, std::int64_t first_row, std::int64_t stretch) {
     BlockSums& sums = block_sums();
-    sums.references.assign(static_cast<std::size_t>(kBlockRows), kNoReference);
+    sums.references.assign(static_cast<std::size_t>(PackedRows::kMostBlockRows), kNoReference);
     take_part(targets_, first_row, -1, sums.targets);
     for_words(head_, stretch * kStretch, [&](const LossWords& words) {
       kernels_.add_entropy(
@@ -255,13 +185,13 @@ class Comparisons {
     LossTop p_top, q_top;
   };
 
-  void add(const LossRows& p, const LossRows& q, std::int64_t first_row, std::int64_t stretch) {
+  void add(const TiledRows& p, const TiledRows& q, std::int64_t first_row, std::int64_t stretch) {
     constexpr LossTop kNoTop = {-std::numeric_limits<float>::infinity(), 0};
     BlockSums& sums = block_sums();
     take_part(p_logs_, first_row, 0.0f, sums.first_logs);
     take_part(q_logs_, first_row, 0.0f, sums.second_logs);
-    sums.first_tops.assign(static_cast<std::size_t>(kBlockRows), kNoTop);
-    sums.second_tops.assign(static_cast<std::size_t>(kBlockRows), kNoTop);
+    sums.first_tops.assign(static_cast<std::size_t>(PackedRows::kMostBlockRows), kNoTop);
+    sums.second_tops.assign(static_cast<std::size_t>(PackedRows::kMostBlockRows), kNoTop);
     for_words(head_, stretch * kStretch, [&](const LossWords& words) {
       kernels_.add_divergence(p, q, words,
                               {sums.lanes.data(), sums.first_logs.data(), sums.second_logs.data(),
