@@ -14,11 +14,12 @@ namespace kvpress::serve {
 
 struct HttpSettings {
   std::string host = "127.0.0.1";
-  int port = 8080;                    ///< 0: any that is free
-  std::vector<std::string> api_keys;  ///< one of them must come as "Authorization: Bearer ..."; none: no key is needed
-  std::size_t max_body = std::size_t{8} << 20;  ///< bytes of a request; of all together kBodiesAtATime times as many
-  std::string certificate, private_key;         ///< PEM files for TLS; empty: none
-  std::size_t max_connections = 1200;           ///< at a time; more wait until one ends
+  int port = 8080;  ///< 0: any that is free
+  std::vector<std::string> api_keys =
+      {};  ///< one of them must come as "Authorization: Bearer ..."; none: no key is needed
+  std::size_t max_body = std::size_t{8} << 20;     ///< bytes of a request; of all together kBodiesAtATime times as many
+  std::string certificate = {}, private_key = {};  ///< PEM files for TLS; empty: none
+  std::size_t max_connections = 1200;              ///< at a time; more wait until one ends
 };
 
 /// Bodies of the largest size that are held at a time; more are refused (503).

@@ -17,9 +17,9 @@ namespace kvpress::serve::test {
 
 class Collector : public JobListener {
  public:
-  void on_prompt_scored(std::vector<ScoredToken> tokens) override {
+  void on_prompt_scored(std::vector<ScoredToken> scores) override {
     const std::scoped_lock lock(mutex_);
-    prompt.insert(prompt.end(), tokens.begin(), tokens.end());
+    prompt.insert(prompt.end(), scores.begin(), scores.end());
   }
   void on_held(std::vector<float> shares) override { held = std::move(shares); }
   bool on_token(int choice, const GeneratedToken& token) override {

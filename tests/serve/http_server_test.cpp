@@ -151,14 +151,16 @@ TEST(HttpServer, LimitsBodies) {
 
 TEST(HttpServer, SurvivesWhatIsNoHttp) {
   DemoServer server;
-  for (const std::string text :
+  for (const std::string& text :
        {std::string("\r\n\r\n"), std::string("GET\r\n\r\n"), std::string(10000, 'a'),
         std::string("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n"),
         "GET /" + std::string(7000, 'a') + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
         std::string("\x16\x03\x01\x02\x00\x01\x00", 7)}) {
     const Connection connection(server.http.port());
     connection.send(text);
-    if (text.starts_with("GET /a")) EXPECT_NE(connection.read_some().find(" 404 "), std::string::npos);
+    if (text.starts_with("GET /a")) {
+      EXPECT_NE(connection.read_some().find(" 404 "), std::string::npos);
+    }
   }
   EXPECT_EQ(server.client().Get("/health")->status, 200);
 }

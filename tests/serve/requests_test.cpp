@@ -119,7 +119,7 @@ TEST(Completions, NameTheWrongField) {
 }
 
 TEST(Bodies, ThatAreNoObjectAreRefused) {
-  for (const std::string body :
+  for (const std::string& body :
        {std::string(""), std::string("{"), std::string("[]"), std::string("3"), std::string("{\"prompt\": \"\xff\"}"),
         std::string(100000, '['), std::string("{\"prompt\": NaN}x")}) {
     const ApiError error = error_of([&] { parse_body(body); });

@@ -181,7 +181,9 @@ TEST(Service, ChatsReuseTheirTurns) {
     ASSERT_TRUE(answer.contains("choices")) << answer;
     EXPECT_EQ(answer["choices"][0]["message"], alone["choices"][0]["message"]) << turn;
     EXPECT_EQ(alone["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
-    if (turn > 0) EXPECT_GT(answer["usage"]["prompt_tokens_details"]["cached_tokens"], 60);
+    if (turn > 0) {
+      EXPECT_GT(answer["usage"]["prompt_tokens_details"]["cached_tokens"], 60);
+    }
     messages.push_back(answer["choices"][0]["message"]);
     messages.push_back({{"role", "user"}, {"content", "And then? " + std::string(kText)}});
   }
