@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs openai_client.py, with the package openai from PyPI in an environment of its own, against `kvpress serve` with the
-# demo model. Usage: openai_client.sh PROGRAM PROJECT_DIR WORK_DIR. Exit code 77: the package cannot be had.
+# Runs openai_client.py, with the packages openai and httpx from PyPI in an environment of its own, against `kvpress serve` with the
+# demo model. Usage: openai_client.sh PROGRAM PROJECT_DIR WORK_DIR. Exit code 77: they cannot be had.
 set -euo pipefail
 program=$1 project=$2 work=$3
 here=$(cd "$(dirname "$0")" && pwd)
 
 python=$work/venv/bin/python
-if ! "$python" -c 'import openai' 2>/dev/null; then
-  { python3 -m venv "$work/venv" && timeout 300 "$python" -m pip install -q --disable-pip-version-check openai; } >&2 ||
-    { echo "the package openai cannot be installed" >&2; exit 77; }
+if ! "$python" -c 'import openai, httpx' 2>/dev/null; then
+  { python3 -m venv "$work/venv" && timeout 300 "$python" -m pip install -q --disable-pip-version-check openai httpx; } >&2 ||
+    { echo "the packages openai and httpx cannot be installed" >&2; exit 77; }
 fi
 
 folder=$(mktemp -d)
