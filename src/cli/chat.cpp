@@ -325,6 +325,7 @@ void add_chat_command(CLI::App& program) {
   command->add_option("--system", options->system, "System message; it is never evicted");
   command->add_option("-n,--max-new-tokens", options->sampling.max_new_tokens, "Tokens of an answer, at most")
       ->capture_default_str();
+  command->add_flag("--ignore-eos", options->sampling.ignore_eos, "Continue after an end-of-text token");
   add_sampling_options(*command, options->sampling);
   options->bos.add_to(*command);
   options->chat.add_to(*command, "lines are messages");

@@ -1,8 +1,16 @@
 // kvpress chat, driven by a script.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <string>
+#include <string_view>
+#include <thread>
 
 #include "cli/program.h"
 
@@ -97,6 +105,73 @@ TEST_F(Chat, WhatIsWrongIsSaidAndTheConversationGoesOn) {
   EXPECT_EQ(run_program("chat -m demo --press no_press </dev/null").code, 2);
   EXPECT_EQ(run_program("chat -m demo --budget-low 1.5 </dev/null").code, 2);
   EXPECT_EQ(run_program("chat -m demo --budget 400 </dev/null").code, 0);
+}
+
+/// The program at a terminal of its own.
+class AtTerminal {
+ public:
+  explicit AtTerminal(const std::string& command) {
+    pid_ = ::forkpty(&fd_, nullptr, nullptr, nullptr);
+    if (pid_ == 0) {
+      ::setenv("TERM", "xterm", 1);  // NOLINT(concurrency-mt-unsafe): no other thread yet
+      ::execl("/bin/sh", "sh", "-c", ("exec " + std::string(test::kProgram) + " " + command).c_str(), nullptr);
+      ::_exit(127);
+    }
+  }
+  AtTerminal(const AtTerminal&) = delete;
+  AtTerminal& operator=(const AtTerminal&) = delete;
+  ~AtTerminal() { ::close(fd_); }
+
+  void type(std::string_view keys) const { ASSERT_EQ(::write(fd_, keys.data(), keys.size()), std::ssize(keys)); }
+  /// What is shown up to `text`, from where the last call ended; all there is after two minutes or at the end.
+  std::string until(const std::string& text) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+    while (shown_.find(text) == std::string::npos && std::chrono::steady_clock::now() < end) {
+      pollfd ready{fd_, POLLIN, 0};
+      if (::poll(&ready, 1, 200) <= 0) continue;
+      char bytes[4096];
+      const ssize_t n = ::read(fd_, bytes, sizeof bytes);
+      if (n <= 0) break;
+      shown_.append(bytes, static_cast<std::size_t>(n));
+    }
+    const std::size_t found = shown_.find(text);
+    const std::size_t n = found == std::string::npos ? shown_.size() : found + text.size();
+    const std::string part = shown_.substr(0, n);
+    shown_.erase(0, n);
+    return part;
+  }
+  int code() const {
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  int fd_ = -1;
+  pid_t pid_ = -1;
+  std::string shown_;  // and not yet asked for
+};
+
+TEST_F(Chat, LinesAreEditedAndCtrlCStopsTheAnswerAlone) {
+  AtTerminal chat("chat -m demo --budget 400 -n 100000 --ignore-eos");
+  EXPECT_THAT(chat.until("> "), HasSubstr("/help shows the commands"));
+  chat.type("/stas\x1b[Dt\r");  // a letter left out, put in by going back
+  EXPECT_THAT(chat.until("resident"), HasSubstr("messages      0"));
+  chat.until("> ");
+  chat.type("Who keeps the light?\r");
+  chat.until("?\r\n");
+  std::this_thread::sleep_for(std::chrono::seconds(1));  // the answer is under way, and would take minutes
+  chat.type("\x03");
+  EXPECT_THAT(chat.until(", stopped; cache"), HasSubstr(", stopped; cache"));
+  chat.until("> ");
+  chat.type("half a line\x03");  // which is dropped
+  chat.until("> ");
+  chat.type("\x1b[A\x1b[A\r");  // the line before the one before
+  EXPECT_THAT(chat.until("resident"), HasSubstr("messages      1"));
+  chat.until("> ");
+  chat.type("\x04");
+  chat.until("\x7f");  // nothing more until the end
+  EXPECT_EQ(chat.code(), 0);
 }
 
 }  // namespace
