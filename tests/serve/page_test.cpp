@@ -98,6 +98,17 @@ TEST_F(ChatPage, StopsAnAnswer) {
   wait_for("document.getElementById('stop').hidden");
 }
 
+TEST_F(ChatPage, KeepsTheEndOfAnAnswerInSight) {
+  open(390, 780, true);
+  js("document.getElementById('max-tokens').value = 900");
+  ask("Once upon a time");
+  wait_for("document.getElementById('clear').disabled");
+  wait_for("document.getElementById('talk').scrollHeight > document.getElementById('talk').clientHeight + 100");
+  EXPECT_LT(js("(t => t.scrollHeight - t.scrollTop - t.clientHeight)(document.getElementById('talk'))"), 40);
+  browser_->click("document.getElementById('stop')");
+  wait_for("document.getElementById('stop').hidden && !document.getElementById('clear').disabled");
+}
+
 TEST_F(ChatPage, ShowsErrorsAndWritesNoHtml) {
   open();
   js("document.getElementById('budget').value = 'many'");

@@ -23,7 +23,7 @@ async function showMemory() {
   const text = $("memory-text");
   text.textContent = "";
   let taken = 0;
-  for (const [name, label] of [["fixed", "weights"], ["contexts", "contexts"], ["snapshots", "prefixes"], ["requests", "running"]]) {
+  for (const [name, label] of [["fixed", "weights and scratch"], ["contexts", "contexts"], ["snapshots", "prefixes"], ["requests", "running"]]) {
     document.querySelector("#bar ." + name).style.width = 100 * memory[name] / memory.limit + "%";
     taken += memory[name];
     if (memory[name] === 0) continue;
@@ -57,10 +57,20 @@ function add(kind, text) {
   return article;
 }
 
+// Changes the conversation; whoever looks at its end goes on seeing the end.
+function following(change) {
+  const talk = $("talk");
+  const atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 40;
+  change();
+  if (atEnd) talk.scrollTop = talk.scrollHeight;
+}
+
 function note(article, text) {
   let small = article.querySelector("small");
-  if (!small) { small = document.createElement("small"); article.append(small); }
-  small.textContent = text;
+  following(() => {
+    if (!small) { small = document.createElement("small"); article.append(small); }
+    small.textContent = text;
+  });
 }
 
 // Events of a stream, one JSON object each.
@@ -135,7 +145,7 @@ async function ask() {
         if (!first) first = performance.now();
         text += piece;
         ++n;
-        p.textContent = text;
+        following(() => { p.textContent = text; });
         if (n % 8 === 1) showMemory();
       }
       if (event.kvpress && event.kvpress.cache_bytes) {
@@ -143,6 +153,7 @@ async function ask() {
       }
       if (event.usage) {
         const usage = event.usage, own = usage.kvpress;
+        if (!first) first = performance.now();  // an answer without text
         const seconds = (performance.now() - first) / 1000;
         note(article, usage.prompt_tokens + " tokens read (" + usage.prompt_tokens_details.cached_tokens + " reused), " +
           usage.completion_tokens + " written, " + (usage.completion_tokens > 1 ? ((usage.completion_tokens - 1) / seconds).toFixed(1) + " tokens/s, " : "") +
@@ -167,10 +178,12 @@ async function send(event) {
   running = new AbortController();
   $("send").hidden = true;
   $("stop").hidden = false;
+  $("clear").disabled = true;  // the answer belongs to this conversation
   await ask();
   running = null;
   $("send").hidden = false;
   $("stop").hidden = true;
+  $("clear").disabled = false;
   showMemory();
   $("text").focus();
 }
