@@ -18,9 +18,6 @@ namespace {
 
 using Half = std::uint16_t;
 
-/// Hidden states so wide that neither they nor weights stay there are left to oneDNN: with 4,096 it takes a tenth less
-/// time, with 2,048 a sixth more.
-constexpr std::int64_t kMostInputs = 3072;
 /// Rows whose hidden states are packed at a time.
 constexpr std::int64_t kPackedRows = 2048;
 /// Words that one thread takes rows past. A fixed number: losses must not depend on the number of threads.
@@ -225,7 +222,7 @@ const LossKernels* loss_kernels() {
 const LossKernels* loss_kernels_for(const OutputHead& head) {
   const LossKernels* const kernels = loss_kernels();
   const LinearImpl& product = head.product.impl();
-  return kernels != nullptr && product.has_tiles() && product.in_features() <= kMostInputs ? kernels : nullptr;
+  return kernels != nullptr && product.has_tiles() && product.in_features() <= kMostTiledInputs ? kernels : nullptr;
 }
 
 void tile_cross_entropy(const LossKernels& kernels, Matrix<const float> hidden, const OutputHead& head,

@@ -13,8 +13,6 @@ namespace {
 
 /// Fewer rows do not repay the decoding of the weights.
 constexpr std::int64_t kFewestRows = 64;
-/// Wider rows do not stay in the second-level cache.
-constexpr std::int64_t kMostInputs = 3072;
 
 const GatedKernels* gated_kernels() {
   if (isa() == Isa::amx) return amx_gated_kernels();
@@ -44,7 +42,7 @@ const GatedKernels* gated_kernels_for(const Linear& product, Activation activati
   if (kernels == nullptr || activation != Activation::silu || n_rows < kFewestRows) return nullptr;
   const LinearImpl& impl = product.impl();
   const bool fits =
-      impl.has_tiles() && impl.in_features() <= kMostInputs && impl.out_features() % (2 * kTiledColumns) == 0;
+      impl.has_tiles() && impl.in_features() <= kMostTiledInputs && impl.out_features() % (2 * kTiledColumns) == 0;
   return fits ? kernels : nullptr;
 }
 
